@@ -1,0 +1,296 @@
+// The records that travel through a ring, oldest first. Every record begins with a Header, is a
+// multiple of 8 bytes long, and never wraps: a Pad record fills the end of the ring's data.
+//
+// Times are CLOCK_MONOTONIC nanoseconds. An allocation is stamped after the real call returned and
+// published before the program sees the address; a free is stamped and published before the real
+// call. So for one address, publishing order is causal order, across threads and without a lock.
+// A reader that takes `now`, then drains every ring, and holds back what is stamped later than
+// `now`, sees for each address first the allocation and then its free (collector/merge).
+#pragma once
+
+#include <cstdint>
+
+namespace tidemark::wire {
+
+// Persisted: do not renumber.
+enum class RecordType : uint16_t {
+  kPad = 0,
+  kProcessStart = 1,  // ProcessStart
+  kProcessExit = 2,   // ProcessExit: exit() was reached; a crash has none
+  kThreadName = 3,    // Text
+  kModule = 4,        // Module
+  kModuleUnload = 5,  // Module, path and build id empty
+  kStack = 6,         // Stack
+  kName = 7,          // Name
+  kAlloc = 8,         // Alloc: heap and os
+  kFree = 9,          // Free: every layer
+  kUnmap = 10,        // Unmap: any range of the os layer, also a part of a mapping
+  kUndo = 11,         // Header only: the last Free or Unmap of this ring did not happen (realloc or
+                      // munmap failed); nothing but Stack records stands between
+  kDeviceAlloc = 12,  // DeviceAlloc: driver and pool
+  kLaunch = 13,       // Launch: where a copy, set or kernel was asked for
+  kTransfer = 14,     // Transfer
+  kMemset = 15,       // Memset
+  kKernel = 16,       // Kernel
+  kMarker = 17,       // Marker
+  kMeta = 18,         // Meta: a fact about the process or machine
+  kOutOfMemory = 19,  // OutOfMemory
+};
+
+enum class Layer : uint8_t { kOs = 0, kHeap = 1, kDriver = 2, kPool = 3 };
+enum class Space : uint8_t { kHost = 0, kPinned = 1, kManaged = 2, kDevice = 3 };
+
+// Who was called. Persisted: append only. api_name() in api.h gives the trace's text.
+enum class Api : uint16_t {
+  kUnknown = 0,
+  kMalloc,
+  kCalloc,
+  kRealloc,
+  kReallocarray,
+  kFree,
+  kPosixMemalign,
+  kAlignedAlloc,
+  kMemalign,
+  kValloc,
+  kPvalloc,
+  kNew,
+  kNewArray,
+  kNewAligned,
+  kNewArrayAligned,
+  kDelete,
+  kDeleteArray,
+  kMmap,
+  kMunmap,
+  kMremap,
+  kC10,  // PyTorch's caching allocator
+  kCudaMalloc,
+  kCudaMallocPitch,
+  kCudaMalloc3D,
+  kCudaMallocArray,
+  kCudaMallocAsync,
+  kCudaMallocFromPoolAsync,
+  kCudaMallocHost,
+  kCudaHostAlloc,
+  kCudaHostRegister,
+  kCudaMallocManaged,
+  kCudaFree,
+  kCudaFreeAsync,
+  kCudaFreeHost,
+  kCudaHostUnregister,
+  kCudaFreeArray,
+  kCuMemAlloc,
+  kCuMemAllocPitch,
+  kCuMemAllocAsync,
+  kCuMemAllocFromPoolAsync,
+  kCuMemAllocHost,
+  kCuMemHostAlloc,
+  kCuMemHostRegister,
+  kCuMemAllocManaged,
+  kCuArrayCreate,
+  kCuMemFree,
+  kCuMemFreeAsync,
+  kCuMemFreeHost,
+  kCuMemHostUnregister,
+  kCuArrayDestroy,
+  kCuMemCreate,
+  kCuMemRelease,
+  kCuMemMap,
+  kCuMemUnmap,
+  kCudaModule,  // code and globals that the driver placed
+  kCount
+};
+
+struct Header {
+  RecordType type;
+  uint16_t detail;  // the Api of Alloc, Free, Unmap, DeviceAlloc; otherwise as the record says
+  uint32_t bytes;   // whole record, header included; a multiple of 8
+  uint64_t time_ns;
+};
+static_assert(sizeof(Header) == 16);
+
+// 0 means: no stack was taken. Otherwise the hash of its return addresses: the same stack in the
+// same process has the same id, and its Stack record is published at least once.
+using StackId = uint64_t;
+// 0 means: none. Otherwise the hash of the text; its Name record is published at least once.
+using NameId = uint64_t;
+
+struct Alloc {
+  Header header;
+  uint64_t address;
+  uint64_t size;  // as requested, bytes
+  StackId stack;
+  Layer layer;
+  Space space;
+  uint16_t reserved_[3];
+};
+static_assert(sizeof(Alloc) == 48);
+
+struct Free {
+  Header header;
+  uint64_t address;
+  StackId stack;
+  Layer layer;
+  uint8_t reserved_[7];
+};
+static_assert(sizeof(Free) == 40);
+
+struct Unmap {
+  Header header;
+  uint64_t address;
+  uint64_t size;
+  StackId stack;
+};
+static_assert(sizeof(Unmap) == 40);
+
+struct DeviceAlloc {
+  Header header;
+  uint64_t address;
+  uint64_t size;
+  StackId stack;
+  NameId source;           // library that asked, 0 unknown
+  uint64_t pool_reserved;  // pool layer: what the pool holds from the driver after this, bytes
+  uint64_t stream;         // handle or id; 0 default or unknown
+  Layer layer;
+  Space space;
+  int16_t device;        // ordinal as the process sees it; -1 unknown or host
+  uint32_t correlation;  // CUPTI correlation id, 0 none
+};
+static_assert(sizeof(DeviceAlloc) == 72);
+
+struct OutOfMemory {
+  Header header;
+  uint64_t requested;  // bytes
+  uint64_t allocated;  // by the pool, bytes; 0 when unknown
+  uint64_t reserved;   // by the pool, bytes; 0 when unknown
+  StackId stack;
+  Layer layer;
+  uint8_t pad_;
+  int16_t device;
+  uint32_t reserved_;
+};
+static_assert(sizeof(OutOfMemory) == 56);
+
+// The calling thread's part of a copy, set or kernel; joined by (process, correlation).
+struct Launch {
+  Header header;
+  uint64_t src_address;  // copies; 0 otherwise
+  uint64_t dst_address;  // copies and sets
+  StackId stack;
+  uint32_t correlation;
+  uint32_t reserved_;
+};
+static_assert(sizeof(Launch) == 48);
+
+// header.time_ns of Transfer, Memset, Kernel is the start on the device, on the host's clock.
+enum class TransferKind : uint8_t { kHtoD = 0, kDtoH = 1, kDtoD = 2, kPtoP = 3, kHtoH = 4 };
+struct Transfer {
+  Header header;
+  uint64_t end_ns;
+  uint64_t bytes;
+  uint32_t correlation;
+  uint32_t stream;
+  int16_t device;       // that ran it
+  int16_t peer_device;  // PtoP: the destination; otherwise -1
+  TransferKind kind;
+  Space src_space;
+  Space dst_space;
+  uint8_t asynchronous;
+};
+static_assert(sizeof(Transfer) == 48);
+
+struct Memset {
+  Header header;
+  uint64_t end_ns;
+  uint64_t bytes;
+  uint32_t correlation;
+  uint32_t stream;
+  int16_t device;
+  uint16_t reserved_[3];
+};
+static_assert(sizeof(Memset) == 48);
+
+struct Kernel {
+  Header header;
+  uint64_t end_ns;
+  NameId name;  // mangled
+  uint32_t correlation;
+  uint32_t stream;
+  uint32_t graph;  // CUDA graph id, 0 none
+  int16_t device;
+  uint16_t reserved_;
+};
+static_assert(sizeof(Kernel) == 48);
+
+struct Marker {  // header.time_ns: start
+  Header header;
+  uint64_t end_ns;  // 0: still open
+  NameId name;
+  NameId domain;
+};
+static_assert(sizeof(Marker) == 40);
+
+// The rest carry text or arrays behind the fixed part. Text is UTF-8 as the system gave it, not
+// terminated, padded with zero bytes to a multiple of 8.
+
+struct ProcessStart {  // first record of a process image: after main's start, fork or exec
+  Header header;
+  uint64_t process_key;         // unique in the recording
+  uint64_t parent_process_key;  // fork: the forking image. exec: the image before. 0: unknown
+  int32_t pid;
+  int32_t parent_pid;
+  uint32_t command_bytes;  // arguments separated by spaces, follows
+  uint32_t forked;         // 1: memory was inherited; what lived in the parent lives here too
+};
+static_assert(sizeof(ProcessStart) == 48);
+
+struct ProcessExit {
+  Header header;
+};
+
+struct Text {  // ThreadName
+  Header header;
+  uint32_t text_bytes;
+  uint32_t reserved_;
+};
+static_assert(sizeof(Text) == 24);
+
+struct Module {  // header.time_ns: when seen; unload: when gone
+  Header header;
+  uint64_t base;        // load bias: address in memory − address in the file's program headers
+  uint64_t start;       // first mapped byte
+  uint64_t end;         // one past the last mapped byte
+  uint32_t path_bytes;  // follows
+  uint32_t build_id_bytes;  // raw bytes, follow the path (before the padding)
+};
+static_assert(sizeof(Module) == 48);
+
+struct Stack {  // header.time_ns: 0
+  Header header;
+  StackId id;
+  uint32_t frame_count;  // return addresses, innermost first, 8 bytes each, follow
+  uint32_t truncated;    // 1: outer frames are missing
+};
+static_assert(sizeof(Stack) == 32);
+
+struct Name {
+  Header header;
+  NameId id;
+  uint32_t text_bytes;  // follows
+  uint32_t reserved_;
+};
+static_assert(sizeof(Name) == 32);
+
+struct Meta {
+  Header header;
+  uint32_t key_bytes;    // follows
+  uint32_t value_bytes;  // follows the key
+};
+static_assert(sizeof(Meta) == 24);
+
+inline constexpr uint32_t kMaxRecordBytes = 64 * 1024;
+
+constexpr uint32_t padded(uint64_t bytes) {
+  return static_cast<uint32_t>((bytes + 7) & ~uint64_t{7});
+}
+
+}  // namespace tidemark::wire
