@@ -1,0 +1,51 @@
+// Usage over time: for each series (a layer of a space) how many bytes were live, exactly, at every
+// moment. Pure: reads through trace::Reader, keeps nothing, no clock. Any thread that owns the
+// Reader.
+//
+// Layers of one space nest (heap in os, pool in driver), so series are never added to each other.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tidemark/trace/reader.h"
+
+namespace tidemark::analyzer {
+
+// What is summed together. Over all processes of the recording.
+struct Series {
+  trace::Layer layer{};
+  trace::Space space{};
+  int16_t device = trace::kNoDevice;  // only for Space::kDevice
+  auto operator<=>(const Series&) const = default;
+};
+
+// "host", "pinned", "managed", "device:0": the names that --space and JSON use.
+std::string space_text(const Series& series);
+// "pool device:0", "heap host": for people.
+std::string series_text(const Series& series);
+
+struct UsagePoint {
+  int64_t time_ns = 0;  // strictly ascending
+  int64_t bytes = 0;    // live from this moment until the next point's
+};
+
+struct UsageCurve {
+  Series series;
+  std::vector<UsagePoint> points;  // one per moment at which the sum changed
+  int64_t peak_bytes = 0;
+  int64_t peak_ns = 0;  // the first moment at which peak_bytes was reached
+  uint64_t allocations = 0;
+  uint64_t allocated_bytes = 0;  // the sum of all sizes, ever
+};
+
+// All series that occur, in the order of Series. At one instant frees count before allocations, so
+// a block that is given back and taken again in the same nanosecond makes no false peak.
+[[nodiscard]] Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader);
+
+// Bytes live at `time_ns`: alloc_ns <= time_ns < free_ns. 0 before the first point.
+int64_t bytes_at(const UsageCurve& curve, int64_t time_ns);
+
+}  // namespace tidemark::analyzer

@@ -1,0 +1,162 @@
+// The rows of a trace as C++ values. Times: nanoseconds since the recording began. Sizes: bytes.
+// Plain values: copy and share freely.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace tidemark::trace {
+
+// Identifiers start at 1; 0 is "none" (NULL in the file).
+enum class AllocationId : int64_t {};
+enum class StackId : int64_t {};
+enum class StringId : int64_t {};
+enum class ProcessId : int32_t {};
+enum class ThreadId : int32_t {};
+
+// Persisted in chunks and tables as these numbers: do not renumber.
+enum class Layer : uint8_t { kOs = 0, kHeap = 1, kDriver = 2, kPool = 3 };
+enum class Space : uint8_t { kHost = 0, kPinned = 1, kManaged = 2, kDevice = 3 };
+enum class TransferKind : uint8_t { kHtoD = 0, kDtoH = 1, kDtoD = 2, kPtoP = 3, kHtoH = 4 };
+enum class FrameKind : uint8_t { kNative = 0, kPython = 1 };
+enum class Severity : uint8_t { kInfo = 0, kDataLoss = 1, kError = 2 };
+
+const char* to_string(Layer);         // os heap driver pool
+const char* to_string(Space);         // host pinned managed device
+const char* to_string(TransferKind);  // HtoD DtoH DtoD PtoP HtoH
+const char* to_string(FrameKind);     // native python
+const char* to_string(Severity);      // info data_loss error
+
+inline constexpr int64_t kNever =
+    std::numeric_limits<int64_t>::max();  // free_ns of what still lives
+inline constexpr int16_t kNoDevice = -1;
+
+// One lifetime. Host ones (layers os and heap) are stored in columns, all others as plain rows.
+struct Allocation {
+  AllocationId id{};
+  ProcessId process{};
+  ThreadId thread{};  // that allocated
+  Layer layer{};
+  Space space{};
+  int16_t device = kNoDevice;
+  uint64_t address = 0;
+  uint64_t size = 0;
+  int64_t alloc_ns = 0;
+  int64_t free_ns = kNever;  // end of the process for what it never freed: see FORMAT.md
+  StackId alloc_stack{};
+  StackId free_stack{};
+  StringId api{};
+  StringId source{};
+};
+
+struct Transfer {
+  int64_t id = 0;
+  ProcessId process{};
+  int16_t device = kNoDevice;
+  uint32_t stream = 0;
+  TransferKind kind{};
+  uint64_t bytes = 0;
+  Space src_space{};
+  Space dst_space{};
+  uint64_t src_address = 0;  // 0: unknown
+  uint64_t dst_address = 0;
+  int64_t start_ns = 0;
+  int64_t end_ns = 0;
+  uint32_t correlation = 0;
+  StackId stack{};
+};
+
+struct Memset {
+  int64_t id = 0;
+  ProcessId process{};
+  int16_t device = kNoDevice;
+  uint32_t stream = 0;
+  uint64_t address = 0;
+  uint64_t bytes = 0;
+  int64_t start_ns = 0;
+  int64_t end_ns = 0;
+  uint32_t correlation = 0;
+  StackId stack{};
+};
+
+struct Kernel {
+  int64_t id = 0;
+  ProcessId process{};
+  int16_t device = kNoDevice;
+  uint32_t stream = 0;
+  StringId name{};  // demangled
+  int64_t start_ns = 0;
+  int64_t end_ns = 0;
+  uint32_t correlation = 0;
+  uint32_t graph = 0;  // 0: none
+  StackId stack{};
+};
+
+struct Marker {
+  int64_t id = 0;
+  ProcessId process{};
+  ThreadId thread{};
+  StringId domain{};
+  StringId name{};
+  int64_t start_ns = 0;
+  int64_t end_ns = kNever;
+};
+
+// What a framework's pool held from the driver, each time it changed.
+struct PoolReserved {
+  ProcessId process{};
+  int16_t device = kNoDevice;
+  int64_t time_ns = 0;
+  uint64_t reserved_bytes = 0;
+};
+
+struct OutOfMemory {
+  ProcessId process{};
+  ThreadId thread{};
+  int16_t device = kNoDevice;
+  Layer layer{};
+  int64_t time_ns = 0;
+  uint64_t requested_bytes = 0;
+  uint64_t allocated_bytes = 0;
+  uint64_t reserved_bytes = 0;
+  StackId stack{};
+};
+
+struct Process {
+  ProcessId id{};
+  int32_t pid = 0;
+  ProcessId parent{};
+  std::string command;
+  int64_t start_ns = 0;
+  int64_t end_ns = kNever;  // kNever: the recording ended first
+  // Exit status as a shell shows it (128 + signal when killed); INT32_MIN: unknown.
+  int32_t exit = std::numeric_limits<int32_t>::min();
+  int32_t rank = -1;  // RANK in the environment, -1 none
+};
+
+struct Thread {
+  ThreadId id{};
+  ProcessId process{};
+  int32_t tid = 0;
+  std::string name;
+};
+
+struct Frame {
+  FrameKind kind{};
+  std::string function;  // demangled; "" unknown
+  std::string file;      // "" unknown
+  int32_t line = 0;      // 0 unknown
+  std::string module;    // path of the library or program
+  bool inlined = false;
+  bool operator==(const Frame&) const = default;
+};
+
+struct Loss {
+  std::string name;
+  Severity severity{};
+  uint64_t count = 0;
+};
+
+}  // namespace tidemark::trace

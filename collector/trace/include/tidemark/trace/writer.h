@@ -1,0 +1,62 @@
+// Writes one trace. Single-threaded: one thread owns a Writer. WAL while recording, so a reader can
+// follow and a killed writer leaves a valid file; finish() builds indexes and leaves exactly one
+// file.
+//
+// Adding functions buffer and cannot fail by themselves: the first failure (a full disk, say) is
+// kept, later calls do nothing, and flush() and finish() return it. What had been committed stays
+// readable.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tidemark/trace/result.h"
+#include "tidemark/trace/types.h"
+
+namespace tidemark::trace {
+
+class Writer {
+ public:
+  // Replaces an existing trace at `path`, but refuses to replace a file that is not a trace.
+  [[nodiscard]] static Result<std::unique_ptr<Writer>> create(const std::string& path);
+  virtual ~Writer() = default;
+
+  virtual StringId intern(std::string_view text) = 0;  // same text, same id; "" is 0
+  virtual void meta(std::string_view key, std::string_view value) = 0;  // last one wins
+  virtual void loss(std::string_view name, Severity severity, uint64_t added) = 0;
+
+  virtual ProcessId add_process(const Process& process) = 0;  // its id is ignored and returned
+  virtual void end_process(ProcessId id, int64_t end_ns, int32_t exit) = 0;
+  virtual ThreadId add_thread(ProcessId process, int32_t tid, std::string_view name) = 0;
+  virtual void rename_thread(ThreadId id, std::string_view name) = 0;
+
+  // An id for a stack whose frames come later: define_stack before finish(). The raw return
+  // addresses, innermost first, are stored at once, so that a killed recording can be symbolized.
+  virtual StackId add_stack(ProcessId process, std::span<const uint64_t> addresses) = 0;
+  virtual void define_stack(StackId id, std::span<const Frame> innermost_first) = 0;
+  virtual void add_module(ProcessId process, std::string_view path, std::string_view build_id_hex,
+                          uint64_t base, uint64_t start, uint64_t end, int64_t loaded_ns,
+                          int64_t unloaded_ns) = 0;
+
+  virtual AllocationId add_allocation(const Allocation& begin) = 0;  // id and free_* are ignored
+  virtual void end_allocation(AllocationId id, Layer layer, int64_t free_ns,
+                              StackId free_stack) = 0;
+  // Takes back the last end_allocation of `id` (a failed realloc).
+  virtual void revive_allocation(AllocationId id, Layer layer) = 0;
+
+  virtual void add_transfer(const Transfer& transfer) = 0;  // ids are given by the writer
+  virtual void add_memset(const Memset& memset) = 0;
+  virtual void add_kernel(const Kernel& kernel) = 0;
+  virtual void add_marker(const Marker& marker) = 0;
+  virtual void add_pool_reserved(const PoolReserved& sample) = 0;
+  virtual void add_out_of_memory(const OutOfMemory& event) = 0;
+
+  // Commits what was added. Called by the collector about once a second.
+  [[nodiscard]] virtual Result<void> flush() = 0;
+  // Indexes, checkpoint, journal mode back to one file. The Writer is then closed.
+  [[nodiscard]] virtual Result<void> finish() = 0;
+};
+
+}  // namespace tidemark::trace
