@@ -44,7 +44,7 @@ struct Allocation {
   uint64_t address = 0;
   uint64_t size = 0;
   int64_t alloc_ns = 0;
-  int64_t free_ns = kNever;  // end of the process for what it never freed: see FORMAT.md
+  int64_t free_ns = kNever;  // kNever: not freed; it still ends with its process (analyzer/usage)
   StackId alloc_stack{};
   StackId free_stack{};
   StringId api{};
