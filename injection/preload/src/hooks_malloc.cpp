@@ -26,14 +26,18 @@ using wire::Layer;
 
 [[gnu::always_inline]] inline void allocated(Api api, const void* address, size_t size,
                                              const stack::Context& caller) {
-  if (address == nullptr || !wanted()) return;
+  if (!wanted()) return;
   ThreadState& thread = t_thread;
-  if (__builtin_expect(thread.pending_new != Api::kUnknown, 0)) {
-    api = thread.pending_new;
-    thread.pending_new = Api::kUnknown;
-    thread.recorded_new = address;
+  const Api for_new = thread.pending_new;
+  // Also when it failed: operator new may now throw, and nobody else would clear it.
+  thread.pending_new = Api::kUnknown;
+  if (address == nullptr) return;
+  thread.recorded_new = address;
+  if (for_new != Api::kUnknown) {
+    record_alloc(for_new, Layer::kHeap, address, size, *thread.pending_caller);
+  } else {
+    record_alloc(api, Layer::kHeap, address, size, caller);
   }
-  record_alloc(api, Layer::kHeap, address, size, caller);
 }
 
 [[gnu::always_inline]] inline void about_to_free(Api api, const void* address,

@@ -46,9 +46,10 @@ template <class Call>
                                              Call call) {
   if (!wanted()) return call();
   ThreadState& thread = t_thread;
+  thread.pending_caller = &caller;
   thread.pending_new = api;
   thread.recorded_new = nullptr;
-  void* address = call();  // may throw: pending_new then only names the next malloc
+  void* address = call();  // may throw, after its malloc failed
   thread.pending_new = Api::kUnknown;
   if (address != nullptr && thread.recorded_new != address) {
     record_alloc(api, Layer::kHeap, address, size, caller);

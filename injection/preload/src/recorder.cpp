@@ -26,7 +26,7 @@ void ring_doorbell() {
   sys::futex_wake(&g_process.arena->doorbell, 1);
 }
 
-bool wait_for_room(wire::RingHeader* ring, uint32_t attempt) {
+bool wait_for_room(wire::RingHeader* ring, uint32_t released, uint32_t attempt) {
   const auto* collector = &g_process.arena->collector_pid;
   const int32_t collector_pid = __atomic_load_n(collector, __ATOMIC_RELAXED);
   const bool gone = collector_pid == 0 || (attempt % kAttemptsBetweenChecks == 0 && attempt != 0 &&
@@ -36,7 +36,6 @@ bool wait_for_room(wire::RingHeader* ring, uint32_t attempt) {
     count_loss(wire::Loss::kEventsDroppedRingFull);
     return false;
   }
-  const uint32_t released = ring->released.load(std::memory_order_acquire);
   ring->waiting.store(1, std::memory_order_seq_cst);
   ring_doorbell();
   sys::futex_wait(&ring->released, released, kWaitMilliseconds);

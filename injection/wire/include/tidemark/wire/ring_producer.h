@@ -18,8 +18,9 @@
 
 namespace tidemark::wire {
 
-// Called while the ring is full, until it returns false: "give up". Sleeping is its business.
-using WaitForRoom = bool (*)(RingHeader* ring, uint32_t attempt);
+// Called while the ring is full, until it returns false: "give up". It sleeps while ring->released
+// is still `released`, which was read before the ring was found full: no wake-up can be missed.
+using WaitForRoom = bool (*)(RingHeader* ring, uint32_t released, uint32_t attempt);
 
 class RingProducer {
  public:
@@ -50,12 +51,13 @@ class RingProducer {
       const uint64_t pad = bytes <= contiguous ? 0 : contiguous;
       const uint64_t next = head + pad + bytes;
       if (next - tail_ > kRingDataBytes) {
+        const uint32_t released = ring_->released.load(std::memory_order_acquire);
         tail_ = ring_->tail.load(std::memory_order_acquire);
         if (next - tail_ > kRingDataBytes) {
           // A record that a signal handler left by longjmp would keep the rest from being
           // published, and us waiting for ever: let the reader have all, the torso is padding.
           ring_->head.store(head_, std::memory_order_release);
-          if (wait(ring_, attempt++)) continue;
+          if (wait(ring_, released, attempt++)) continue;
           --depth_;
           return nullptr;
         }
