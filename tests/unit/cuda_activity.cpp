@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <cstring>
 
 #include "activity.h"
 
@@ -229,7 +230,9 @@ TEST(CudaActivity, module_memory_keeps_every_field_and_its_source) {
   record.deviceId = 2;
   record.correlationId = 31;
   record.source = "/lib/libtorch_cuda.so";
-  const auto& older = reinterpret_cast<const CUpti_ActivityMemory3&>(record);
+  alignas(8) unsigned char buffer[sizeof record];  // as in an activity buffer
+  std::memcpy(buffer, &record, sizeof record);
+  const auto& older = *reinterpret_cast<const CUpti_ActivityMemory3*>(buffer);
   ASSERT_TRUE(is_module_memory(older));
   wire::DeviceAlloc out;
   to_module_alloc(older, out);

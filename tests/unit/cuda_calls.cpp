@@ -130,10 +130,14 @@ TEST(CudaCalls, frees_name_what_they_free) {
 TEST(CudaCalls, every_free_that_is_recorded_can_be_read) {
   const uint64_t words[8] = {0x42, 0, 0, 0, 0, 0, 0, 0};
   for (CUpti_CallbackId id = 0; id < kRuntimeIds; ++id) {
-    if (runtime_call(id).kind == CallKind::kFree) EXPECT_EQ(runtime_freed(id, words), 0x42U) << id;
+    if (runtime_call(id).kind == CallKind::kFree) {
+      EXPECT_EQ(runtime_freed(id, words), 0x42U) << id;
+    }
   }
   for (CUpti_CallbackId id = 0; id < kDriverIds; ++id) {
-    if (driver_call(id).kind == CallKind::kFree) EXPECT_EQ(driver_freed(id, words), 0x42U) << id;
+    if (driver_call(id).kind == CallKind::kFree) {
+      EXPECT_EQ(driver_freed(id, words), 0x42U) << id;
+    }
   }
 }
 

@@ -451,8 +451,7 @@ void what_is_unfinished_comes_at_exit() {
   start_library();
   g_cupti->issue_resource(CUPTI_CBID_RESOURCE_CONTEXT_CREATED);
   add(kernel("late", 1, 2), false);
-  const cudaDeviceReset_v3020_params none{};
-  Call{RUNTIME(cudaDeviceReset_v3020), &none}.make();
+  Call{RUNTIME(cudaDeviceReset_v3020), nullptr}.make();
   CHECK(g_cupti->flushes(false) >= 1 && g_cupti->flushes(true) == 0);
   CHECK(fake_client().count(RecordType::kKernel) == 0);
   g_at_the_end = [] {

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <string>
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
@@ -15,6 +16,8 @@ int main(int argc, char** argv) {
     return 4;
   }
   if (reinterpret_cast<int (*)()>(dlsym(library, "InitializeInjection"))() != 1) return 5;
-  void* recorder = dlopen("libtidemark_preload.so", RTLD_NOW | RTLD_NOLOAD);
+  const std::string path = argv[1];
+  const std::string beside = path.substr(0, path.rfind('/')) + "/libtidemark_preload.so";
+  void* recorder = dlopen(beside.c_str(), RTLD_NOW | RTLD_NOLOAD);
   return (recorder != nullptr) == (std::strcmp(argv[2], "with") == 0) ? 0 : 1;
 }

@@ -153,7 +153,9 @@ TEST(CudaFlatTable, behaves_like_a_map) {
     const uint64_t* found = table.find(key);
     const auto expected = model.find(key);
     ASSERT_EQ(found != nullptr, expected != model.end()) << key;
-    if (found != nullptr) ASSERT_EQ(*found, expected->second);
+    if (found != nullptr) {
+      ASSERT_EQ(*found, expected->second);
+    }
   }
   table.clear();
   EXPECT_EQ(table.find(1), nullptr);
