@@ -12,6 +12,8 @@ gtest_discover_tests(cuda_test)
 
 add_library(fake_cupti SHARED fake_cupti.cpp)
 target_link_libraries(fake_cupti PRIVATE tidemark_cuda_headers tidemark_warnings)
+target_link_options(fake_cupti PRIVATE -Wl,-soname,libcupti.so.13)
+set_target_properties(fake_cupti PROPERTIES NO_SONAME ON)
 add_library(fake_libcuda SHARED fake_libcuda.cpp)
 target_link_libraries(fake_libcuda PRIVATE tidemark_cuda_headers tidemark_warnings)
 target_link_options(fake_libcuda PRIVATE -Wl,-soname,libcuda.so.1)
@@ -23,12 +25,24 @@ target_link_libraries(cuda_injection PRIVATE tidemark_cuda_headers tidemark_warn
 set_target_properties(cuda_injection PROPERTIES ENABLE_EXPORTS ON)
 add_dependencies(cuda_injection tidemark_cuda fake_cupti fake_libcuda)
 
+# The layout of NVIDIA's Python wheels: the program has loaded one library of theirs.
+set(wheels ${CMAKE_CURRENT_BINARY_DIR}/wheels)
+add_library(fake_cublas MODULE fake_libcuda.cpp)
+target_link_libraries(fake_cublas PRIVATE tidemark_cuda_headers tidemark_warnings)
+target_link_options(fake_cublas PRIVATE -Wl,-soname,libcublas.so.12)
+set_target_properties(fake_cublas PROPERTIES PREFIX "" SUFFIX "" OUTPUT_NAME libcublas.so.12
+  LIBRARY_OUTPUT_DIRECTORY ${wheels}/nvidia/cublas/lib)
+add_dependencies(cuda_injection fake_cublas)
+add_custom_command(TARGET cuda_injection POST_BUILD
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${wheels}/nvidia/cuda_cupti/lib
+  COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:fake_cupti> ${wheels}/nvidia/cuda_cupti/lib/libcupti.so.12)
+
 file(STRINGS cuda_injection.cpp scenarios REGEX "^    SCENARIO\\(")
 foreach(line IN LISTS scenarios)
   string(REGEX REPLACE "^    SCENARIO\\((.*)\\),$" "\\1" scenario "${line}")
   add_test(NAME cuda_injection.${scenario} COMMAND cuda_injection ${scenario})
   set_tests_properties(cuda_injection.${scenario} PROPERTIES TIMEOUT 60 ENVIRONMENT
-    "TIDEMARK_TEST_CUDA_LIBRARY=$<TARGET_FILE:tidemark_cuda>;TIDEMARK_CUPTI=$<TARGET_FILE:fake_cupti>;TIDEMARK_TEST_LIBCUDA=$<TARGET_FILE:fake_libcuda>")
+    "TIDEMARK_TEST_CUDA_LIBRARY=$<TARGET_FILE:tidemark_cuda>;TIDEMARK_CUPTI=$<TARGET_FILE:fake_cupti>;TIDEMARK_TEST_LIBCUDA=$<TARGET_FILE:fake_libcuda>;TIDEMARK_TEST_WHEELS=${wheels}")
 endforeach()
 
 add_library(fake_preload MODULE fake_client.cpp)

@@ -498,6 +498,24 @@ void no_cupti() {
   start_library();
   expect_declined(wire::Loss::kCuptiUnavailable, "/nonexistent/libcupti.so.13");
 }
+void the_cupti_that_the_process_has_loaded_is_taken() {
+  open_fake_cupti();  // its soname is libcupti.so.13
+  unsetenv("TIDEMARK_CUPTI");
+  start_library();
+  CHECK(fake_client().meta["cuda.cupti_path"].find("libfake_cupti.so") != std::string::npos);
+  CHECK(fake_client().meta["cuda.cupti"] == "recording");
+}
+void the_cupti_of_a_python_wheel_is_found() {
+  const std::string wheels = std::getenv("TIDEMARK_TEST_WHEELS");
+  unsetenv("TIDEMARK_CUPTI");
+  setenv("CUDA_HOME", "/nonexistent", 1);
+  CHECK(dlopen((wheels + "/nvidia/cublas/lib/libcublas.so.12").c_str(), RTLD_NOW) != nullptr);
+  start_library();
+  char* found = realpath(fake_client().meta["cuda.cupti_path"].c_str(), nullptr);
+  CHECK(found != nullptr && wheels + "/nvidia/cuda_cupti/lib/libcupti.so.12" == found);
+  std::free(found);
+  CHECK(fake_client().meta["cuda.cupti"] == "recording");
+}
 void a_library_that_is_not_cupti() {
   setenv("TIDEMARK_CUPTI", "libm.so.6", 1);
   start_library();
@@ -594,6 +612,8 @@ const struct {
     SCENARIO(what_is_unfinished_comes_at_exit),
     SCENARIO(devices_are_described),
     SCENARIO(no_cupti),
+    SCENARIO(the_cupti_that_the_process_has_loaded_is_taken),
+    SCENARIO(the_cupti_of_a_python_wheel_is_found),
     SCENARIO(a_library_that_is_not_cupti),
     SCENARIO(cupti_too_old),
     SCENARIO(another_tool_holds_the_subscription),
