@@ -18,7 +18,8 @@ constexpr CUpti_CallbackId kMemcpyBatchAsync_v12080 = 482;
 constexpr CUpti_CallbackId kMemcpyBatchAsync_ptsz_v12080 = 483;
 constexpr CUpti_CallbackId kMemcpy3DBatchAsync_v12080 = 484;
 constexpr CUpti_CallbackId kMemcpy3DBatchAsync_ptsz_v12080 = 485;
-constexpr CUpti_CallbackId kLaunchKernelDirect_v13000 = 505;  // __cudaLaunchKernel: what <<<…>>> compiles to since 13.0
+constexpr CUpti_CallbackId kLaunchKernelDirect_v13000 =
+    505;  // __cudaLaunchKernel: what <<<…>>> compiles to since 13.0
 constexpr CUpti_CallbackId kLaunchKernelDirect_ptsz_v13000 = 506;
 constexpr CUpti_CallbackId kMemcpyBatchAsync_v13000 = 509;
 constexpr CUpti_CallbackId kMemcpyBatchAsync_ptsz_v13000 = 510;

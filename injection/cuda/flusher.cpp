@@ -71,7 +71,6 @@ bool Flusher::stop() {
 void* Flusher::run(void* self_pointer) {
   auto& self = *static_cast<Flusher*>(self_pointer);
   prctl(PR_SET_NAME, "tidemark-cuda", 0, 0, 0);
-  const Pause pause(self.client_);  // whatever is allocated on this thread is ours or CUPTI's
   uint64_t next = milliseconds_now() + kPeriodMs;
   while (self.stopping_.load() == 0) {
     const uint64_t now = milliseconds_now();

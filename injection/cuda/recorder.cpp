@@ -295,9 +295,7 @@ uint64_t Recorder::stream_of(const Call& call, const Allocated& allocated) const
 }
 
 void Recorder::flush(uint32_t flag) {
-  if (!activity_ || !usable()) return;
-  const Pause pause(client_);
-  cupti_.flush_all(flag);
+  if (activity_ && usable()) cupti_.flush_all(flag);
 }
 
 void Recorder::publish_facts_once() {
@@ -331,7 +329,6 @@ void CUPTIAPI Recorder::on_buffer_completed(CUcontext, uint32_t, uint8_t* buffer
                                             size_t valid_bytes) {
   Recorder& self = *g_recorder.load();
   if (!self.in_recorded_process()) return;
-  const Pause pause(self.client_);
   self.delivery_.complete(buffer, valid_bytes);
 }
 
