@@ -3,17 +3,11 @@
 #include <algorithm>
 
 namespace tidemark::trace {
-namespace {
-
-// Bounds memory (about 100 bytes a row) where frees must be applied.
-constexpr size_t kWindowRows = 16 * kMaxChunkRows;
-
-}  // namespace
-
-HostScan::HostScan(sqlite3* db, std::string path, const HostFilter& filter)
+HostScan::HostScan(sqlite3* db, std::string path, const HostFilter& filter, size_t window_rows)
     : db_(db),
       path_(std::move(path)),
       filter_(filter),
+      window_rows_(window_rows),
       read_data_(db, "SELECT data FROM main.host_chunk WHERE id=?1") {}
 
 Result<void> HostScan::load_index() {
@@ -72,7 +66,7 @@ Result<std::string_view> HostScan::data_of(const ChunkInfo& chunk) {
 
 Result<void> HostScan::read_window(std::vector<Allocation>& rows) {
   // Without frees each chunk stands for itself.
-  const size_t enough = has_frees() ? kWindowRows : 1;
+  const size_t enough = has_frees() ? window_rows_ : 1;
   for (; next_ < allocations_.size() && rows.size() < enough; ++next_) {
     const ChunkInfo& chunk = allocations_[next_];
     if (!may_match(chunk)) continue;

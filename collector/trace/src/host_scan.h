@@ -33,9 +33,13 @@ struct HostFilter {
   int64_t min_free_ns = std::numeric_limits<int64_t>::min();
 };
 
+// Rows decoded at a time where frees must be applied: bounds memory to about 100 MB.
+inline constexpr size_t kWindowRows = 16 * kMaxChunkRows;
+
 class HostScan {
  public:
-  HostScan(sqlite3* db, std::string path, const HostFilter& filter);
+  HostScan(sqlite3* db, std::string path, const HostFilter& filter,
+           size_t window_rows = kWindowRows);
 
   // Replaces `rows` by the next ones; none left: `rows` is empty.
   Result<void> next(std::vector<Allocation>& rows);
@@ -54,6 +58,7 @@ class HostScan {
   sqlite3* db_;
   std::string path_;
   HostFilter filter_;
+  size_t window_rows_;
   Statement read_data_;
   ChunkDecoder decoder_;
   std::vector<ChunkInfo> allocations_, near_, far_, window_;

@@ -2,8 +2,6 @@
 
 #include <string_view>
 
-#include "host_scan.h"
-
 namespace tidemark::trace {
 namespace {
 
@@ -93,8 +91,8 @@ bool HostWriter::flush() {
          write_frees(far_, ChunkKind::kFarFrees);
 }
 
-Result<void> merge_host_chunks(sqlite3* db, const std::string& path) {
-  HostScan scan(db, path, HostFilter{});
+Result<void> merge_host_chunks(sqlite3* db, const std::string& path, size_t window_rows) {
+  HostScan scan(db, path, HostFilter{}, window_rows);
   Statement insert(db, kInsertChunk);
   Statement remove(db, "DELETE FROM host_chunk WHERE id=?1");
   ChunkEncoder encoder(kFinalLevel);

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "host_rows.h"
+#include "host_scan.h"
 #include "sqlite.h"
 
 namespace tidemark::trace {
@@ -34,6 +34,7 @@ class HostWriter {
 // Rewrites all chunks into full ones with their frees, so that the finished trace has allocation
 // chunks only. One transaction a window: a kill in between leaves a valid trace, because applying
 // the frees again to a merged chunk changes nothing.
-Result<void> merge_host_chunks(sqlite3* db, const std::string& path);
+Result<void> merge_host_chunks(sqlite3* db, const std::string& path,
+                               size_t window_rows = kWindowRows);
 
 }  // namespace tidemark::trace

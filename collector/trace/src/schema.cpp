@@ -13,9 +13,10 @@ namespace tidemark::trace {
 namespace {
 
 // Numbers of the enumerations in types.h, as text.
-#define LAYER_TEXT(column)                                                                       \
-  "CASE " column " WHEN 0 THEN 'os' WHEN 1 THEN 'heap' WHEN 2 THEN 'driver' WHEN 3 THEN 'pool' " \
-                 "END"
+#define LAYER_TEXT(column)                                                        \
+  "CASE " column                                                                  \
+  " WHEN 0 THEN 'os' WHEN 1 THEN 'heap' WHEN 2 THEN 'driver' WHEN 3 THEN 'pool' " \
+  "END"
 #define SPACE_TEXT(column) \
   "CASE " column           \
   " WHEN 0 THEN 'host' WHEN 1 THEN 'pinned' WHEN 2 THEN 'managed' WHEN 3 THEN 'device' END"
