@@ -75,6 +75,7 @@ int64_t Recording::time() { return now_ += static_cast<int64_t>(below(5000)); }
 
 StringId Recording::some_text(Writer& writer) {
   if (below(8) == 0) return StringId{};
+  if (!texts.empty() && below(100) != 0) return static_cast<StringId>(1 + below(texts.size()));
   const std::string text = fmt::format("text '{}' \xc3\xa9", below(200));
   const StringId id = writer.intern(text);
   texts[id] = text;
@@ -83,7 +84,7 @@ StringId Recording::some_text(Writer& writer) {
 
 StackId Recording::some_stack(Writer& writer) {
   if (below(10) == 0) return StackId{};
-  if (!stacks.empty() && below(10) != 0) {
+  if (stacks.size() >= 1000 || (!stacks.empty() && below(10) != 0)) {
     return static_cast<StackId>(1 + below(stacks.size()));
   }
   std::vector<uint64_t> addresses(below(30));

@@ -145,6 +145,12 @@ std::string_view ChunkEncoder::encode(std::span<const Column> columns,
   return out_;
 }
 
+std::span<Column> ChunkEncoder::scratch(size_t columns, size_t rows) {
+  scratch_.resize(std::max(scratch_.size(), columns));
+  for (Column& column : scratch_) column.resize(rows);
+  return std::span(scratch_).first(columns);
+}
+
 struct ChunkDecoder::Input {
   const unsigned char* at;
   const unsigned char* end;
@@ -154,6 +160,11 @@ struct ChunkDecoder::Input {
 
 ChunkDecoder::ChunkDecoder() : zstd_(ZSTD_createDCtx()) {}
 ChunkDecoder::~ChunkDecoder() { ZSTD_freeDCtx(zstd_); }
+
+std::span<Column> ChunkDecoder::scratch(size_t columns) {
+  scratch_.resize(std::max(scratch_.size(), columns));
+  return std::span(scratch_).first(columns);
+}
 
 Result<std::string_view> ChunkDecoder::take_block(Input& input, size_t max_bytes) {
   uint64_t raw = 0;

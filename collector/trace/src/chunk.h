@@ -47,6 +47,8 @@ class ChunkEncoder {
 
   // All columns have the same number of rows, 1 to kMaxChunkRows. Valid until the next call.
   std::string_view encode(std::span<const Column> columns, std::span<const ColumnPlan> plans);
+  // Columns to fill and encode; kept from call to call, for their memory is large.
+  std::span<Column> scratch(size_t columns, size_t rows);
 
  private:
   void put_block(std::string_view raw);
@@ -57,6 +59,7 @@ class ChunkEncoder {
   int level_;
   std::string out_, raw_, packed_;
   Column residuals_;
+  std::vector<Column> scratch_;
   std::vector<uint64_t> context_;
 };
 
@@ -69,6 +72,8 @@ class ChunkDecoder {
 
   // The bytes are untrusted. The error is what is wrong, without the file.
   Result<void> decode(std::string_view bytes, std::span<Column> columns);
+  // Columns to decode into; kept from call to call.
+  std::span<Column> scratch(size_t columns);
 
  private:
   struct Input;
@@ -78,6 +83,7 @@ class ChunkDecoder {
 
   ZSTD_DCtx_s* zstd_;
   std::string raw_;
+  std::vector<Column> scratch_;
   std::vector<uint64_t> context_;
 };
 

@@ -106,8 +106,7 @@ bool is_host(Layer layer) { return layer == Layer::kOs || layer == Layer::kHeap;
 
 std::string_view encode_allocations(ChunkEncoder& encoder, std::span<const Allocation> rows,
                                     ChunkInfo& info) {
-  std::array<Column, kAllocationColumns> columns;
-  for (Column& column : columns) column.resize(rows.size());
+  const std::span<Column> columns = encoder.scratch(kAllocationColumns, rows.size());
   info = {0,
           ChunkKind::kAllocations,
           static_cast<uint32_t>(rows.size()),
@@ -129,7 +128,7 @@ std::string_view encode_allocations(ChunkEncoder& encoder, std::span<const Alloc
 
 Result<void> decode_allocations(ChunkDecoder& decoder, std::string_view bytes,
                                 const ChunkInfo& info, std::vector<Allocation>& rows) {
-  std::array<Column, kAllocationColumns> columns;
+  const std::span<Column> columns = decoder.scratch(kAllocationColumns);
   if (auto decoded = decoder.decode(bytes, columns); !decoded) return decoded;
   const size_t count = columns[kId].size();
   rows.reserve(rows.size() + count);
@@ -149,8 +148,7 @@ Result<void> decode_allocations(ChunkDecoder& decoder, std::string_view bytes,
 
 std::string_view encode_frees(ChunkEncoder& encoder, std::span<const HostFree> frees,
                               ChunkInfo& info) {
-  std::array<Column, kFreeColumns> columns;
-  for (Column& column : columns) column.resize(frees.size());
+  const std::span<Column> columns = encoder.scratch(kFreeColumns, frees.size());
   const ChunkKind kind = info.kind;
   info = {};
   info.kind = kind;
@@ -169,7 +167,7 @@ std::string_view encode_frees(ChunkEncoder& encoder, std::span<const HostFree> f
 
 Result<void> decode_frees(ChunkDecoder& decoder, std::string_view bytes, const ChunkInfo& info,
                           std::vector<HostFree>& frees) {
-  std::array<Column, kFreeColumns> columns;
+  const std::span<Column> columns = decoder.scratch(kFreeColumns);
   if (auto decoded = decoder.decode(bytes, columns); !decoded) return decoded;
   for (size_t i = 0; i < columns[kFreeId].size(); ++i) {
     const auto id = static_cast<int64_t>(columns[kFreeId][i]);

@@ -16,7 +16,7 @@ constexpr std::string_view kInsertChunk =
 
 // Recording must not wait for the compressor; what is kept for good may cost a little more.
 constexpr int kRecordingLevel = 1;
-constexpr int kFinalLevel = 5;
+constexpr int kFinalLevel = 3;
 
 bool insert_chunk(Statement& insert, const ChunkInfo& info, std::string_view data) {
   insert.bind(1, static_cast<int64_t>(info.kind));

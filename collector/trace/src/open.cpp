@@ -98,6 +98,11 @@ Result<Connection> open_trace_file(const std::string& path) {
   if (register_modules(db) != SQLITE_OK || create_temp_objects(db) != SQLITE_OK) {
     return tl::unexpected(read_error(db, path));
   }
+  // Connecting a table-valued module writes to the schema in memory, which a query's authorizer
+  // would refuse: so it is done now.
+  execute(db,
+          "SELECT 1 FROM pragma_table_info('meta'), pragma_table_xinfo('meta'), pragma_table_list, "
+          "host_allocation, tidemark_frame LIMIT 0");
   return std::move(opened.db);
 }
 

@@ -39,6 +39,11 @@ int report(sqlite3_vtab* table, const std::string& message) {
   return SQLITE_ERROR;
 }
 
+std::string path_of(const sqlite3_vtab_cursor* cursor) {
+  const char* path = sqlite3_db_filename(static_cast<const Table*>(cursor->pVtab)->db, "main");
+  return path != nullptr && *path != '\0' ? path : "the main database";
+}
+
 // No C++ exception may pass through SQLite.
 template <class Body>
 int guarded(sqlite3_vtab* table, Body&& body) {
@@ -175,7 +180,7 @@ int host_filter(sqlite3_vtab_cursor* base, int, const char* plan, int count,
     HostFilter filter;
     for (int i = 0; i < count; ++i) apply_hint(filter, plan[i], values[i]);
     cursor.scan =
-        std::make_unique<HostScan>(static_cast<Table*>(base->pVtab)->db, "the trace", filter);
+        std::make_unique<HostScan>(static_cast<Table*>(base->pVtab)->db, path_of(base), filter);
     return load_rows(cursor);
   });
 }
@@ -300,7 +305,7 @@ int load_frames(FrameCursor& cursor) {
   const int status = cursor.stacks.status();
   if (status == SQLITE_ROW || status == SQLITE_DONE) return SQLITE_OK;
   return report(cursor.pVtab,
-                read_error(static_cast<Table*>(cursor.pVtab)->db, "the trace").message);
+                read_error(static_cast<Table*>(cursor.pVtab)->db, path_of(&cursor)).message);
 }
 
 int frame_filter(sqlite3_vtab_cursor* base, int by_stack, const char*, int,
