@@ -36,7 +36,8 @@ class RecordingWriter final : public trace::Writer {
     process.end_ns = end_ns;
     process.exit = exit;
   }
-  trace::ThreadId add_thread(trace::ProcessId process, int32_t tid, std::string_view name) override {
+  trace::ThreadId add_thread(trace::ProcessId process, int32_t tid,
+                             std::string_view name) override {
     threads.push_back({{}, process, tid, std::string(name)});
     return static_cast<trace::ThreadId>(threads.size());
   }
@@ -113,9 +114,9 @@ Record make(wire::RecordType type, uint64_t time_ns, wire::Api api = wire::Api::
 
 inline wire::Alloc alloc(uint64_t time_ns, uint64_t address, uint64_t size,
                          wire::Layer layer = wire::Layer::kHeap, wire::StackId stack = 0) {
-  auto record = make<wire::Alloc>(
-      wire::RecordType::kAlloc, time_ns,
-      layer == wire::Layer::kOs ? wire::Api::kMmap : wire::Api::kMalloc);
+  auto record =
+      make<wire::Alloc>(wire::RecordType::kAlloc, time_ns,
+                        layer == wire::Layer::kOs ? wire::Api::kMmap : wire::Api::kMalloc);
   record.address = address;
   record.size = size;
   record.stack = stack;
@@ -215,8 +216,7 @@ class FakeProducer {
 
   void publish(const std::vector<std::byte>& record) { publish(record.data(), record.size()); }
   template <class Record>
-    requires(!std::is_same_v<Record, std::vector<std::byte>>)
-  void publish(const Record& record) {
+  requires(!std::is_same_v<Record, std::vector<std::byte>>) void publish(const Record& record) {
     publish(&record, sizeof record);
   }
   void publish(const void* record, size_t bytes) {

@@ -44,7 +44,8 @@ TEST_F(RingTest, touched_slots_are_found_without_reading_headers_and_freed_slots
   EXPECT_EQ(touched[1], 4000U);
 
   for (int i = 0; i < 5000; ++i) first.publish(alloc(1, 64, 1));
-  const std::string path = arena.environment_value().substr(0, arena.environment_value().rfind(':'));
+  const std::string path =
+      arena.environment_value().substr(0, arena.environment_value().rfind(':'));
   struct stat before {};
   struct stat after {};
   stat(path.c_str(), &before);
@@ -138,9 +139,9 @@ TEST_F(RingTest, a_closed_arena_wakes_a_producer_that_waits_for_room) {
 
 // Every length field lies, one at a time: the check must refuse or stay inside the bytes (ASan).
 TEST(CheckRecord, no_lie_about_a_length_is_believed) {
-  std::vector<std::vector<std::byte>> records = {
-      stack_record(1, {1, 2, 3}), name_record(1, "name"), process_start(1, 1, 1),
-      module_record(1, "/lib/a.so", 0, 1, 2, "abcd")};
+  std::vector<std::vector<std::byte>> records = {stack_record(1, {1, 2, 3}), name_record(1, "name"),
+                                                 process_start(1, 1, 1),
+                                                 module_record(1, "/lib/a.so", 0, 1, 2, "abcd")};
   auto meta = make<wire::Meta>(wire::RecordType::kMeta, 1);
   meta.key_bytes = 3;
   meta.value_bytes = 4;
