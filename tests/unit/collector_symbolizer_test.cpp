@@ -12,7 +12,7 @@
 namespace symbolizer_subject {
 
 [[gnu::always_inline]] inline uint64_t innermost() {
-  uint64_t address = 0;
+  uint64_t address = 0;  // of the next instruction, as a return address is
   asm volatile("lea (%%rip), %0" : "=r"(address));
   return address;
 }
@@ -54,7 +54,7 @@ LoadedModule own_module() {
 
 TEST(Symbolize, an_inlined_call_becomes_two_frames_with_file_and_line) {
   const LoadedModule self = own_module();
-  const uint64_t address = symbolizer_subject::outermost(1) - self.base;
+  const uint64_t address = symbolizer_subject::outermost(1) - 1 - self.base;
   const auto result = symbolize_module({self.path, ""}, std::vector{address});
   ASSERT_EQ(result.state, ModuleState::kRead);
   const auto& frames = result.frames.at(0);
@@ -104,9 +104,8 @@ TEST(Symbolizer, stacks_begin_at_the_caller_of_the_hook_and_keep_unknown_address
   ProcessState process;
   process.modules.load(self);
   process.modules.load({"/x/libtidemark_preload.so", "", 0x1000, 0x1000, 0x2000, 0, kStillLoaded});
-  // A return address lies behind its call.
   const uint64_t address = symbolizer_subject::outermost(1);
-  process.addresses = {0x1500, 0x1600, address + 1, 0x42};
+  process.addresses = {0x1500, 0x1600, address, 0x42};
   process.stack_entries.push_back({trace::StackId{1}, 0, 4, 0, 5, false, false, {}, {}});
   std::vector<std::unique_ptr<ProcessState>> processes;
   processes.push_back(std::make_unique<ProcessState>(std::move(process)));
