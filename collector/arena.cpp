@@ -122,15 +122,22 @@ std::span<const uint32_t> Arena::touched_slots() {
 }
 
 void Arena::free_slot(uint32_t slot) {
+  // The whole slot at once: a hole reads as zero, which is kFree with head and tail at 0. Until
+  // then the state is not kFree, so nobody can have claimed it on the page that goes.
+  const bool punched = fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                 static_cast<off_t>(wire::ring_offset(slot)),
+                                 static_cast<off_t>(wire::kRingSlotBytes)) == 0;
+  if (punched) {
+    if (slot < is_touched_.size() && is_touched_[slot]) {
+      is_touched_[slot] = false;
+      touched_.erase(std::lower_bound(touched_.begin(), touched_.end(), slot));
+    }
+    return;
+  }
   wire::RingHeader& header = ring(slot);
-  fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-            static_cast<off_t>(wire::ring_offset(slot) + wire::kPageBytes),
-            static_cast<off_t>(wire::kRingDataBytes));
   header.head.store(0, std::memory_order_relaxed);
   header.tail.store(0, std::memory_order_relaxed);
   header.waiting.store(0, std::memory_order_relaxed);
-  header.process_key = 0;
-  std::memset(header.thread_name, 0, sizeof header.thread_name);
   header.state.store(wire::RingState::kFree, std::memory_order_release);
 }
 

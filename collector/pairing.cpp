@@ -13,6 +13,8 @@ constexpr uint64_t kMissingStackPatienceNs = 20'000'000;
 // A target that scribbles names stacks that never come: it may not slow us down for ever.
 constexpr uint32_t kMaxMissingStacks = 64;
 constexpr int kMaxForkDepth = 64;
+// How deep calls of the driver API that free memory nest; a failed one is among the latest.
+constexpr size_t kMaxDeviceFrees = 8;
 
 std::string hex(std::string_view bytes) {
   constexpr const char* kDigits = "0123456789abcdef";
@@ -107,18 +109,16 @@ void Pairing::on_process_start(const Producer& producer, const wire::ProcessStar
   }
   if (by_key_.contains(record.process_key)) return;
   const uint64_t start_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
-  // exec: the image before ends here. A recycled pid: it has ended some time ago, unnoticed.
+  const auto by_key = by_key_.find(record.parent_process_key);
+  ProcessState* parent = by_key != by_key_.end() ? by_key->second : nullptr;
   if (ProcessState* before = live_process(record.pid)) {
-    const bool exec = before->key == record.parent_process_key;
-    end_process(*before, exec ? start_ns : std::max(before->last_event_ns, start_ns_),
-                trace::Process{}.exit);
+    // exec: the image before ends here and is the parent of the new one. A child cannot have the
+    // pid of a living process: that one has ended some time ago, unnoticed.
+    const bool exec = record.forked == 0;
+    end_process(*before, exec ? start_ns : before->last_event_ns, trace::Process{}.exit);
+    if (exec) parent = before;
   }
-  ProcessState* parent = nullptr;
-  if (const auto found = by_key_.find(record.parent_process_key); found != by_key_.end()) {
-    parent = found->second;
-  } else {
-    parent = live_process(record.parent_pid);
-  }
+  if (parent == nullptr) parent = live_process(record.parent_pid);
   ProcessState& process = add_process(record.process_key, record.pid);
   process.forked = record.forked != 0;
   process.parent = parent;
@@ -302,7 +302,7 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
     case wire::RecordType::kUnmap:
       return on_unmap(producer, record_as<wire::Unmap>(record), time_ns);
     case wire::RecordType::kUndo:
-      on_undo(producer);
+      on_undo(producer, record.detail);
       return true;
     case wire::RecordType::kDeviceAlloc:
       return on_device_alloc(producer, record_as<wire::DeviceAlloc>(record), time_ns);
@@ -381,6 +381,13 @@ bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t tim
   last.layer = static_cast<trace::Layer>(record.layer);
   last.address = key;
   last.row = found->second;
+  last.api = record.header.detail;
+  if (last.layer != trace::Layer::kHeap) {
+    if (producer.device_frees.size() == kMaxDeviceFrees) {
+      producer.device_frees.erase(producer.device_frees.begin());
+    }
+    producer.device_frees.push_back({last.kind, last.layer, last.api, key, last.row, {}, {}});
+  }
   writer_.end_allocation(found->second, last.layer, trace_time(time_ns), stack->id);
   blocks->erase(key);  // by key: by iterator it would look for the next block, however far
   return true;
@@ -436,20 +443,30 @@ bool Pairing::on_unmap(Producer& producer, const wire::Unmap& record, uint64_t t
   return true;
 }
 
-void Pairing::on_undo(Producer& producer) {
+void Pairing::on_undo(Producer& producer, uint16_t api) {
   ProcessState& process = *producer.process;
-  LastFree& last = producer.last_free;
-  if (last.kind == LastFree::Kind::kBlock) {
-    BlockMap& blocks = last.layer == trace::Layer::kDriver ? process.driver
-                       : last.layer == trace::Layer::kPool ? process.pool
-                                                           : process.heap;
-    if (blocks.insert({last.address, last.row}).second) {
-      writer_.revive_allocation(last.row, last.layer);
-    }
-  } else if (last.kind == LastFree::Kind::kRange) {
-    undo_range(process, last);
+  if (api != 0) {
+    auto& frees = producer.device_frees;
+    const auto found = std::find_if(frees.rbegin(), frees.rend(),
+                                    [&](const LastFree& last) { return last.api == api; });
+    if (found == frees.rend()) return;  // of a block that nobody knew
+    undo_block(process, *found);
+    frees.erase(std::next(found).base());
+    return;
   }
+  LastFree& last = producer.last_free;
+  if (last.kind == LastFree::Kind::kBlock) undo_block(process, last);
+  if (last.kind == LastFree::Kind::kRange) undo_range(process, last);
   last.kind = LastFree::Kind::kNone;
+}
+
+void Pairing::undo_block(ProcessState& process, const LastFree& last) {
+  BlockMap& blocks = last.layer == trace::Layer::kDriver ? process.driver
+                     : last.layer == trace::Layer::kPool ? process.pool
+                                                         : process.heap;
+  if (blocks.insert({last.address, last.row}).second) {
+    writer_.revive_allocation(last.row, last.layer);
+  }
 }
 
 void Pairing::undo_range(ProcessState& process, LastFree& last) {

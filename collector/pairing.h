@@ -39,6 +39,7 @@ struct RingIdentity {
 struct LastFree {
   enum class Kind : uint8_t { kNone, kBlock, kRange } kind = Kind::kNone;
   trace::Layer layer{};
+  uint16_t api = 0;
   uint64_t address = 0;
   trace::AllocationId row{};
   std::vector<Mapping> removed;
@@ -57,6 +58,8 @@ struct Producer {
   ProcessState* process = nullptr;  // null until its process has introduced itself
   trace::ThreadId thread{};
   LastFree last_free;
+  // Of the driver and pool layers, latest last: the driver frees host memory before a call fails.
+  std::vector<LastFree> device_frees;
 };
 
 class Pairing final : public EventSink {
@@ -106,7 +109,8 @@ class Pairing final : public EventSink {
   bool on_alloc(Producer& producer, const wire::Alloc& record, uint64_t time_ns);
   bool on_free(Producer& producer, const wire::Free& record, uint64_t time_ns);
   bool on_unmap(Producer& producer, const wire::Unmap& record, uint64_t time_ns);
-  void on_undo(Producer& producer);
+  void on_undo(Producer& producer, uint16_t api);
+  void undo_block(ProcessState& process, const LastFree& last);
   void undo_range(ProcessState& process, LastFree& last);
   bool on_device_alloc(Producer& producer, const wire::DeviceAlloc& record, uint64_t time_ns);
   bool on_launch(Producer& producer, const wire::Launch& record, uint64_t time_ns);
