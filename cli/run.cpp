@@ -75,13 +75,24 @@ int run(const std::vector<std::string>& arguments) {
   app.set_version_flag("--version", "tidemark " TIDEMARK_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(28);
-  app.footer("Example:\n  tidemark report train.db\n\ntidemark COMMAND --help says more.");
+  app.footer(
+      "Example:\n  tidemark record -o train.db -- python3 train.py\n  tidemark report "
+      "train.db\n\ntidemark COMMAND --help says more.");
+  // What stands behind "--" is another program's command line: none of it is ours to parse.
+  const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  const bool record = !arguments.empty() && arguments.front() == "record";
+  const auto ours_end = record ? dashes : arguments.end();
+  const std::vector<std::string> command(ours_end == arguments.end() ? ours_end : ours_end + 1,
+                                         arguments.end());
+  add_record(app, command, status);
   add_info(app, status);
   add_report(app, status);
   add_sql(app, status);
   add_view(app, status);
   try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    std::vector<std::string> ours(arguments.begin(), ours_end);
+    std::reverse(ours.begin(), ours.end());  // as the parser wants them
+    app.parse(ours);
   } catch (const CLI::CallForHelp&) {
     return show_help(app);
   } catch (const CLI::CallForVersion& version) {

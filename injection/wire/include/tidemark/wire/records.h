@@ -25,8 +25,10 @@ enum class RecordType : uint16_t {
   kAlloc = 8,         // Alloc: heap and os
   kFree = 9,          // Free: every layer
   kUnmap = 10,        // Unmap: any range of the os layer, also a part of a mapping
-  kUndo = 11,         // Header only: the last Free or Unmap of this ring did not happen (realloc or
-                      // munmap failed); nothing but Stack records stands between
+  kUndo = 11,         // Header only: a Free or Unmap of this ring did not happen (the call failed):
+                      // detail 0: the last one, nothing but Stack records stands between;
+                      // otherwise: the last one not yet undone with that Api in its detail (the
+                      // driver frees host memory in between)
   kDeviceAlloc = 12,  // DeviceAlloc: driver and pool
   kLaunch = 13,       // Launch: where a copy, set or kernel was asked for
   kTransfer = 14,     // Transfer

@@ -1,0 +1,193 @@
+// tidemark record [options] -- COMMAND…: standard output belongs to the command; the summary goes
+// to standard error when it has ended, and its exit status or fatal signal becomes this program's.
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "commands.h"
+#include "console.h"
+#include "tidemark/analyzer/text.h"
+#include "tidemark/analyzer/units.h"
+#include "tidemark/analyzer/usage.h"
+#include "tidemark/collector/recorder.h"
+
+namespace tidemark::cli {
+namespace {
+
+using collector::RecordOptions;
+using collector::RecordSummary;
+
+const std::map<std::string, RecordOptions::Host> kHosts = {{"full", RecordOptions::Host::kFull},
+                                                           {"off", RecordOptions::Host::kOff}};
+const std::map<std::string, RecordOptions::Device> kDevices = {
+    {"auto", RecordOptions::Device::kAuto}, {"off", RecordOptions::Device::kOff}};
+const std::map<std::string, RecordOptions::Stacks> kStacks = {
+    {"all", RecordOptions::Stacks::kAll},
+    {"native", RecordOptions::Stacks::kNative},
+    {"none", RecordOptions::Stacks::kNone}};
+const std::map<std::string, RecordOptions::OnFull> kOnFull = {
+    {"wait", RecordOptions::OnFull::kWait}, {"drop", RecordOptions::OnFull::kDrop}};
+
+struct RecordWords {
+  std::string output;
+  std::string host = "full";
+  std::string device = "auto";
+  std::string stacks = "all";
+  std::string on_full = "wait";
+};
+
+void say(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+
+// "heap host 1.23 GiB", one for each series; read back from the trace, so that the summary says
+// what every later command will say.
+std::string peaks(const std::string& path) {
+  const auto reader = trace::Reader::open(path);
+  if (!reader) return "  " + reader.error().message + "\n";
+  const auto curves = analyzer::usage_curves(**reader);
+  if (!curves) return "  " + curves.error().message + "\n";
+  analyzer::TextTable table({{"peak", analyzer::TextTable::Align::kRight},
+                             {"layer and space"},
+                             {"reached at", analyzer::TextTable::Align::kRight}});
+  for (const analyzer::UsageCurve& curve : *curves) {
+    table.add({analyzer::format_bytes(static_cast<uint64_t>(curve.peak_bytes)),
+               analyzer::series_text(curve.series), analyzer::format_ns(curve.peak_ns)});
+  }
+  return table.empty() ? "" : table.text();
+}
+
+std::string losses(const RecordSummary& summary) {
+  std::vector<trace::Loss> all = summary.losses;
+  std::erase_if(all, [](const trace::Loss& loss) { return loss.count == 0; });
+  std::stable_sort(all.begin(), all.end(), [](const trace::Loss& a, const trace::Loss& b) {
+    return a.severity > b.severity;
+  });
+  std::string out;
+  for (const trace::Loss& loss : all) {
+    out += fmt::format("  loss ({}): {} {}\n", trace::to_string(loss.severity),
+                       analyzer::format_count(loss.count), loss.name);
+  }
+  return out;
+}
+
+std::string counts(const collector::EventCounts& events) {
+  std::vector<std::string> parts;
+  const auto add = [&](uint64_t count, const char* what) {
+    if (count > 0) parts.push_back(fmt::format("{} {}", analyzer::format_count(count), what));
+  };
+  add(events.host_allocations + events.mappings + events.driver_allocations +
+          events.pool_allocations,
+      "allocations");
+  add(events.host_frees + events.unmappings + events.driver_frees + events.pool_frees, "frees");
+  add(events.transfers, "copies");
+  add(events.memsets, "sets");
+  add(events.kernels, "kernels");
+  add(events.markers, "markers");
+  add(events.out_of_memory, "out-of-memory events");
+  return fmt::format("{}", fmt::join(parts, " · "));
+}
+
+void print_summary(const RecordSummary& summary) {
+  const std::string output = analyzer::printable(summary.output);
+  std::string out =
+      fmt::format("tidemark: {} ({}), {}, processes: {}, threads: {}\n", output,
+                  analyzer::format_bytes(summary.trace_bytes),
+                  analyzer::format_ns(summary.duration_ns), summary.processes, summary.threads);
+  if (const std::string events = counts(summary.events); !events.empty()) {
+    out += "  " + events + "\n";
+  }
+  out += peaks(summary.output);
+  out += losses(summary);
+  if (summary.write_error) {
+    out += fmt::format("tidemark: {}\n", analyzer::printable(*summary.write_error));
+  }
+  say(out + fmt::format("  next: tidemark report {}\n", output));
+}
+
+// Ends this program the way its command ended, so that a shell or a scheduler sees the same.
+[[noreturn]] void die_by(int signal) {
+  const rlimit none{0, 0};  // the command has left a core file, if any; this one would hide it
+  setrlimit(RLIMIT_CORE, &none);
+  std::fflush(nullptr);
+  std::signal(signal, SIG_DFL);
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, signal);
+  sigprocmask(SIG_UNBLOCK, &mask, nullptr);
+  raise(signal);
+  _exit(128 + signal);  // a signal that does not kill
+}
+
+std::string library_dir() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return self.parent_path().parent_path() / TIDEMARK_PRIVATE_LIBDIR;
+}
+
+void show_progress(uint64_t done, uint64_t total) {
+  say(fmt::format("\rtidemark: symbols {}/{}{}", done, total, done == total ? "\r\x1b[K" : ""));
+}
+
+int record(const RecordWords& words, const std::vector<std::string>& command) {
+  if (command.empty()) {
+    return complain(
+        "record: no command to record; put it behind --, as in: tidemark record -- python3 "
+        "train.py");
+  }
+  RecordOptions options;
+  options.command = command;
+  options.output = words.output;
+  options.library_dir = library_dir();
+  options.host = kHosts.at(words.host);
+  options.device = kDevices.at(words.device);
+  options.stacks = kStacks.at(words.stacks);
+  options.on_full = kOnFull.at(words.on_full);
+  options.notice = [](const std::string& line) { complain(line); };
+  if (isatty(STDERR_FILENO) != 0) options.progress = show_progress;
+  const auto summary = collector::record(options);
+  if (!summary) return complain(summary.error().message, summary.error().exit_code);
+  print_summary(*summary);
+  if (summary->exit.signal != 0) die_by(summary->exit.signal);
+  return summary->exit.code;
+}
+
+template <class Value>
+std::vector<std::string> names(const std::map<std::string, Value>& values) {
+  std::vector<std::string> result;
+  for (const auto& [name, value] : values) result.push_back(name);
+  return result;
+}
+
+}  // namespace
+
+void add_record(CLI::App& app, const std::vector<std::string>& command, int& status) {
+  const auto words = std::make_shared<RecordWords>();
+  CLI::App* record_app = app.add_subcommand(
+      "record", "Run a command and write down every allocation, copy and kernel");
+  record_app->usage("Usage: tidemark record [OPTIONS] -- COMMAND...");
+  record_app->add_option("-o,--output", words->output,
+                         "The trace; without it tidemark.<program>.<pid>.db here");
+  const auto add = [&](const char* name, std::string& word, const char* what, const auto& values) {
+    record_app->add_option(name, word, what)
+        ->check(CLI::IsMember(names(values)))
+        ->capture_default_str();
+  };
+  add("--host", words->host, "Heap and mappings", kHosts);
+  add("--device", words->device, "The GPU, where there is one", kDevices);
+  add("--stacks", words->stacks, "Who asked: native and Python, native only, or nobody", kStacks);
+  add("--on-full", words->on_full,
+      "When events come too fast: let the program wait, or count a loss", kOnFull);
+  record_app->footer(
+      "The command keeps its input, output, signals and exit status.\n\n"
+      "Example:\n  tidemark record -o train.db -- python3 train.py --epochs 1");
+  record_app->callback([words, &command, &status] { status = record(*words, command); });
+}
+
+}  // namespace tidemark::cli

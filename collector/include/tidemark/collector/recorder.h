@@ -1,0 +1,82 @@
+// Records one command: starts it, drains what the injected libraries publish, and writes the trace.
+// `tidemark record` is this function and its printing.
+//
+// record() blocks until the command has ended; call it from the main thread of a process that does
+// nothing else, since it forks, installs signal handlers while it runs, and forwards signals that
+// the recorder receives to the command. Errors are those after which nothing was started.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tidemark/trace/result.h"
+#include "tidemark/trace/types.h"
+
+namespace tidemark::collector {
+
+struct RecordOptions {
+  enum class Host : uint8_t { kFull, kOff };
+  enum class Device : uint8_t { kAuto, kOff };
+  enum class Stacks : uint8_t { kAll, kNative, kNone };
+  enum class OnFull : uint8_t { kWait, kDrop };
+
+  std::vector<std::string> command;  // program and its arguments, at least one
+  std::string output;                // "": tidemark.<program>.<pid>.db in the current folder
+  std::string library_dir;           // where libtidemark_preload.so and libtidemark_cuda.so lie
+  Host host = Host::kFull;
+  Device device = Device::kAuto;
+  Stacks stacks = Stacks::kAll;
+  OnFull on_full = OnFull::kWait;
+  // Called with lines that the user should see at once: a static program, a full disk. May be
+  // empty.
+  std::function<void(const std::string& line)> notice;
+  // Called while stacks are symbolized, after the command has ended. May be empty.
+  std::function<void(uint64_t done, uint64_t total)> progress;
+};
+
+// How the command ended.
+struct ExitStatus {
+  int code = 0;    // exit status as a shell shows it: 128 + signal when killed
+  int signal = 0;  // that killed it, 0 none: the recorder then ends itself by the same signal
+};
+
+struct EventCounts {
+  uint64_t host_allocations = 0;  // layer heap
+  uint64_t host_frees = 0;
+  uint64_t mappings = 0;  // layer os
+  uint64_t unmappings = 0;
+  uint64_t driver_allocations = 0;
+  uint64_t driver_frees = 0;
+  uint64_t pool_allocations = 0;
+  uint64_t pool_frees = 0;
+  uint64_t transfers = 0;
+  uint64_t memsets = 0;
+  uint64_t kernels = 0;
+  uint64_t markers = 0;
+  uint64_t out_of_memory = 0;
+  uint64_t stacks = 0;
+};
+
+struct RecordSummary {
+  ExitStatus exit;
+  std::string output;
+  EventCounts events;
+  uint32_t processes = 0;
+  uint32_t threads = 0;
+  std::vector<trace::Loss> losses;
+  int64_t duration_ns = 0;
+  uint64_t trace_bytes = 0;
+  // The trace could not be written to its end; says why and what was kept.
+  std::optional<std::string> write_error;
+};
+
+struct RecordError : Error {
+  int exit_code = 1;  // what the recorder should exit with: 126 and 127 as a shell does
+};
+
+[[nodiscard]] tl::expected<RecordSummary, RecordError> record(const RecordOptions& options);
+
+}  // namespace tidemark::collector

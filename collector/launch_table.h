@@ -1,0 +1,38 @@
+// The calls that asked for copies, sets and kernels, until the device has reported them. Pure.
+// Bounded: beyond kCapacity the oldest is forgotten, whether or not its record has come.
+#pragma once
+
+#include <tsl/robin_map.h>
+
+#include <cstdint>
+#include <deque>
+
+#include "tidemark/trace/types.h"
+#include "tidemark/wire/records.h"
+
+namespace tidemark::collector {
+
+struct PendingLaunch {
+  uint64_t src_address = 0;
+  uint64_t dst_address = 0;
+  trace::StackId stack{};
+  bool matched = false;
+};
+
+class LaunchTable {
+ public:
+  static constexpr size_t kCapacity = 1'000'000;
+
+  // True when a launch without a record had to be forgotten for it.
+  bool add(uint32_t correlation, const PendingLaunch& launch);
+  // Null when unknown. Stays: the kernels of one graph launch share their correlation id.
+  const PendingLaunch* match(uint32_t correlation);
+  [[nodiscard]] uint64_t unmatched() const { return unmatched_; }
+
+ private:
+  tsl::robin_map<uint32_t, PendingLaunch> launches_;
+  std::deque<uint32_t> oldest_first_;
+  uint64_t unmatched_ = 0;
+};
+
+}  // namespace tidemark::collector

@@ -1,0 +1,505 @@
+#include "pairing.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+namespace tidemark::collector {
+namespace {
+
+using trace::Severity;
+
+constexpr uint64_t kMissingStackPatienceNs = 20'000'000;
+// A target that scribbles names stacks that never come: it may not slow us down for ever.
+constexpr uint32_t kMaxMissingStacks = 64;
+constexpr int kMaxForkDepth = 64;
+// How deep calls of the driver API that free memory nest; a failed one is among the latest.
+constexpr size_t kMaxDeviceFrees = 8;
+
+std::string hex(std::string_view bytes) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string text;
+  for (const char byte : bytes) {
+    const auto value = static_cast<unsigned char>(byte);
+    text.push_back(kDigits[value >> 4]);
+    text.push_back(kDigits[value & 15]);
+  }
+  return text;
+}
+
+constexpr uint64_t page_end(uint64_t address) {
+  const uint64_t up = address + wire::kPageBytes - 1;
+  return (up < address ? address : up) & ~uint64_t{wire::kPageBytes - 1};
+}
+
+}  // namespace
+
+Pairing::Pairing(trace::Writer& writer, Losses& losses, uint64_t start_ns,
+                 std::function<int32_t(int32_t)> rank_of)
+    : writer_(writer), losses_(losses), start_ns_(start_ns), rank_of_(std::move(rank_of)) {
+  for (size_t i = 0; i < api_texts_.size(); ++i) {
+    api_texts_[i] = writer_.intern(wire::api_name(static_cast<wire::Api>(i)));
+  }
+}
+
+std::unique_ptr<Producer> Pairing::open_ring(RingIdentity identity) const {
+  auto producer = std::make_unique<Producer>();
+  producer->identity = std::move(identity);
+  return producer;
+}
+
+void Pairing::begin_pass(uint64_t now_ns) {
+  now_ns_ = now_ns;
+  for (auto& process : processes_) process->stalled = false;
+}
+
+bool Pairing::knows_process(const Producer& producer) const {
+  return producer.process != nullptr || by_key_.contains(producer.identity.process_key);
+}
+
+ProcessState* Pairing::live_process(int32_t pid) const {
+  for (const auto& process : processes_) {
+    if (process->pid == pid && !process->ended) return process.get();
+  }
+  return nullptr;
+}
+
+// --- definitions
+
+void Pairing::definition(Producer& producer, const wire::Header& record) {
+  if (record.type == wire::RecordType::kProcessStart) {
+    on_process_start(producer, record_as<wire::ProcessStart>(record));
+    return;
+  }
+  adopt(producer);
+  ProcessState& process = *producer.process;
+  switch (record.type) {
+    case wire::RecordType::kProcessExit:
+      process.exit_ns = std::clamp(record.time_ns, start_ns_, now_ns_);
+      break;
+    case wire::RecordType::kThreadName:
+      on_thread_name(producer, record_as<wire::Text>(record));
+      break;
+    case wire::RecordType::kModule:
+      on_module(process, record_as<wire::Module>(record));
+      break;
+    case wire::RecordType::kModuleUnload:
+      on_module_unload(process, record_as<wire::Module>(record));
+      break;
+    case wire::RecordType::kStack:
+      on_stack(process, record_as<wire::Stack>(record));
+      break;
+    case wire::RecordType::kName: {
+      const auto& name = record_as<wire::Name>(record);
+      process.names.insert({name.id, NameEntry{{tail_of(name), name.text_bytes}, {}, {}}});
+      break;
+    }
+    case wire::RecordType::kMeta:
+      on_meta(record_as<wire::Meta>(record));
+      break;
+    default:
+      break;
+  }
+}
+
+void Pairing::on_process_start(const Producer& producer, const wire::ProcessStart& record) {
+  if (record.process_key != producer.identity.process_key) {
+    losses_.add("invalid_records", Severity::kDataLoss);
+    return;
+  }
+  if (by_key_.contains(record.process_key)) return;
+  const uint64_t start_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
+  const auto by_key = by_key_.find(record.parent_process_key);
+  ProcessState* parent = by_key != by_key_.end() ? by_key->second : nullptr;
+  if (ProcessState* before = live_process(record.pid)) {
+    // exec: the image before ends here and is the parent of the new one. A child cannot have the
+    // pid of a living process: that one has ended some time ago, unnoticed.
+    const bool exec = record.forked == 0;
+    end_process(*before, exec ? start_ns : before->last_event_ns, trace::Process{}.exit);
+    if (exec) parent = before;
+  }
+  if (parent == nullptr) parent = live_process(record.parent_pid);
+  ProcessState& process = add_process(record.process_key, record.pid);
+  process.forked = record.forked != 0;
+  process.parent = parent;
+  trace::Process row;
+  row.pid = record.pid;
+  row.parent = parent ? parent->id : trace::ProcessId{};
+  row.command = std::string(tail_of(record), record.command_bytes);
+  row.start_ns = trace_time(start_ns);
+  row.rank = rank_of_ ? rank_of_(record.pid) : -1;
+  process.id = writer_.add_process(row);
+  if (process.forked && parent) process.modules = parent->modules;
+}
+
+ProcessState& Pairing::add_process(uint64_t key, int32_t pid) {
+  auto& process = *processes_.emplace_back(std::make_unique<ProcessState>());
+  process.key = key;
+  process.pid = pid;
+  by_key_.emplace(key, &process);
+  return process;
+}
+
+void Pairing::adopt(Producer& producer) {
+  if (producer.process) return;
+  const RingIdentity& identity = producer.identity;
+  const auto found = by_key_.find(identity.process_key);
+  if (found != by_key_.end()) {
+    producer.process = found->second;
+  } else {
+    producer.process = &add_process(identity.process_key, identity.pid);
+    trace::Process row;
+    row.pid = identity.pid;
+    row.start_ns = trace_time(now_ns_);
+    producer.process->id = writer_.add_process(row);
+  }
+  ProcessState& process = *producer.process;
+  auto& thread = process.threads[identity.tid];
+  if (thread == trace::ThreadId{}) {
+    thread = writer_.add_thread(process.id, identity.tid, identity.thread_name);
+    ++thread_count_;
+  }
+  producer.thread = thread;
+}
+
+void Pairing::on_thread_name(Producer& producer, const wire::Text& record) {
+  writer_.rename_thread(producer.thread, {tail_of(record), record.text_bytes});
+}
+
+void Pairing::on_meta(const wire::Meta& record) {
+  const std::string_view key(tail_of(record), record.key_bytes);
+  const std::string_view value(tail_of(record) + record.key_bytes, record.value_bytes);
+  // What the collector says of itself has no dot: a target cannot overwrite it.
+  if (key.find('.') == std::string_view::npos) return;
+  writer_.meta(key, value);
+}
+
+void Pairing::on_stack(ProcessState& process, const wire::Stack& record) {
+  const auto known = process.stacks.find(record.id);
+  // The same addresses mean other code once a module has gone: the injected side then publishes its
+  // stacks anew.
+  if (known != process.stacks.end() &&
+      process.stack_entries[known->second.entry].unload_count == process.modules.unload_count()) {
+    return;
+  }
+  StackEntry entry;
+  entry.first_address = process.addresses.size();
+  entry.address_count = record.frame_count;
+  entry.unload_count = process.modules.unload_count();
+  process.addresses.resize(entry.first_address + record.frame_count);
+  if (record.frame_count != 0) {
+    std::memcpy(&process.addresses[entry.first_address], tail_of(record),
+                record.frame_count * sizeof(uint64_t));
+  }
+  entry.id = writer_.add_stack(
+      process.id, std::span(process.addresses).subspan(entry.first_address, record.frame_count));
+  ++counts_.stacks;
+  const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size()), false};
+  process.stacks.insert_or_assign(record.id, ref);
+  process.stack_entries.push_back(entry);
+}
+
+void Pairing::on_module(ProcessState& process, const wire::Module& record) {
+  LoadedModule module;
+  module.path.assign(tail_of(record), record.path_bytes);
+  module.build_id.assign(tail_of(record) + record.path_bytes, record.build_id_bytes);
+  module.base = record.base;
+  module.start = record.start;
+  module.end = record.end;
+  module.loaded_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
+  if (!process.modules.load(module)) return;
+  writer_.add_module(process.id, module.path, hex(module.build_id), module.base, module.start,
+                     module.end, trace_time(module.loaded_ns), trace::kNever);
+}
+
+void Pairing::on_module_unload(ProcessState& process, const wire::Module& record) {
+  const uint64_t time_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
+  const LoadedModule* module = process.modules.unload(record.start, time_ns);
+  if (!module) return;
+  writer_.add_module(process.id, module->path, hex(module->build_id), module->base, module->start,
+                     module->end, trace_time(module->loaded_ns), trace_time(time_ns));
+}
+
+// --- references
+
+StackRef* Pairing::find_stack(ProcessState& process, wire::StackId hash, int depth) {
+  const auto found = process.stacks.find(hash);
+  if (found != process.stacks.end()) return &found.value();
+  // A forked child need not publish again what its parent did.
+  if (!process.forked || process.parent == nullptr || depth == 0) return nullptr;
+  const StackRef* inherited = find_stack(*process.parent, hash, depth - 1);
+  if (inherited == nullptr) return nullptr;
+  const ProcessState& parent = *process.parent;
+  StackEntry entry = parent.stack_entries[inherited->entry];
+  const size_t first = process.addresses.size();
+  for (size_t i = 0; i < entry.address_count; ++i) {
+    process.addresses.push_back(parent.addresses[entry.first_address + i]);
+  }
+  entry = StackEntry{};
+  entry.first_address = first;
+  entry.address_count = static_cast<uint32_t>(process.addresses.size() - first);
+  entry.unload_count = process.modules.unload_count();
+  entry.id = writer_.add_stack(process.id, std::span(process.addresses).subspan(first));
+  const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size()), false};
+  process.stack_entries.push_back(entry);
+  return &process.stacks.insert({hash, ref}).first.value();
+}
+
+bool Pairing::resolve_stack(ProcessState& process, wire::StackId hash, uint64_t time_ns,
+                            StackRef*& out) {
+  out = &no_stack_;
+  if (hash == 0) return true;
+  StackRef* found = find_stack(process, hash, kMaxForkDepth);
+  if (found == nullptr) return !wait_for_stack(process, hash);
+  if (!found->used) {
+    found->used = true;
+    process.stack_entries[found->entry].first_use_ns = time_ns;
+  }
+  out = found;
+  return true;
+}
+
+bool Pairing::wait_for_stack(ProcessState& process, wire::StackId hash) {
+  if (process.missing != hash && !process.given_up.contains(hash) &&
+      process.missing_count < kMaxMissingStacks && !final_) {
+    process.missing = hash;
+    process.missing_since_ns = now_ns_;
+    ++process.missing_count;
+  }
+  if (process.missing == hash && !final_ &&
+      now_ns_ - process.missing_since_ns < kMissingStackPatienceNs) {
+    process.stalled = true;
+    return true;
+  }
+  if (process.missing == hash) {
+    process.missing = 0;
+    process.given_up.insert(hash);
+  }
+  losses_.add("stacks_missing", Severity::kDataLoss);
+  return false;
+}
+
+NameEntry* Pairing::find_name(ProcessState& process, wire::NameId id, int depth) {
+  const auto found = process.names.find(id);
+  if (found != process.names.end()) return &found.value();
+  if (!process.forked || process.parent == nullptr || depth == 0) return nullptr;
+  return find_name(*process.parent, id, depth - 1);
+}
+
+// --- events
+
+bool Pairing::event(Producer& producer, const wire::Header& record) {
+  adopt(producer);
+  ProcessState& process = *producer.process;
+  if (process.stalled) return false;
+  const uint64_t time_ns = std::clamp(record.time_ns, start_ns_, now_ns_);
+  process.last_event_ns = time_ns;
+  switch (record.type) {
+    case wire::RecordType::kAlloc:
+      return on_alloc(producer, record_as<wire::Alloc>(record), time_ns);
+    case wire::RecordType::kFree:
+      return on_free(producer, record_as<wire::Free>(record), time_ns);
+    case wire::RecordType::kUnmap:
+      return on_unmap(producer, record_as<wire::Unmap>(record), time_ns);
+    case wire::RecordType::kUndo:
+      on_undo(producer, record.detail);
+      return true;
+    case wire::RecordType::kDeviceAlloc:
+      return on_device_alloc(producer, record_as<wire::DeviceAlloc>(record), time_ns);
+    case wire::RecordType::kLaunch:
+      return on_launch(producer, record_as<wire::Launch>(record), time_ns);
+    case wire::RecordType::kOutOfMemory:
+      return on_out_of_memory(producer, record_as<wire::OutOfMemory>(record), time_ns);
+    default:
+      return true;
+  }
+}
+
+bool Pairing::on_alloc(Producer& producer, const wire::Alloc& record, uint64_t time_ns) {
+  ProcessState& process = *producer.process;
+  StackRef* stack = nullptr;
+  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  producer.last_free.kind = LastFree::Kind::kNone;
+  trace::Allocation row;
+  row.process = process.id;
+  row.thread = producer.thread;
+  row.layer = static_cast<trace::Layer>(record.layer);
+  row.space = static_cast<trace::Space>(record.space);
+  row.address = record.address;
+  row.size = record.size;
+  row.alloc_ns = trace_time(time_ns);
+  row.alloc_stack = stack->id;
+  row.api = api_text(record.header.detail);
+  if (record.layer == wire::Layer::kOs) {
+    ++counts_.mappings;
+    map_range(producer, row);
+    return true;
+  }
+  ++counts_.host_allocations;
+  begin_block(process.heap, row.address, row);
+  return true;
+}
+
+void Pairing::begin_block(BlockMap& blocks, uint64_t key, const trace::Allocation& row) {
+  const auto [it, fresh] = blocks.insert({key, trace::AllocationId{}});
+  if (!fresh) {
+    losses_.add("allocations_at_live_address", Severity::kDataLoss);
+    writer_.end_allocation(it->second, row.layer, row.alloc_ns, trace::StackId{});
+  }
+  it.value() = writer_.add_allocation(row);
+}
+
+void Pairing::count_unknown_free(const ProcessState& process) {
+  losses_.add(process.forked ? "frees_of_inherited_memory" : "frees_of_unknown_memory",
+              Severity::kInfo);
+}
+
+bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t time_ns) {
+  ProcessState& process = *producer.process;
+  StackRef* stack = nullptr;
+  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  LastFree& last = producer.last_free;
+  last.kind = LastFree::Kind::kNone;
+  BlockMap* blocks = &process.heap;
+  uint64_t key = record.address;
+  uint64_t* count = &counts_.host_frees;
+  if (record.layer == wire::Layer::kDriver) {
+    blocks = &process.driver;
+    key = driver_key(record.address, record.header.detail);
+    count = &counts_.driver_frees;
+  } else if (record.layer == wire::Layer::kPool) {
+    blocks = &process.pool;
+    count = &counts_.pool_frees;
+  }
+  ++*count;
+  const auto found = blocks->find(key);
+  if (found == blocks->end()) {
+    count_unknown_free(process);
+    return true;
+  }
+  last.kind = LastFree::Kind::kBlock;
+  last.layer = static_cast<trace::Layer>(record.layer);
+  last.address = key;
+  last.row = found->second;
+  last.api = record.header.detail;
+  if (last.layer != trace::Layer::kHeap) {
+    if (producer.device_frees.size() == kMaxDeviceFrees) {
+      producer.device_frees.erase(producer.device_frees.begin());
+    }
+    producer.device_frees.push_back({last.kind, last.layer, last.api, key, last.row, {}, {}});
+  }
+  writer_.end_allocation(found->second, last.layer, trace_time(time_ns), stack->id);
+  blocks->erase(key);  // by key: by iterator it would look for the next block, however far
+  return true;
+}
+
+void Pairing::cut_range(ProcessState& process, const Range& range, trace::StringId api,
+                        LastFree& undo) {
+  undo.removed.clear();
+  undo.pieces.clear();
+  process.os.cut(range.start, range.end, undo.removed, undo.pieces);
+  for (const Mapping& mapping : undo.removed) {
+    writer_.end_allocation(mapping.row, trace::Layer::kOs, range.time_ns, range.stack);
+  }
+  for (Mapping& piece : undo.pieces) {
+    trace::Allocation row;
+    row.process = process.id;
+    row.thread = piece.thread;
+    row.layer = trace::Layer::kOs;
+    row.space = trace::Space::kHost;
+    row.address = piece.start;
+    row.size = piece.end - piece.start;
+    row.alloc_ns = range.time_ns;
+    row.alloc_stack = piece.stack;
+    row.api = api;
+    piece.row = writer_.add_allocation(row);
+    piece.since_ns = range.time_ns;
+    process.os.insert(piece);
+  }
+}
+
+void Pairing::map_range(Producer& producer, const trace::Allocation& row) {
+  ProcessState& process = *producer.process;
+  const uint64_t start = row.address & ~uint64_t{wire::kPageBytes - 1};
+  const uint64_t end = page_end(row.address + row.size);
+  if (start >= end) return;
+  // MAP_FIXED over what is mapped replaces it.
+  LastFree replaced;
+  cut_range(process, {start, end, row.alloc_ns, row.alloc_stack}, row.api, replaced);
+  process.os.insert({start, end, writer_.add_allocation(row), row.thread, row.alloc_stack, 0});
+}
+
+bool Pairing::on_unmap(Producer& producer, const wire::Unmap& record, uint64_t time_ns) {
+  ProcessState& process = *producer.process;
+  StackRef* stack = nullptr;
+  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  ++counts_.unmappings;
+  LastFree& last = producer.last_free;
+  const uint64_t end = page_end(record.address + record.size);
+  cut_range(process, {record.address, end, trace_time(time_ns), stack->id},
+            api_text(static_cast<uint16_t>(wire::Api::kMunmap)), last);
+  last.kind = last.removed.empty() ? LastFree::Kind::kNone : LastFree::Kind::kRange;
+  if (last.removed.empty()) count_unknown_free(process);
+  return true;
+}
+
+void Pairing::on_undo(Producer& producer, uint16_t api) {
+  ProcessState& process = *producer.process;
+  if (api != 0) {
+    auto& frees = producer.device_frees;
+    const auto found = std::find_if(frees.rbegin(), frees.rend(),
+                                    [&](const LastFree& last) { return last.api == api; });
+    if (found == frees.rend()) return;  // of a block that nobody knew
+    undo_block(process, *found);
+    frees.erase(std::next(found).base());
+    return;
+  }
+  LastFree& last = producer.last_free;
+  if (last.kind == LastFree::Kind::kBlock) undo_block(process, last);
+  if (last.kind == LastFree::Kind::kRange) undo_range(process, last);
+  last.kind = LastFree::Kind::kNone;
+}
+
+void Pairing::undo_block(ProcessState& process, const LastFree& last) {
+  BlockMap& blocks = last.layer == trace::Layer::kDriver ? process.driver
+                     : last.layer == trace::Layer::kPool ? process.pool
+                                                         : process.heap;
+  if (blocks.insert({last.address, last.row}).second) {
+    writer_.revive_allocation(last.row, last.layer);
+  }
+}
+
+void Pairing::undo_range(ProcessState& process, LastFree& last) {
+  std::vector<Mapping> gone;
+  std::vector<Mapping> none;
+  for (const Mapping& piece : last.pieces) {
+    process.os.cut(piece.start, piece.end, gone, none);
+    // From its beginning to its beginning: it never was.
+    writer_.end_allocation(piece.row, trace::Layer::kOs, piece.since_ns, trace::StackId{});
+  }
+  for (const Mapping& mapping : last.removed) {
+    process.os.insert(mapping);
+    writer_.revive_allocation(mapping.row, trace::Layer::kOs);
+  }
+}
+
+trace::StringId Pairing::api_text(uint16_t api) const {
+  return api_texts_[api < api_texts_.size() ? api : 0];
+}
+
+// --- ends
+
+void Pairing::end_process(ProcessState& process, uint64_t time_ns, int32_t exit) {
+  if (process.ended) return;
+  process.ended = true;
+  writer_.end_process(process.id, trace_time(std::max(time_ns, start_ns_)), exit);
+}
+
+void Pairing::finish(bool killed) {
+  for (auto& process : processes_) {
+    losses_.add("launches_without_activity", killed ? Severity::kDataLoss : Severity::kInfo,
+                process->launches.unmatched());
+  }
+}
+
+}  // namespace tidemark::collector

@@ -1,0 +1,172 @@
+// Turns the ordered records of all processes into rows: pairs allocations with frees, joins
+// launches with what the device did, and counts what does not add up. Pure apart from the Writer:
+// no clock, no files, no /proc. One thread.
+//
+// Laws
+//  1. At an address of one layer of one process at most one row lives. An allocation there ends the
+//     row that lived (loss `allocations_at_live_address`).
+//  2. A free of what no row describes changes nothing and is counted.
+//  3. An Undo leaves things as if the ring's last Free or Unmap had not been (a split mapping keeps
+//     rows of length zero as a trace of it).
+//  4. Trace memory is bounded by what lives, not by what happened.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "losses.h"
+#include "merge.h"
+#include "process_state.h"
+#include "tidemark/collector/recorder.h"
+#include "tidemark/trace/writer.h"
+#include "tidemark/wire/api.h"
+
+namespace tidemark::collector {
+
+// Who writes into a ring, read once when the ring was found.
+struct RingIdentity {
+  uint64_t process_key = 0;
+  int32_t pid = 0;
+  int32_t tid = 0;
+  std::string thread_name;
+};
+
+// What an Undo needs: the last Free or Unmap of a ring.
+struct LastFree {
+  enum class Kind : uint8_t { kNone, kBlock, kRange } kind = Kind::kNone;
+  trace::Layer layer{};
+  uint16_t api = 0;
+  uint64_t address = 0;
+  trace::AllocationId row{};
+  std::vector<Mapping> removed;
+  std::vector<Mapping> pieces;
+};
+
+// A handle of cuMemCreate is a number of its own and may equal some address: it gets its own keys.
+constexpr uint64_t driver_key(uint64_t address, uint16_t api) {
+  const auto name = static_cast<wire::Api>(api);
+  const bool handle = name == wire::Api::kCuMemCreate || name == wire::Api::kCuMemRelease;
+  return handle ? address | uint64_t{1} << 63 : address;
+}
+
+struct Producer {
+  RingIdentity identity;
+  ProcessState* process = nullptr;  // null until its process has introduced itself
+  trace::ThreadId thread{};
+  LastFree last_free;
+  // Of the driver and pool layers, latest last: the driver frees host memory before a call fails.
+  std::vector<LastFree> device_frees;
+};
+
+class Pairing final : public EventSink {
+ public:
+  // `start_ns`: the recording's zero. `rank_of(pid)` is asked once for each new process.
+  Pairing(trace::Writer& writer, Losses& losses, uint64_t start_ns,
+          std::function<int32_t(int32_t pid)> rank_of);
+
+  std::unique_ptr<Producer> open_ring(RingIdentity identity) const;
+
+  void begin_pass(uint64_t now_ns) override;
+  bool knows_process(const Producer& producer) const override;
+  void definition(Producer& producer, const wire::Header& record) override;
+  bool event(Producer& producer, const wire::Header& record) override;
+  void activity(Producer& producer, const wire::Header& record) override;
+  void end_pass() override;
+
+  // From now on nothing waits for a definition that might come later.
+  void expect_no_more() { final_ = true; }
+  // `exit` as in trace::Process. Its live blocks stay open in the trace: they end with the process.
+  void end_process(ProcessState& process, uint64_t time_ns, int32_t exit);
+  // Counts what never came.
+  void finish(bool killed);
+
+  [[nodiscard]] const std::vector<std::unique_ptr<ProcessState>>& processes() const {
+    return processes_;
+  }
+  [[nodiscard]] ProcessState* live_process(int32_t pid) const;
+  [[nodiscard]] const EventCounts& counts() const { return counts_; }
+  [[nodiscard]] uint32_t thread_count() const { return thread_count_; }
+  [[nodiscard]] int64_t trace_time(uint64_t time_ns) const {
+    return static_cast<int64_t>(time_ns) - static_cast<int64_t>(start_ns_);
+  }
+
+ private:
+  // Definitions
+  void on_process_start(const Producer& producer, const wire::ProcessStart& record);
+  void on_stack(ProcessState& process, const wire::Stack& record);
+  void on_module(ProcessState& process, const wire::Module& record);
+  void on_module_unload(ProcessState& process, const wire::Module& record);
+  void on_thread_name(Producer& producer, const wire::Text& record);
+  void on_meta(const wire::Meta& record);
+  ProcessState& add_process(uint64_t key, int32_t pid);
+  void adopt(Producer& producer);  // sets process and thread
+
+  // Events
+  bool on_alloc(Producer& producer, const wire::Alloc& record, uint64_t time_ns);
+  bool on_free(Producer& producer, const wire::Free& record, uint64_t time_ns);
+  bool on_unmap(Producer& producer, const wire::Unmap& record, uint64_t time_ns);
+  void on_undo(Producer& producer, uint16_t api);
+  void undo_block(ProcessState& process, const LastFree& last);
+  void undo_range(ProcessState& process, LastFree& last);
+  bool on_device_alloc(Producer& producer, const wire::DeviceAlloc& record, uint64_t time_ns);
+  bool on_launch(Producer& producer, const wire::Launch& record, uint64_t time_ns);
+  bool on_out_of_memory(Producer& producer, const wire::OutOfMemory& record, uint64_t time_ns);
+  void map_range(Producer& producer, const trace::Allocation& row);
+  // Ends what lies in [start, end) and begins what is left of it.
+  struct Range {
+    uint64_t start;
+    uint64_t end;
+    int64_t time_ns;
+    trace::StackId stack;
+  };
+  void cut_range(ProcessState& process, const Range& range, trace::StringId api, LastFree& undo);
+  void begin_block(BlockMap& blocks, uint64_t key, const trace::Allocation& row);
+  void count_unknown_free(const ProcessState& process);
+
+  // What the device did; false: wait for the launch or the name.
+  struct Late {
+    ProcessState* process;
+    trace::ThreadId thread;
+    alignas(8) std::array<std::byte, 48> record;
+  };
+  bool add_activity(ProcessState& process, trace::ThreadId thread, const wire::Header& record,
+                    bool last_chance);
+  bool add_transfer(ProcessState& process, const wire::Transfer& record, bool last_chance);
+  bool add_memset(ProcessState& process, const wire::Memset& record, bool last_chance);
+  bool add_kernel(ProcessState& process, const wire::Kernel& record, bool last_chance);
+  bool add_marker(ProcessState& process, trace::ThreadId thread, const wire::Marker& record,
+                  bool last_chance);
+  const PendingLaunch* launch_of(ProcessState& process, uint32_t correlation, bool last_chance);
+
+  // References
+  // False: the stack is not defined yet and the event should wait.
+  bool resolve_stack(ProcessState& process, wire::StackId hash, uint64_t time_ns, StackRef*& out);
+  bool wait_for_stack(ProcessState& process, wire::StackId hash);
+  StackRef* find_stack(ProcessState& process, wire::StackId hash, int depth);
+  NameEntry* find_name(ProcessState& process, wire::NameId id, int depth);
+  trace::StringId plain_name(ProcessState& process, wire::NameId id);
+  trace::StringId source_of(ProcessState& process, const StackRef* stack, wire::NameId told,
+                            wire::Layer layer, uint64_t time_ns);
+  trace::StringId api_text(uint16_t api) const;
+
+  trace::Writer& writer_;
+  Losses& losses_;
+  uint64_t start_ns_;
+  std::function<int32_t(int32_t)> rank_of_;
+  uint64_t now_ns_ = 0;
+  bool final_ = false;
+  std::vector<std::unique_ptr<ProcessState>> processes_;
+  std::unordered_map<uint64_t, ProcessState*> by_key_;
+  std::vector<Late> late_;      // of the last pass
+  std::vector<Late> late_now_;  // of this pass
+  std::array<trace::StringId, static_cast<size_t>(wire::Api::kCount)> api_texts_{};
+  EventCounts counts_;
+  uint32_t thread_count_ = 0;
+  StackRef no_stack_;
+};
+
+}  // namespace tidemark::collector

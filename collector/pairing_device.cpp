@@ -1,0 +1,265 @@
+// The device's part of Pairing: driver and pool allocations, and what the device did.
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+#include "demangle.h"
+#include "pairing.h"
+
+namespace tidemark::collector {
+namespace {
+
+using trace::Severity;
+
+bool starts_with_any(std::string_view name, std::initializer_list<std::string_view> prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+// Libraries that every request of the layer passes through: they do not tell who asked.
+bool is_passed_through(std::string_view module, wire::Layer layer) {
+  if (module.starts_with("libtidemark_")) return true;
+  if (layer == wire::Layer::kPool) return module.starts_with("libc10.so");
+  return starts_with_any(module, {"libcuda.so", "libcuda-", "libcudart", "libcupti", "libnvidia-"});
+}
+
+constexpr int kMaxForkDepth = 64;
+
+}  // namespace
+
+trace::StringId Pairing::source_of(ProcessState& process, const StackRef* stack, wire::NameId told,
+                                   wire::Layer layer, uint64_t time_ns) {
+  if (stack->id == trace::StackId{}) return plain_name(process, told);
+  StackEntry& entry = process.stack_entries[stack->entry];
+  const bool pool = layer == wire::Layer::kPool;
+  bool& known = pool ? entry.pool_source_known : entry.driver_source_known;
+  trace::StringId& source = pool ? entry.pool_source : entry.driver_source;
+  if (!known) {
+    known = true;
+    for (size_t i = 0; i < entry.address_count; ++i) {
+      // A return address may lie one past the end of a function that never returns.
+      const uint64_t address = process.addresses[entry.first_address + i] - 1;
+      const LoadedModule* module = process.modules.find(address, time_ns);
+      if (module == nullptr) continue;
+      const std::string_view name = base_name(module->path);
+      if (is_passed_through(name, layer)) continue;
+      source = writer_.intern(name);
+      break;
+    }
+  }
+  return source != trace::StringId{} ? source : plain_name(process, told);
+}
+
+trace::StringId Pairing::plain_name(ProcessState& process, wire::NameId id) {
+  if (id == 0) return {};
+  NameEntry* name = find_name(process, id, kMaxForkDepth);
+  if (name == nullptr) return {};
+  if (name->plain == trace::StringId{}) name->plain = writer_.intern(name->text);
+  return name->plain;
+}
+
+bool Pairing::on_device_alloc(Producer& producer, const wire::DeviceAlloc& record,
+                              uint64_t time_ns) {
+  ProcessState& process = *producer.process;
+  StackRef* stack = nullptr;
+  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  producer.last_free.kind = LastFree::Kind::kNone;
+  trace::Allocation row;
+  row.process = process.id;
+  row.thread = producer.thread;
+  row.layer = static_cast<trace::Layer>(record.layer);
+  row.space = static_cast<trace::Space>(record.space);
+  row.device = record.device;
+  row.address = record.address;
+  row.size = record.size;
+  row.alloc_ns = trace_time(time_ns);
+  row.alloc_stack = stack->id;
+  row.api = api_text(record.header.detail);
+  row.source = source_of(process, stack, record.source, record.layer, time_ns);
+  if (record.layer == wire::Layer::kDriver) {
+    ++counts_.driver_allocations;
+    begin_block(process.driver, driver_key(record.address, record.header.detail), row);
+    return true;
+  }
+  ++counts_.pool_allocations;
+  begin_block(process.pool, record.address, row);
+  const auto [reserved, first] = process.pool_reserved.try_emplace(record.device, 0);
+  if (first || reserved->second != record.pool_reserved) {
+    reserved->second = record.pool_reserved;
+    writer_.add_pool_reserved({process.id, record.device, row.alloc_ns, record.pool_reserved});
+  }
+  return true;
+}
+
+bool Pairing::on_launch(Producer& producer, const wire::Launch& record, uint64_t time_ns) {
+  ProcessState& process = *producer.process;
+  StackRef* stack = nullptr;
+  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  const PendingLaunch launch{record.src_address, record.dst_address, stack->id, false};
+  if (process.launches.add(record.correlation, launch)) {
+    losses_.add("launches_forgotten", Severity::kDataLoss);
+  }
+  return true;
+}
+
+bool Pairing::on_out_of_memory(Producer& producer, const wire::OutOfMemory& record,
+                               uint64_t time_ns) {
+  ProcessState& process = *producer.process;
+  StackRef* stack = nullptr;
+  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  ++counts_.out_of_memory;
+  trace::OutOfMemory row;
+  row.process = process.id;
+  row.thread = producer.thread;
+  row.device = record.device;
+  row.layer = static_cast<trace::Layer>(record.layer);
+  row.time_ns = trace_time(time_ns);
+  row.requested_bytes = record.requested;
+  row.allocated_bytes = record.allocated;
+  row.reserved_bytes = record.reserved;
+  row.stack = stack->id;
+  writer_.add_out_of_memory(row);
+  return true;
+}
+
+// --- what the device did
+
+void Pairing::activity(Producer& producer, const wire::Header& record) {
+  adopt(producer);
+  if (add_activity(*producer.process, producer.thread, record, false)) return;
+  Late late{producer.process, producer.thread, {}};
+  static_assert(sizeof(wire::Kernel) <= sizeof late.record &&
+                sizeof(wire::Transfer) <= sizeof late.record &&
+                sizeof(wire::Memset) <= sizeof late.record);
+  std::memcpy(late.record.data(), &record, std::min<size_t>(record.bytes, late.record.size()));
+  late_now_.push_back(late);
+}
+
+void Pairing::end_pass() {
+  // A launch is stamped before its kernel runs, but its event may be held back for one pass.
+  for (const Late& late : late_) {
+    add_activity(*late.process, late.thread,
+                 *reinterpret_cast<const wire::Header*>(late.record.data()), true);
+  }
+  late_.clear();
+  late_.swap(late_now_);
+  if (!final_) return;
+  for (const Late& late : late_) {
+    add_activity(*late.process, late.thread,
+                 *reinterpret_cast<const wire::Header*>(late.record.data()), true);
+  }
+  late_.clear();
+}
+
+bool Pairing::add_activity(ProcessState& process, trace::ThreadId thread,
+                           const wire::Header& record, bool last_chance) {
+  switch (record.type) {
+    case wire::RecordType::kTransfer:
+      return add_transfer(process, record_as<wire::Transfer>(record), last_chance);
+    case wire::RecordType::kMemset:
+      return add_memset(process, record_as<wire::Memset>(record), last_chance);
+    case wire::RecordType::kKernel:
+      return add_kernel(process, record_as<wire::Kernel>(record), last_chance);
+    case wire::RecordType::kMarker:
+      return add_marker(process, thread, record_as<wire::Marker>(record), last_chance);
+    default:
+      return true;
+  }
+}
+
+const PendingLaunch* Pairing::launch_of(ProcessState& process, uint32_t correlation,
+                                        bool last_chance) {
+  static const PendingLaunch kNone;
+  const PendingLaunch* launch = process.launches.match(correlation);
+  if (launch != nullptr) return launch;
+  if (!last_chance) return nullptr;
+  losses_.add("activity_without_launch", Severity::kInfo);
+  return &kNone;
+}
+
+bool Pairing::add_transfer(ProcessState& process, const wire::Transfer& record, bool last_chance) {
+  const PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
+  if (launch == nullptr) return false;
+  ++counts_.transfers;
+  trace::Transfer row;
+  row.process = process.id;
+  row.device = record.device;
+  row.stream = record.stream;
+  row.kind = static_cast<trace::TransferKind>(record.kind);
+  row.bytes = record.bytes;
+  row.src_space = static_cast<trace::Space>(record.src_space);
+  row.dst_space = static_cast<trace::Space>(record.dst_space);
+  row.src_address = launch->src_address;
+  row.dst_address = launch->dst_address;
+  row.start_ns = trace_time(record.header.time_ns);
+  row.end_ns = trace_time(record.end_ns);
+  row.correlation = record.correlation;
+  row.stack = launch->stack;
+  writer_.add_transfer(row);
+  return true;
+}
+
+bool Pairing::add_memset(ProcessState& process, const wire::Memset& record, bool last_chance) {
+  const PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
+  if (launch == nullptr) return false;
+  ++counts_.memsets;
+  trace::Memset row;
+  row.process = process.id;
+  row.device = record.device;
+  row.stream = record.stream;
+  row.address = launch->dst_address;
+  row.bytes = record.bytes;
+  row.start_ns = trace_time(record.header.time_ns);
+  row.end_ns = trace_time(record.end_ns);
+  row.correlation = record.correlation;
+  row.stack = launch->stack;
+  writer_.add_memset(row);
+  return true;
+}
+
+bool Pairing::add_kernel(ProcessState& process, const wire::Kernel& record, bool last_chance) {
+  NameEntry* name = record.name == 0 ? nullptr : find_name(process, record.name, kMaxForkDepth);
+  if (record.name != 0 && name == nullptr && !last_chance) return false;
+  const PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
+  if (launch == nullptr) return false;
+  if (name != nullptr && name->demangled == trace::StringId{}) {
+    name->demangled = writer_.intern(demangle(name->text));
+  }
+  if (record.name != 0 && name == nullptr) losses_.add("names_missing", Severity::kDataLoss);
+  ++counts_.kernels;
+  trace::Kernel row;
+  row.process = process.id;
+  row.device = record.device;
+  row.stream = record.stream;
+  row.name = name == nullptr ? trace::StringId{} : name->demangled;
+  row.start_ns = trace_time(record.header.time_ns);
+  row.end_ns = trace_time(record.end_ns);
+  row.correlation = record.correlation;
+  row.graph = record.graph;
+  row.stack = launch->stack;
+  writer_.add_kernel(row);
+  return true;
+}
+
+bool Pairing::add_marker(ProcessState& process, trace::ThreadId thread, const wire::Marker& record,
+                         bool last_chance) {
+  const auto missing = [&](wire::NameId id) {
+    return id != 0 && find_name(process, id, kMaxForkDepth) == nullptr;
+  };
+  if (missing(record.name) || missing(record.domain)) {
+    if (!last_chance) return false;
+    losses_.add("names_missing", Severity::kDataLoss);
+  }
+  ++counts_.markers;
+  trace::Marker row;
+  row.process = process.id;
+  row.thread = thread;
+  row.domain = plain_name(process, record.domain);
+  row.name = plain_name(process, record.name);
+  row.start_ns = trace_time(record.header.time_ns);
+  row.end_ns = record.end_ns == 0 ? trace::kNever : trace_time(record.end_ns);
+  writer_.add_marker(row);
+  return true;
+}
+
+}  // namespace tidemark::collector

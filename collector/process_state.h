@@ -1,0 +1,84 @@
+// What the collector knows of one process image. Owned by Pairing; read by Symbolizer.
+#pragma once
+
+#include <tsl/robin_map.h>
+#include <tsl/robin_set.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "launch_table.h"
+#include "module_table.h"
+#include "os_map.h"
+#include "tidemark/trace/types.h"
+#include "tidemark/wire/records.h"
+
+namespace tidemark::collector {
+
+// Addresses and hashes are well mixed above their low bits at best: multiply, keep the high half.
+struct AddressHash {
+  size_t operator()(uint64_t value) const noexcept {
+    const uint64_t mixed = (value >> 4 ^ value << 60) * 0x9e3779b97f4a7c15U;
+    return mixed ^ mixed >> 32;
+  }
+};
+
+struct StackEntry {
+  trace::StackId id{};
+  size_t first_address = 0;  // in ProcessState::addresses
+  uint32_t address_count = 0;
+  uint32_t unload_count = 0;  // of the module table when it was defined
+  uint64_t first_use_ns = 0;
+  bool driver_source_known = false;
+  bool pool_source_known = false;
+  trace::StringId driver_source{};
+  trace::StringId pool_source{};
+};
+
+struct StackRef {
+  trace::StackId id{};
+  uint32_t entry = 0;
+  bool used = false;
+};
+
+struct NameEntry {
+  std::string text;
+  trace::StringId plain{};
+  trace::StringId demangled{};
+};
+
+using BlockMap = tsl::robin_map<uint64_t, trace::AllocationId, AddressHash>;
+
+struct ProcessState {
+  uint64_t key = 0;
+  ProcessState* parent = nullptr;  // the image that it was forked from, or that called exec
+  trace::ProcessId id{};
+  int32_t pid = 0;
+  bool forked = false;
+  bool ended = false;
+  uint64_t last_event_ns = 0;
+  uint64_t exit_ns = 0;  // exit() was reached; 0: not
+
+  BlockMap heap, driver, pool;
+  OsMap os;
+  LaunchTable launches;
+  std::map<int16_t, uint64_t> pool_reserved;
+  std::map<int32_t, trace::ThreadId> threads;
+
+  tsl::robin_map<wire::StackId, StackRef, AddressHash> stacks;
+  std::vector<StackEntry> stack_entries;
+  std::vector<uint64_t> addresses;
+  tsl::robin_map<wire::NameId, NameEntry, AddressHash> names;
+  ModuleTable modules;
+
+  // An event waits for a stack that is not defined yet (merge.h: stalls this process only).
+  bool stalled = false;
+  wire::StackId missing = 0;
+  uint64_t missing_since_ns = 0;
+  uint32_t missing_count = 0;
+  tsl::robin_set<wire::StackId, AddressHash> given_up;
+};
+
+}  // namespace tidemark::collector

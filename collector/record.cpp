@@ -1,0 +1,287 @@
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "arena.h"
+#include "executable.h"
+#include "losses.h"
+#include "machine.h"
+#include "module_table.h"
+#include "pairing.h"
+#include "proc.h"
+#include "session.h"
+#include "signals.h"
+#include "symbolizer.h"
+#include "target.h"
+#include "tidemark/collector/recorder.h"
+
+namespace tidemark::collector {
+namespace {
+
+using trace::Severity;
+
+constexpr int64_t kShortestWaitNs = 2'000'000;
+constexpr int64_t kLongestWaitNs = 10'000'000;
+constexpr uint64_t kBusyBytes = wire::kRingDataBytes / 4;
+constexpr uint64_t kFlushEveryNs = 1'000'000'000;
+constexpr uint64_t kLivenessEveryNs = 100'000'000;
+// Children that end together with the command are still recorded to their end.
+constexpr uint64_t kGraceNs = 200'000'000;
+constexpr int kMaxLastPasses = 50;
+
+tl::unexpected<RecordError> refuse(std::string message, int code = 1) {
+  RecordError error;
+  error.message = std::move(message);
+  error.exit_code = code;
+  return tl::unexpected<RecordError>(std::move(error));
+}
+
+const char* own_variable(const char* name) { return getenv(name); }
+
+bool exists(const std::string& path) { return access(path.c_str(), R_OK) == 0; }
+
+tl::expected<InjectionPaths, RecordError> injection_paths(const RecordOptions& options) {
+  std::string folder = options.library_dir;
+  if (char* absolute = realpath(folder.c_str(), nullptr)) {
+    folder = absolute;
+    free(absolute);
+  }
+  InjectionPaths paths;
+  paths.preload = folder + "/libtidemark_preload.so";
+  if (!exists(paths.preload)) {
+    return refuse(paths.preload + " is missing: install tidemark again, or build it");
+  }
+  if (paths.preload.find_first_of(": ") != std::string::npos) {
+    return refuse(folder +
+                  ": the dynamic linker cannot preload from a path with a space or a "
+                  "colon; install tidemark elsewhere");
+  }
+  const std::string cuda = folder + "/libtidemark_cuda.so";
+  if (options.device == RecordOptions::Device::kAuto && exists(cuda)) paths.cuda = cuda;
+  return paths;
+}
+
+ArenaOptions arena_options(const RecordOptions& options) {
+  ArenaOptions arena;
+  arena.stacks = options.stacks == RecordOptions::Stacks::kAll      ? wire::Stacks::kAll
+                 : options.stacks == RecordOptions::Stacks::kNative ? wire::Stacks::kNative
+                                                                    : wire::Stacks::kNone;
+  arena.on_full =
+      options.on_full == RecordOptions::OnFull::kWait ? wire::OnFull::kWait : wire::OnFull::kDrop;
+  arena.record_host = options.host == RecordOptions::Host::kFull;
+  arena.record_device = options.device == RecordOptions::Device::kAuto;
+  return arena;
+}
+
+uint64_t unix_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+class Recorder {
+ public:
+  Recorder(const RecordOptions& options, std::string output, Arena arena,
+           std::unique_ptr<trace::Writer> writer)
+      : options_(options),
+        output_(std::move(output)),
+        arena_(std::move(arena)),
+        writer_(std::move(writer)),
+        start_ns_(monotonic_ns()),
+        pairing_(*writer_, losses_, start_ns_, rank_of_process),
+        session_(arena_, pairing_, losses_) {}
+
+  tl::expected<RecordSummary, RecordError> run(const Executable& executable,
+                                               const InjectionPaths& paths) {
+    write_facts();
+    explain_injection(executable);
+    const auto environment = injected_environment(paths, arena_.environment_value(), own_variable);
+    if (environment.cuda_taken) {
+      losses_.add("cuda_injection_taken", Severity::kError);
+      notice(
+          "CUDA_INJECTION64_PATH is set to another tool, which is kept: nothing of the GPU is "
+          "recorded");
+    }
+    SignalForwarding signals;
+    auto target = Target::start(executable, options_.command, environment.set, signals);
+    if (!target) return tl::unexpected<RecordError>(target.error());
+    drain_while_running(*target);
+    drain_the_rest(*target);
+    return summarize(*target);
+  }
+
+ private:
+  void notice(const std::string& line) const {
+    if (options_.notice) options_.notice(line);
+  }
+
+  void write_facts() {
+    for (const auto& [key, value] : machine_facts()) writer_->meta(key, value);
+    for (const auto& [key, value] : option_facts(options_)) writer_->meta(key, value);
+    writer_->meta("start_unix_ns", fmt::to_string(unix_ns()));
+  }
+
+  void explain_injection(const Executable& executable) {
+    switch (executable.injectable) {
+      case Injectable::kYes:
+        return;
+      case Injectable::kStatic:
+        losses_.add("static_binary", Severity::kError);
+        notice(executable.program +
+               " is statically linked: its own memory cannot be recorded, only that of dynamic "
+               "programs that it starts");
+        return;
+      case Injectable::kSetuid:
+        losses_.add("setuid_binary", Severity::kError);
+        notice(executable.program +
+               " gains rights when it starts (setuid, setgid or capabilities): the system does not "
+               "let it be recorded");
+        return;
+      case Injectable::kForeign:
+        losses_.add("foreign_binary", Severity::kError);
+        notice(executable.program + " is not a 64-bit x86 program: it cannot be recorded");
+        return;
+    }
+  }
+
+  void drain_while_running(Target& target) {
+    int64_t wait_ns = kShortestWaitNs;
+    for (;;) {
+      const uint32_t bell = arena_.header().doorbell.load(std::memory_order_acquire);
+      // Asked before the pass: after it, nothing of an ended command is left in its rings.
+      const bool ended = target.poll();
+      if (ended) end_ns_ = monotonic_ns();
+      const uint64_t taken = session_.pass();
+      if (ended) return;
+      housekeeping(target.pid());
+      if (taken > kBusyBytes) continue;
+      wait_ns = taken != 0 ? kShortestWaitNs : std::min(wait_ns + wait_ns / 4, kLongestWaitNs);
+      arena_.wait_doorbell(bell, wait_ns);
+    }
+  }
+
+  void housekeeping(int32_t root) {
+    const uint64_t now_ns = monotonic_ns();
+    if (now_ns - liveness_ns_ >= kLivenessEveryNs) {
+      liveness_ns_ = now_ns;
+      session_.check_liveness(root);
+    }
+    if (now_ns - flushed_ns_ >= kFlushEveryNs) {
+      flushed_ns_ = now_ns;
+      session_.take_target_losses();
+      if (write_error_) return;
+      losses_.write_to(*writer_);
+      keep_error(writer_->flush());
+    }
+  }
+
+  void keep_error(const Result<void>& result) {
+    if (result || write_error_) return;
+    write_error_ = result.error().message;
+    session_.discard();
+    notice(fmt::format("{}; the program runs on, nothing more is recorded", *write_error_));
+  }
+
+  void drain_the_rest(const Target& target) {
+    session_.end_root(target.pid(), end_ns_, target.status().code);
+    session_.pass();
+    session_.check_liveness(target.pid());
+    const uint64_t deadline_ns = monotonic_ns() + kGraceNs;
+    while (session_.running_processes() != 0 && monotonic_ns() < deadline_ns) {
+      const uint32_t bell = arena_.header().doorbell.load(std::memory_order_acquire);
+      session_.pass();
+      session_.check_liveness(target.pid());
+      arena_.wait_doorbell(bell, kShortestWaitNs);
+    }
+    arena_.close_to_targets();
+    losses_.add("processes_still_running", Severity::kInfo, session_.running_processes());
+    // What was held back until now is older than the next pass.
+    for (int i = 0; i < kMaxLastPasses; ++i) {
+      if (i >= 2) pairing_.expect_no_more();
+      session_.pass();
+      if (i >= 3 && session_.is_drained()) break;
+    }
+    // Rings in which the command's image introduced itself only now.
+    session_.end_root(target.pid(), end_ns_, target.status().code);
+  }
+
+  RecordSummary summarize(const Target& target) {
+    session_.take_target_losses();
+    pairing_.finish(target.status().signal != 0);
+    if (pairing_.processes().empty() && losses_.count("static_binary") == 0 &&
+        losses_.count("setuid_binary") == 0 && losses_.count("foreign_binary") == 0) {
+      losses_.add("nothing_recorded", Severity::kError);
+      notice(
+          "nothing was recorded: the program did not load libtidemark_preload.so (does it clear "
+          "its environment, or use another C library?)");
+    }
+    if (!write_error_) {
+      symbolize(pairing_.processes(), *writer_, losses_, options_.progress);
+      losses_.write_to(*writer_);
+      writer_->meta("duration_ns", fmt::to_string(end_ns_ - start_ns_));
+      keep_error(writer_->finish());
+    }
+    writer_.reset();
+    RecordSummary summary;
+    summary.exit = target.status();
+    summary.output = output_;
+    summary.events = pairing_.counts();
+    summary.processes = static_cast<uint32_t>(pairing_.processes().size());
+    summary.threads = pairing_.thread_count();
+    summary.losses = losses_.all();
+    summary.duration_ns = static_cast<int64_t>(end_ns_ - start_ns_);
+    struct stat info {};
+    if (stat(output_.c_str(), &info) == 0)
+      summary.trace_bytes = static_cast<uint64_t>(info.st_size);
+    if (write_error_) {
+      summary.write_error =
+          fmt::format("{}; {} holds what had been written before", *write_error_, output_);
+    }
+    return summary;
+  }
+
+  const RecordOptions& options_;
+  std::string output_;
+  Arena arena_;
+  std::unique_ptr<trace::Writer> writer_;
+  Losses losses_;
+  uint64_t start_ns_;
+  Pairing pairing_;
+  Session session_;
+  uint64_t end_ns_ = 0;
+  uint64_t liveness_ns_ = 0;
+  uint64_t flushed_ns_ = 0;
+  std::optional<std::string> write_error_;
+};
+
+}  // namespace
+
+tl::expected<RecordSummary, RecordError> record(const RecordOptions& options) {
+  if (options.command.empty()) return refuse("no command given", 2);
+  const auto executable = find_executable(options.command.front());
+  if (!executable) return tl::unexpected<RecordError>(executable.error());
+  const auto paths = injection_paths(options);
+  if (!paths) return tl::unexpected<RecordError>(paths.error());
+  std::string output = options.output;
+  if (output.empty()) {
+    output = fmt::format("tidemark.{}.{}.db", base_name(options.command.front()), getpid());
+  }
+  auto arena = Arena::create(arena_options(options));
+  if (!arena) return refuse(arena.error().message);
+  auto writer = trace::Writer::create(output);
+  if (!writer) return refuse(writer.error().message);
+  auto recorder =
+      std::make_unique<Recorder>(options, output, std::move(*arena), std::move(*writer));
+  auto summary = recorder->run(*executable, *paths);
+  if (!summary) {
+    // Nothing ran: leave no empty trace behind.
+    recorder.reset();
+    for (const char* suffix : {"", "-wal", "-shm"}) unlink((output + suffix).c_str());
+  }
+  return summary;
+}
+
+}  // namespace tidemark::collector

@@ -1,0 +1,92 @@
+// Takes published bytes out of one ring and hands them on as checked records. One thread.
+//
+// Guarantees
+//  1. What it hands on lies in private memory and has passed check_record(): a target that
+//  scribbles
+//     on its ring later, or while it is read, changes nothing.
+//  2. It reads only inside the ring, whatever head says, and trusts its own copy of tail only.
+//  3. After garbage it drops what was published so far, counts it as loss `invalid_records`, and
+//     goes on with what is published next.
+//  4. Every drain moves tail to head and wakes a waiting producer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "check_record.h"
+#include "losses.h"
+#include "tidemark/wire/layout.h"
+#include "tidemark/wire/records.h"
+
+namespace tidemark::collector {
+
+// Records in private memory, oldest first: [begin, fresh) was held back by an earlier pass, [fresh,
+// end) came with the last drain. Offsets in bytes.
+class RecordQueue {
+ public:
+  [[nodiscard]] const wire::Header& at(size_t offset) const {
+    return *reinterpret_cast<const wire::Header*>(reinterpret_cast<const std::byte*>(words_.get()) +
+                                                  offset);
+  }
+  [[nodiscard]] size_t begin() const { return begin_; }
+  [[nodiscard]] size_t fresh() const { return fresh_; }
+  [[nodiscard]] size_t end() const { return end_; }
+  [[nodiscard]] bool empty() const { return begin_ == end_; }
+
+  // Everything before `offset` has been used.
+  void consume_to(size_t offset) { begin_ = offset; }
+
+  // Makes room behind the held-back records, which become the front; returns where to copy to.
+  std::byte* prepare(size_t bytes);
+  void publish(size_t bytes) { end_ += bytes; }
+  // The next drain's records join those of the last one as fresh.
+  void hold() { held_fresh_ = true; }
+
+ private:
+  std::unique_ptr<uint64_t[]> words_;
+  size_t capacity_ = 0;  // bytes
+  size_t begin_ = 0;
+  size_t fresh_ = 0;
+  size_t end_ = 0;
+  bool held_fresh_ = false;
+};
+
+class RingReader {
+ public:
+  // `header` and `data` must stay mapped. The slot must be live or closed.
+  RingReader(wire::RingHeader& header, const std::byte* data, uint64_t data_bytes)
+      : header_(&header), data_(data), data_bytes_(data_bytes) {}
+
+  // Bytes taken.
+  uint64_t drain(Losses& losses);
+  [[nodiscard]] RecordQueue& queue() { return queue_; }
+  [[nodiscard]] const RecordQueue& queue() const { return queue_; }
+  // Nothing of the queue was used in this pass: all of it counts as fresh in the next.
+  void hold() {
+    queue_.hold();
+    held_ = true;
+  }
+  // Whether the last drain brought any record of the class.
+  [[nodiscard]] bool brought(RecordClass kind) const {
+    return (brought_ >> static_cast<unsigned>(kind) & 1U) != 0;
+  }
+  [[nodiscard]] bool brought_process_start() const { return brought_process_start_; }
+  [[nodiscard]] uint64_t bytes_taken() const { return tail_; }
+
+ private:
+  void release_to(uint64_t head);
+  // How many of the bytes at `bytes` are whole valid records.
+  size_t check(const std::byte* bytes, size_t count, Losses& losses);
+
+  wire::RingHeader* header_;
+  const std::byte* data_;
+  uint64_t data_bytes_;
+  uint64_t tail_ = 0;
+  RecordQueue queue_;
+  unsigned brought_ = 0;
+  bool brought_process_start_ = false;
+  bool held_ = false;
+};
+
+}  // namespace tidemark::collector

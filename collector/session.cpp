@@ -1,0 +1,138 @@
+#include "session.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+#include "proc.h"
+#include "tidemark/wire/api.h"
+
+namespace tidemark::collector {
+namespace {
+
+constexpr uint64_t kThreadIdleNs = 1'000'000'000;
+
+trace::Severity severity_of(std::string_view text) {
+  if (text == "info") return trace::Severity::kInfo;
+  return text == "error" ? trace::Severity::kError : trace::Severity::kDataLoss;
+}
+
+}  // namespace
+
+uint64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+void Session::open_slot(uint32_t index, wire::RingHeader& header) {
+  RingIdentity identity;
+  identity.process_key = header.process_key;
+  identity.pid = header.pid;
+  identity.tid = header.tid;
+  char name[sizeof header.thread_name + 1] = {};
+  std::memcpy(name, header.thread_name, sizeof header.thread_name);
+  identity.thread_name = name;
+  auto producer = pairing_.open_ring(std::move(identity));
+  Slot slot{
+      Lane{RingReader(header, arena_.ring_data(index), wire::kRingDataBytes), producer.get(), 0, 0},
+      std::move(producer), monotonic_ns(), false};
+  slots_.emplace(index, std::move(slot));
+}
+
+uint64_t Session::pass() {
+  // merge.h: first the clock, then which rings there are, then what they hold.
+  const uint64_t now_ns = monotonic_ns();
+  for (const uint32_t index : arena_.touched_slots()) {
+    wire::RingHeader& header = arena_.ring(index);
+    const auto state = header.state.load(std::memory_order_acquire);
+    auto found = slots_.find(index);
+    if (found == slots_.end()) {
+      if (state != wire::RingState::kLive && state != wire::RingState::kClosed) continue;
+      open_slot(index, header);
+      found = slots_.find(index);
+    }
+    Slot& slot = found->second;
+    slot.over |= state == wire::RingState::kClosed || state == wire::RingState::kFree;
+    const ProcessState* process = slot.producer->process;
+    slot.over |= process != nullptr && process->ended;
+    slot.over |= std::find(over_pids_.begin(), over_pids_.end(), slot.producer->identity.pid) !=
+                 over_pids_.end();
+  }
+  over_pids_.clear();
+  uint64_t taken = 0;
+  lanes_.clear();
+  for (auto& [index, slot] : slots_) {
+    const uint64_t bytes = slot.lane.reader.drain(losses_);
+    if (bytes != 0) slot.idle_since_ns = now_ns;
+    taken += bytes;
+    lanes_.push_back(&slot.lane);
+  }
+  if (discarding_) {
+    for (Lane* lane : lanes_) lane->reader.queue().consume_to(lane->reader.queue().end());
+  } else {
+    merge_.pass(lanes_, now_ns, pairing_, losses_);
+  }
+  free_finished_slots();
+  return taken;
+}
+
+void Session::free_finished_slots() {
+  for (auto it = slots_.begin(); it != slots_.end();) {
+    if (it->second.over && it->second.lane.reader.queue().empty()) {
+      arena_.free_slot(it->first);
+      it = slots_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void Session::check_liveness(int32_t root) {
+  const uint64_t now_ns = monotonic_ns();
+  for (const auto& process : pairing_.processes()) {
+    if (process->ended || process->pid == root || !process_has_ended(process->pid)) continue;
+    const uint64_t end_ns =
+        process->exit_ns != 0 ? std::max(process->exit_ns, process->last_event_ns) : now_ns;
+    over_pids_.push_back(process->pid);
+    pairing_.end_process(*process, end_ns, trace::Process{}.exit);
+  }
+  for (auto& [index, slot] : slots_) {
+    const RingIdentity& who = slot.producer->identity;
+    if (slot.over || now_ns - slot.idle_since_ns < kThreadIdleNs) continue;
+    // Seen dead before the next drain, which therefore takes all that it ever published.
+    slot.over = thread_has_ended(who.pid, who.tid);
+  }
+}
+
+void Session::end_root(int32_t pid, uint64_t time_ns, int32_t exit) {
+  if (ProcessState* process = pairing_.live_process(pid)) {
+    pairing_.end_process(*process, time_ns, exit);
+  }
+  over_pids_.push_back(pid);
+}
+
+bool Session::is_drained() const {
+  return std::all_of(slots_.begin(), slots_.end(),
+                     [](const auto& slot) { return slot.second.lane.reader.queue().empty(); });
+}
+
+uint32_t Session::running_processes() const {
+  uint32_t running = 0;
+  for (const auto& process : pairing_.processes()) running += process->ended ? 0 : 1;
+  return running;
+}
+
+void Session::take_target_losses() {
+  for (size_t i = 0; i < static_cast<size_t>(wire::Loss::kCount); ++i) {
+    const uint64_t count = arena_.header().losses[i].load(std::memory_order_relaxed);
+    if (count <= target_losses_[i]) continue;
+    const wire::LossText text = wire::loss_text(static_cast<wire::Loss>(i));
+    losses_.add(text.name, severity_of(text.severity), count - target_losses_[i]);
+    target_losses_[i] = count;
+  }
+}
+
+}  // namespace tidemark::collector

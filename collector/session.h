@@ -1,0 +1,62 @@
+// Drains the arena: finds the rings of all processes, reads them in passes, merges and pairs what
+// they hold, and gives back the slots of threads and processes that have ended. One thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "arena.h"
+#include "losses.h"
+#include "merge.h"
+#include "pairing.h"
+
+namespace tidemark::collector {
+
+uint64_t monotonic_ns();
+
+class Session {
+ public:
+  // All must outlive it.
+  Session(Arena& arena, Pairing& pairing, Losses& losses)
+      : arena_(arena), pairing_(pairing), losses_(losses) {}
+
+  // Drains every ring once and delivers what may be delivered. Returns the bytes taken.
+  uint64_t pass();
+  // Ends processes and frees slots whose owners are gone without a word. `root` is left alone: its
+  // parent learns its end from the kernel.
+  void check_liveness(int32_t root);
+  // The process has ended: what its rings still hold is taken by the next pass.
+  void end_root(int32_t pid, uint64_t time_ns, int32_t exit);
+  // Goes on emptying rings, so that targets run on, but delivers nothing any more.
+  void discard() { discarding_ = true; }
+
+  // Nothing waits for a later pass.
+  [[nodiscard]] bool is_drained() const;
+  // Whether any recorded process other than those that have ended still lives.
+  [[nodiscard]] uint32_t running_processes() const;
+  // Losses that the injected side counted since the last call.
+  void take_target_losses();
+
+ private:
+  struct Slot {
+    Lane lane;
+    std::unique_ptr<Producer> producer;
+    uint64_t idle_since_ns = 0;
+    bool over = false;  // closed, or its owner is gone: free it once it is empty
+  };
+  void open_slot(uint32_t index, wire::RingHeader& header);
+  void free_finished_slots();
+
+  Arena& arena_;
+  Pairing& pairing_;
+  Losses& losses_;
+  Merge merge_;
+  std::map<uint32_t, Slot> slots_;
+  std::vector<Lane*> lanes_;
+  std::vector<int32_t> over_pids_;
+  uint64_t target_losses_[wire::kLossSlots] = {};
+  bool discarding_ = false;
+};
+
+}  // namespace tidemark::collector

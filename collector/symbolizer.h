@@ -1,0 +1,19 @@
+// Gives every recorded stack its frames, when recording has ended: groups the addresses of all
+// processes by file, names each file's addresses once, in parallel, and hands the stacks to the
+// Writer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "losses.h"
+#include "process_state.h"
+#include "tidemark/trace/writer.h"
+
+namespace tidemark::collector {
+
+void symbolize(const std::vector<std::unique_ptr<ProcessState>>& processes, trace::Writer& writer,
+               Losses& losses, const std::function<void(uint64_t done, uint64_t total)>& progress);
+
+}  // namespace tidemark::collector

@@ -1,0 +1,110 @@
+#include "environment.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "process.h"
+#include "tidemark/wire/layout.h"
+
+namespace tidemark::preload {
+namespace {
+
+constexpr size_t kMostBytes = 4096;
+constexpr char kPreload[] = "LD_PRELOAD";
+
+// "NAME=value" of each of ours, empty when it was not set.
+char g_arena[kMostBytes];
+char g_cuda[kMostBytes];
+char g_preload[kMostBytes];   // LD_PRELOAD=<our library only>
+size_t g_preload_path_bytes;  // of our library's path
+
+const char* value_of(char* const* environment, const char* name) {
+  const size_t bytes = std::strlen(name);
+  for (char* const* entry = environment; entry != nullptr && *entry != nullptr; ++entry) {
+    if (std::strncmp(*entry, name, bytes) == 0 && (*entry)[bytes] == '=') return *entry + bytes + 1;
+  }
+  return nullptr;
+}
+
+void keep(char (&into)[kMostBytes], const char* name) {
+  const char* value = std::getenv(name);
+  const size_t name_bytes = std::strlen(name);
+  if (value == nullptr || name_bytes + std::strlen(value) + 2 > sizeof into) return;
+  std::memcpy(into, name, name_bytes);
+  into[name_bytes] = '=';
+  std::strcpy(into + name_bytes + 1, value);
+}
+
+// LD_PRELOAD without our library in it.
+bool lacks_preload(const char* value) {
+  return g_preload[0] != 0 &&
+         (value == nullptr || std::strstr(value, g_preload + sizeof kPreload) == nullptr);
+}
+
+size_t count_of(char* const* environment) {
+  size_t count = 0;
+  while (environment != nullptr && environment[count] != nullptr) ++count;
+  return count;
+}
+
+}  // namespace
+
+ArenaAddress arena_address() {
+  ArenaAddress address{};
+  const char* value = std::getenv(wire::kArenaVariable);
+  if (value == nullptr) return address;
+  const char* colon = std::strrchr(value, ':');
+  const auto bytes = colon == nullptr ? 0 : static_cast<size_t>(colon - value);
+  if (bytes == 0 || bytes >= sizeof address.path) return address;
+  address.nonce = std::strtoull(colon + 1, nullptr, 16);
+  std::memcpy(address.path, value, bytes);
+  return address;
+}
+
+void remember_environment() {
+  keep(g_arena, wire::kArenaVariable);
+  keep(g_cuda, "CUDA_INJECTION64_PATH");
+  // Ours is the first entry: the collector put it there.
+  keep(g_preload, kPreload);
+  char* value = g_preload[0] != 0 ? g_preload + sizeof kPreload : g_preload;
+  g_preload_path_bytes = std::strcspn(value, ": ");
+  value[g_preload_path_bytes] = 0;
+}
+
+size_t ChildEnvironment::room(char* const* environment) {
+  const char* preload = value_of(environment, kPreload);
+  return (count_of(environment) + 4) * sizeof(char*) + sizeof kPreload + g_preload_path_bytes + 2 +
+         (preload == nullptr ? 0 : std::strlen(preload));
+}
+
+ChildEnvironment::ChildEnvironment(char* const* environment, void* room) : result_(environment) {
+  const char* preload = value_of(environment, kPreload);
+  const bool arena = g_arena[0] != 0 && value_of(environment, wire::kArenaVariable) == nullptr;
+  const bool cuda = g_cuda[0] != 0 && value_of(environment, "CUDA_INJECTION64_PATH") == nullptr;
+  const bool library = lacks_preload(preload);
+  if (!recording() || (!arena && !cuda && !library)) return;
+
+  auto** entries = static_cast<char**>(room);
+  const size_t count = count_of(environment);
+  char* text = reinterpret_cast<char*>(entries + count + 4);
+  size_t used = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const bool replaced =
+        library && preload != nullptr && environment[i] + sizeof kPreload == preload;
+    if (!replaced) entries[used++] = environment[i];
+  }
+  if (arena) entries[used++] = g_arena;
+  if (cuda) entries[used++] = g_cuda;
+  if (library) {
+    entries[used++] = text;
+    std::strcpy(text, g_preload);
+    if (preload != nullptr && preload[0] != 0) {
+      std::strcat(text, ":");
+      std::strcat(text, preload);
+    }
+  }
+  entries[used] = nullptr;
+  result_ = entries;
+}
+
+}  // namespace tidemark::preload

@@ -1,0 +1,33 @@
+// The environment variables through which a process and its children are recorded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tidemark::preload {
+
+struct ArenaAddress {
+  char path[128];
+  uint64_t nonce;
+};
+// From TIDEMARK_ARENA="<path>:<nonce in hex>"; an empty path when there is none.
+ArenaAddress arena_address();
+
+// Keeps copies of our variables as they were when the process started, for children whose parent
+// makes them a new environment.
+void remember_environment();
+
+// An environment for a child: `environment` with our variables restored where it lacks them.
+// Needs no heap: works in a vfork child. Arrays live in the caller's frame:
+//   ChildEnvironment child(environment, (char**)alloca(ChildEnvironment::room(environment)));
+class ChildEnvironment {
+ public:
+  static size_t room(char* const* environment);  // bytes
+  ChildEnvironment(char* const* environment, void* room);
+  char* const* get() const { return result_; }
+
+ private:
+  char* const* result_;
+};
+
+}  // namespace tidemark::preload

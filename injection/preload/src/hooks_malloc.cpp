@@ -1,0 +1,152 @@
+// The malloc family. Allocations are recorded after the real call, frees before it; realloc is a
+// free before and an allocation after, with an undo when it fails (wire/records.h says why that is
+// right).
+#include <cerrno>
+#include <cstring>
+
+#include "hooks.h"
+#include "process.h"
+#include "real.h"
+#include "recorder.h"
+
+namespace tidemark::preload {
+namespace {
+
+using wire::Api;
+using wire::Layer;
+
+[[gnu::always_inline]] inline bool wanted() { return recording_host() && !thread_paused(); }
+
+// Our exported functions may run before anything else in the process.
+[[gnu::always_inline]] inline bool ready() {
+  if (__builtin_expect(real_functions_ready(), 1)) return true;
+  resolve_real_functions();
+  return real_functions_ready();  // false while dlsym itself allocates
+}
+
+[[gnu::always_inline]] inline void allocated(Api api, const void* address, size_t size,
+                                             const stack::Context& caller) {
+  if (!wanted()) return;
+  ThreadState& thread = t_thread;
+  const Api for_new = thread.pending_new;
+  // Also when it failed: operator new may now throw, and nobody else would clear it.
+  thread.pending_new = Api::kUnknown;
+  if (address == nullptr) return;
+  thread.recorded_new = address;
+  if (for_new != Api::kUnknown) {
+    record_alloc(for_new, Layer::kHeap, address, size, *thread.pending_caller);
+  } else {
+    record_alloc(api, Layer::kHeap, address, size, caller);
+  }
+}
+
+[[gnu::always_inline]] inline void about_to_free(Api api, const void* address,
+                                                 const stack::Context& caller) {
+  if (!wanted()) return;
+  ThreadState& thread = t_thread;
+  if (__builtin_expect(thread.recorded_delete == address, 0)) {
+    thread.recorded_delete = nullptr;  // operator delete has recorded it
+    return;
+  }
+  record_free(api, Layer::kHeap, address, caller);
+}
+
+void* reallocate(Api api, void* old, size_t size, const stack::Context& caller) {
+  const bool record = wanted();
+  if (record && old != nullptr) record_free(api, Layer::kHeap, old, caller);
+  void* address = g_real.realloc(old, size);
+  if (!record) return address;
+  if (address != nullptr) {
+    record_alloc(api, Layer::kHeap, address, size, caller);
+  } else if (old != nullptr && size != 0) {
+    record_undo();
+  }
+  return address;
+}
+
+// realloc of a block from the early buffer, whose size is not kept: copies as much as there can be.
+void* move_early(void* old, size_t size) {
+  void* address = malloc(size);
+  if (address != nullptr) std::memcpy(address, old, size < 4096 ? size : 4096);
+  return address;
+}
+
+}  // namespace
+}  // namespace tidemark::preload
+
+using namespace tidemark::preload;  // NOLINT(google-build-using-namespace): the file is its hooks
+using tidemark::stack::caller_context;
+using tidemark::wire::Api;
+
+TIDEMARK_EXPORT void* malloc(size_t size) {
+  if (!ready()) return early_allocate(size, 16);
+  void* address = g_real.malloc(size);
+  allocated(Api::kMalloc, address, size, caller_context());
+  return address;
+}
+
+TIDEMARK_EXPORT void* calloc(size_t count, size_t size) {
+  if (!ready()) return early_allocate(count * size, 16);
+  void* address = g_real.calloc(count, size);
+  allocated(Api::kCalloc, address, count * size, caller_context());
+  return address;
+}
+
+TIDEMARK_EXPORT void* realloc(void* old, size_t size) {
+  if (!ready()) return early_allocate(size, 16);
+  if (__builtin_expect(is_early(old), 0)) return move_early(old, size);
+  return reallocate(Api::kRealloc, old, size, caller_context());
+}
+
+TIDEMARK_EXPORT void* reallocarray(void* old, size_t count, size_t size) {
+  if (!ready()) return nullptr;
+  size_t bytes = 0;
+  if (__builtin_mul_overflow(count, size, &bytes)) {
+    errno = ENOMEM;
+    return nullptr;
+  }
+  if (__builtin_expect(is_early(old), 0)) return move_early(old, bytes);
+  return reallocate(Api::kReallocarray, old, bytes, caller_context());
+}
+
+TIDEMARK_EXPORT void free(void* address) {
+  if (address == nullptr || __builtin_expect(is_early(address), 0)) return;
+  if (!ready()) return;
+  about_to_free(Api::kFree, address, caller_context());
+  g_real.free(address);
+}
+
+TIDEMARK_EXPORT int posix_memalign(void** out, size_t alignment, size_t size) {
+  if (!ready()) return (*out = early_allocate(size, alignment)) == nullptr ? ENOMEM : 0;
+  const int result = g_real.posix_memalign(out, alignment, size);
+  if (result == 0) allocated(Api::kPosixMemalign, *out, size, caller_context());
+  return result;
+}
+
+TIDEMARK_EXPORT void* aligned_alloc(size_t alignment, size_t size) {
+  if (!ready()) return early_allocate(size, alignment);
+  void* address = g_real.aligned_alloc(alignment, size);
+  allocated(Api::kAlignedAlloc, address, size, caller_context());
+  return address;
+}
+
+TIDEMARK_EXPORT void* memalign(size_t alignment, size_t size) {
+  if (!ready()) return early_allocate(size, alignment);
+  void* address = g_real.memalign(alignment, size);
+  allocated(Api::kMemalign, address, size, caller_context());
+  return address;
+}
+
+TIDEMARK_EXPORT void* valloc(size_t size) {
+  if (!ready()) return early_allocate(size, 4096);
+  void* address = g_real.valloc(size);
+  allocated(Api::kValloc, address, size, caller_context());
+  return address;
+}
+
+TIDEMARK_EXPORT void* pvalloc(size_t size) {
+  if (!ready()) return early_allocate((size + 4095) & ~size_t{4095}, 4096);
+  void* address = g_real.pvalloc(size);
+  allocated(Api::kPvalloc, address, size, caller_context());
+  return address;
+}

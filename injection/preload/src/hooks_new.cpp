@@ -1,0 +1,149 @@
+// operator new and delete in all forms, by their Itanium-mangled names (no C++ runtime is ours).
+//
+// The program's own operator new does the work, so that its new_handler, its exceptions and its
+// choice of allocator stay. It usually calls malloc, whose hook records the block under the name
+// left in `pending_new`; when it does not (tcmalloc), it is recorded here. Deleting is recorded
+// here, first, and the free hook recognizes the address.
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#include "hooks.h"
+#include "process.h"
+#include "real.h"
+#include "recorder.h"
+
+namespace tidemark::preload {
+namespace {
+
+using wire::Api;
+using wire::Layer;
+
+[[gnu::always_inline]] inline bool wanted() { return recording_host() && !thread_paused(); }
+
+// The next definition of a function, looked up at its first call.
+template <class Function>
+class Next {
+ public:
+  constexpr explicit Next(const char* name) : name_(name) {}
+  Function get() {
+    void* known = function_.load(std::memory_order_acquire);
+    if (known == nullptr) {
+      known = find_next(name_);
+      function_.store(known, std::memory_order_release);
+    }
+    return reinterpret_cast<Function>(known);
+  }
+
+ private:
+  const char* name_;
+  std::atomic<void*> function_{nullptr};
+};
+
+template <class Call>
+[[gnu::always_inline]] inline void* allocate(Api api, size_t size, const stack::Context& caller,
+                                             Call call) {
+  if (!wanted()) return call();
+  ThreadState& thread = t_thread;
+  thread.pending_caller = &caller;
+  thread.pending_new = api;
+  thread.recorded_new = nullptr;
+  void* address = call();  // may throw, after its malloc failed
+  thread.pending_new = Api::kUnknown;
+  if (address != nullptr && thread.recorded_new != address) {
+    record_alloc(api, Layer::kHeap, address, size, caller);
+  }
+  return address;
+}
+
+[[gnu::always_inline]] inline void about_to_delete(Api api, void* address,
+                                                   const stack::Context& caller) {
+  if (address == nullptr || !wanted()) return;
+  record_free(api, Layer::kHeap, address, caller);
+  t_thread.recorded_delete = address;
+}
+
+// A C++ runtime that exists nowhere as a library: linked into something that hides it, and yet
+// bound to us. There is no exception to be had.
+void* without_runtime(size_t alignment, size_t size, bool nothrow) {
+  if (size == 0) size = 1;
+  void* address = alignment == 0 ? std::malloc(size) : nullptr;
+  if (alignment != 0 && posix_memalign(&address, alignment, size) != 0) address = nullptr;
+  if (address == nullptr && !nothrow) std::abort();
+  return address;
+}
+
+}  // namespace
+}  // namespace tidemark::preload
+
+using namespace tidemark::preload;  // NOLINT(google-build-using-namespace): the file is its hooks
+using tidemark::stack::caller_context;
+using tidemark::wire::Api;
+
+// NAME is the mangled name; the parameters after the size are passed on as they came.
+#define TIDEMARK_NEW(NAME, API, ALIGNMENT, NOTHROW, PARAMETERS, ARGUMENTS, TYPES) \
+  TIDEMARK_EXPORT void* NAME PARAMETERS {                                         \
+    static constinit Next<void*(*)TYPES> next(#NAME);                             \
+    auto real = next.get();                                                       \
+    const auto caller = caller_context();                                         \
+    if (real == nullptr) return without_runtime(ALIGNMENT, size, NOTHROW);        \
+    return allocate(API, size, caller, [&] { return real ARGUMENTS; });           \
+  }
+
+TIDEMARK_NEW(_Znwm, Api::kNew, 0, false, (size_t size), (size), (size_t))
+TIDEMARK_NEW(_Znam, Api::kNewArray, 0, false, (size_t size), (size), (size_t))
+TIDEMARK_NEW(_ZnwmRKSt9nothrow_t, Api::kNew, 0, true, (size_t size, const void* tag), (size, tag),
+             (size_t, const void*))
+TIDEMARK_NEW(_ZnamRKSt9nothrow_t, Api::kNewArray, 0, true, (size_t size, const void* tag),
+             (size, tag), (size_t, const void*))
+TIDEMARK_NEW(_ZnwmSt11align_val_t, Api::kNewAligned, alignment, false,
+             (size_t size, size_t alignment), (size, alignment), (size_t, size_t))
+TIDEMARK_NEW(_ZnamSt11align_val_t, Api::kNewArrayAligned, alignment, false,
+             (size_t size, size_t alignment), (size, alignment), (size_t, size_t))
+TIDEMARK_NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, Api::kNewAligned, alignment, true,
+             (size_t size, size_t alignment, const void* tag), (size, alignment, tag),
+             (size_t, size_t, const void*))
+TIDEMARK_NEW(_ZnamSt11align_val_tRKSt9nothrow_t, Api::kNewArrayAligned, alignment, true,
+             (size_t size, size_t alignment, const void* tag), (size, alignment, tag),
+             (size_t, size_t, const void*))
+
+#define TIDEMARK_DELETE(NAME, API, PARAMETERS, ARGUMENTS, TYPES) \
+  TIDEMARK_EXPORT void NAME PARAMETERS {                         \
+    static constinit Next<void(*) TYPES> next(#NAME);            \
+    auto real = next.get();                                      \
+    about_to_delete(API, address, caller_context());             \
+    if (real == nullptr) {                                       \
+      std::free(address);                                        \
+    } else {                                                     \
+      real ARGUMENTS;                                            \
+    }                                                            \
+    t_thread.recorded_delete = nullptr;                          \
+  }
+
+TIDEMARK_DELETE(_ZdlPv, Api::kDelete, (void* address), (address), (void*))
+TIDEMARK_DELETE(_ZdaPv, Api::kDeleteArray, (void* address), (address), (void*))
+TIDEMARK_DELETE(_ZdlPvm, Api::kDelete, (void* address, size_t size), (address, size),
+                (void*, size_t))
+TIDEMARK_DELETE(_ZdaPvm, Api::kDeleteArray, (void* address, size_t size), (address, size),
+                (void*, size_t))
+TIDEMARK_DELETE(_ZdlPvRKSt9nothrow_t, Api::kDelete, (void* address, const void* tag),
+                (address, tag), (void*, const void*))
+TIDEMARK_DELETE(_ZdaPvRKSt9nothrow_t, Api::kDeleteArray, (void* address, const void* tag),
+                (address, tag), (void*, const void*))
+TIDEMARK_DELETE(_ZdlPvSt11align_val_t, Api::kDelete, (void* address, size_t alignment),
+                (address, alignment), (void*, size_t))
+TIDEMARK_DELETE(_ZdaPvSt11align_val_t, Api::kDeleteArray, (void* address, size_t alignment),
+                (address, alignment), (void*, size_t))
+TIDEMARK_DELETE(_ZdlPvmSt11align_val_t, Api::kDelete,
+                (void* address, size_t size, size_t alignment), (address, size, alignment),
+                (void*, size_t, size_t))
+TIDEMARK_DELETE(_ZdaPvmSt11align_val_t, Api::kDeleteArray,
+                (void* address, size_t size, size_t alignment), (address, size, alignment),
+                (void*, size_t, size_t))
+TIDEMARK_DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, Api::kDelete,
+                (void* address, size_t alignment, const void* tag), (address, alignment, tag),
+                (void*, size_t, const void*))
+TIDEMARK_DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, Api::kDeleteArray,
+                (void* address, size_t alignment, const void* tag), (address, alignment, tag),
+                (void*, size_t, const void*))

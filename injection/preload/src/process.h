@@ -1,0 +1,68 @@
+// What this process is in the recording: its arena, its identity, and whether events are wanted.
+//
+// One word answers the hot question. It lies in a page that the kernel wipes in a forked child
+// (MADV_WIPEONFORK), so that "not yet started", "switched off" and "this is a fork" are told apart
+// by a single load, also after a raw clone() that runs no handler.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "tidemark/stack/seen_set.h"
+#include "tidemark/wire/layout.h"
+
+namespace tidemark::preload {
+
+enum class State : uint32_t {
+  kUnknown = 0,    // not started, or forked since
+  kStarting = 1,   // some thread is at it; events of others meanwhile wait for it
+  kOff = 2,        // not recorded
+  kRecording = 3,  // device and pool events only
+  kRecordingHost = 4,
+};
+
+struct Process {
+  wire::ArenaHeader* arena = nullptr;
+  uint8_t* slots = nullptr;   // first ring slot
+  uint32_t mapped_slots = 0;  // as many as this process mapped
+  std::atomic<uint32_t>* state = nullptr;
+  uint64_t key = 0;
+  uint64_t parent_key = 0;
+  bool forked = false;
+  uint32_t max_frames = 0;
+  bool take_stacks = false;
+  stack::SeenSet seen;                // stacks and names that were published
+  uint64_t* frame_scratch = nullptr;  // max_frames for each slot
+};
+extern Process g_process;
+extern std::atomic<std::atomic<uint32_t>*> g_state;
+
+inline State state() {
+  return static_cast<State>(
+      g_state.load(std::memory_order_relaxed)->load(std::memory_order_acquire));
+}
+
+// Brings the process out of kUnknown: maps the arena, or finds that there is none, or continues as
+// a forked child. Returns the new state.
+State start();
+// Whether host events are wanted now.
+[[gnu::always_inline]] inline bool recording_host() {
+  const State now = state();
+  if (__builtin_expect(now == State::kRecordingHost, 1)) return true;
+  if (now == State::kRecording || now == State::kOff) return false;
+  return start() == State::kRecordingHost;
+}
+[[gnu::always_inline]] inline bool recording() {
+  const State now = state();
+  if (now == State::kRecordingHost || now == State::kRecording) return true;
+  if (now == State::kOff) return false;
+  const State started = start();
+  return started == State::kRecordingHost || started == State::kRecording;
+}
+// For good: the collector is gone. The program runs on as if never recorded.
+void stop_recording();
+
+void count_loss(wire::Loss loss, uint64_t count = 1);
+uint64_t now_ns();
+
+}  // namespace tidemark::preload

@@ -1,0 +1,395 @@
+#include "recorder.h"
+
+#include <climits>
+#include <cstring>
+
+#include "process.h"
+#include "tidemark/stack/modules.h"
+#include "tidemark/stack/syscalls.h"
+
+namespace tidemark::preload {
+
+void watch_thread_exit(uintptr_t round);  // process.cpp
+
+thread_local constinit ThreadState t_thread [[gnu::tls_model("initial-exec")]];
+
+namespace {
+
+using wire::Header;
+using wire::RecordType;
+
+constexpr uint32_t kWaitMilliseconds = 2;
+constexpr uint32_t kAttemptsBetweenChecks = 64;
+
+void ring_doorbell() {
+  g_process.arena->doorbell.fetch_add(1, std::memory_order_relaxed);
+  sys::futex_wake(&g_process.arena->doorbell, 1);
+}
+
+bool wait_for_room(wire::RingHeader* ring, uint32_t released, uint32_t attempt) {
+  const auto* collector = &g_process.arena->collector_pid;
+  const int32_t collector_pid = __atomic_load_n(collector, __ATOMIC_RELAXED);
+  const bool gone = collector_pid == 0 || (attempt % kAttemptsBetweenChecks == 0 && attempt != 0 &&
+                                           !sys::process_exists(collector_pid));
+  if (gone) stop_recording();
+  if (gone || g_process.arena->on_full == wire::OnFull::kDrop) {
+    count_loss(wire::Loss::kEventsDroppedRingFull);
+    return false;
+  }
+  ring->waiting.store(1, std::memory_order_seq_cst);
+  ring_doorbell();
+  sys::futex_wait(&ring->released, released, kWaitMilliseconds);
+  ring->waiting.store(0, std::memory_order_relaxed);
+  return true;
+}
+
+wire::RingHeader* slot_header(uint32_t slot) {
+  return reinterpret_cast<wire::RingHeader*>(g_process.slots + slot * wire::kRingSlotBytes);
+}
+
+// A free slot becomes this thread's. Without a lock: the compare-exchange on its state decides.
+bool claim_ring(ThreadState& thread) {
+  const uint32_t slots = g_process.mapped_slots;
+  const uint32_t first = g_process.arena->next_ring.fetch_add(1, std::memory_order_relaxed);
+  for (uint32_t attempt = 0; attempt < kAttemptsBetweenChecks; ++attempt) {
+    for (uint32_t i = 0; i < slots; ++i) {
+      const uint32_t slot = (first + i) % slots;
+      wire::RingHeader* ring = slot_header(slot);
+      auto state = wire::RingState::kFree;
+      if (ring->state.load(std::memory_order_relaxed) != wire::RingState::kFree ||
+          !ring->state.compare_exchange_strong(state, wire::RingState::kClaimed,
+                                               std::memory_order_acquire)) {
+        continue;
+      }
+      ring->pid = sys::pid();
+      ring->tid = sys::tid();
+      ring->process_key = g_process.key;
+      sys::thread_name(ring->thread_name);
+      thread.ring.attach(ring, reinterpret_cast<uint8_t*>(ring) + wire::kPageBytes);
+      thread.slot = slot;
+      thread.process_key = g_process.key;
+      ring->state.store(wire::RingState::kLive, std::memory_order_release);
+      return true;
+    }
+    // All taken, perhaps by threads that have just ended: the collector frees those.
+    if (g_process.arena->on_full == wire::OnFull::kDrop || slots == 0) break;
+    ring_doorbell();
+    sys::futex_wait(&g_process.arena->doorbell,
+                    g_process.arena->doorbell.load(std::memory_order_relaxed), kWaitMilliseconds);
+  }
+  return false;
+}
+
+// This thread's ring in this process; false when there is none to be had.
+bool ensure_ring(ThreadState& thread) {
+  if (__builtin_expect(thread.process_key == g_process.key && thread.ring.attached(), 1)) {
+    return true;
+  }
+  if (thread.process_key != g_process.key) {  // forked: the ring is the parent's
+    thread.ring.detach();
+    thread.capturing = 0;
+  }
+  if (!claim_ring(thread)) {
+    count_loss(wire::Loss::kEventsDroppedNoRing);
+    return false;
+  }
+  if (!thread.closed && thread.exit_rounds == 0) {
+    Pause pause;  // may allocate, for the first of many keys
+    watch_thread_exit(1);
+  }
+  return true;
+}
+
+void release_ring(ThreadState& thread) {
+  if (!thread.ring.attached() || thread.process_key != g_process.key) return;
+  wire::RingHeader* ring = thread.ring.ring();
+  thread.ring.detach();
+  ring->state.store(wire::RingState::kClosed, std::memory_order_release);
+}
+
+// Keeps what happens after a thread's destructors from holding a ring for ever: the outermost scope
+// gives back the ring that it took.
+class EventScope {
+ public:
+  explicit EventScope(ThreadState& thread)
+      : thread_(thread),
+        borrowed_(thread.closed && !thread.ring.attached()),
+        open_(ensure_ring(thread)) {}
+  ~EventScope() {
+    if (__builtin_expect(borrowed_, 0)) release_ring(thread_);
+  }
+  EventScope(const EventScope&) = delete;
+  EventScope& operator=(const EventScope&) = delete;
+  explicit operator bool() const { return open_; }
+
+ private:
+  ThreadState& thread_;
+  bool borrowed_;
+  bool open_;
+};
+
+template <class Record>
+void write(ThreadState& thread, const Record& record) {
+  static_assert(sizeof(Record) % 8 == 0);
+  uint8_t* room = thread.ring.reserve(sizeof(Record), wait_for_room);
+  if (room == nullptr) return;
+  // The type goes in last, by commit().
+  std::memcpy(room + sizeof(RecordType),
+              reinterpret_cast<const uint8_t*>(&record) + sizeof(RecordType),
+              sizeof(Record) - sizeof(RecordType));
+  if (thread.ring.commit(room, record.header.type)) ring_doorbell();
+}
+
+// A record with text or an array behind its fixed part; `parts` are laid one after the other.
+struct Part {
+  const void* data;
+  size_t bytes;
+};
+template <class Record>
+void write_long(ThreadState& thread, Record record, const Part* parts, size_t part_count) {
+  size_t bytes = sizeof(Record);
+  for (size_t i = 0; i < part_count; ++i) bytes += parts[i].bytes;
+  record.header.bytes = wire::padded(bytes);
+  uint8_t* room = thread.ring.reserve(record.header.bytes, wait_for_room);
+  if (room == nullptr) return;
+  std::memcpy(room + sizeof(RecordType),
+              reinterpret_cast<const uint8_t*>(&record) + sizeof(RecordType),
+              sizeof(Record) - sizeof(RecordType));
+  uint8_t* at = room + sizeof(Record);
+  for (size_t i = 0; i < part_count; ++i) {
+    std::memcpy(at, parts[i].data, parts[i].bytes);
+    at += parts[i].bytes;
+  }
+  std::memset(at, 0, static_cast<size_t>(room + record.header.bytes - at));
+  if (thread.ring.commit(room, record.header.type)) ring_doorbell();
+}
+
+Header header_of(RecordType type, uint32_t bytes, uint64_t time_ns, wire::Api api = {}) {
+  return {type, static_cast<uint16_t>(api), bytes, time_ns};
+}
+
+uint64_t mix(uint64_t hash, uint64_t word) {
+  hash = (hash ^ word) * 0x9fb21c651e98df25ULL;
+  return hash ^ (hash >> 32);
+}
+
+wire::StackId publish_stack(ThreadState& thread, const uint64_t* addresses,
+                            const stack::Unwound& unwound) {
+  uint64_t id = unwound.count;
+  for (uint32_t i = 0; i < unwound.count; ++i) id = mix(id, addresses[i]);
+  if (id == 0) id = 1;
+  if (g_process.seen.contains(id)) return id;
+  if (unwound.ending == stack::Ending::kTruncated) count_loss(wire::Loss::kStacksTruncated);
+  if (unwound.ending == stack::Ending::kIncomplete) count_loss(wire::Loss::kStacksIncomplete);
+  wire::Stack record{};
+  record.header = header_of(RecordType::kStack, 0, 0);
+  record.id = id;
+  record.frame_count = unwound.count;
+  record.truncated = unwound.ending != stack::Ending::kOutermost;
+  const Part frames{addresses, unwound.count * sizeof(uint64_t)};
+  write_long(thread, record, &frames, 1);
+  // After publishing: who finds it in the set may rely on its being in some ring.
+  if (!g_process.seen.insert(id)) count_loss(wire::Loss::kStackTableFull);
+  return id;
+}
+
+wire::StackId capture_on(ThreadState& thread, const stack::Context& caller) {
+  if (!g_process.take_stacks) return 0;
+  constexpr uint32_t kNestedFrames = 48;
+  uint64_t nested[kNestedFrames];  // in a signal handler that interrupted a capture
+  const bool outermost = thread.capturing == 0;
+  uint64_t* addresses =
+      outermost ? g_process.frame_scratch + size_t{thread.slot} * g_process.max_frames : nested;
+  ++thread.capturing;
+  const stack::Unwound unwound =
+      stack::unwind(caller, addresses, outermost ? g_process.max_frames : kNestedFrames);
+  const wire::StackId id = publish_stack(thread, addresses, unwound);
+  --thread.capturing;
+  return id;
+}
+
+void publish_module(const stack::Module& module, bool loaded) {
+  EventScope scope(t_thread);
+  if (!scope) return;
+  wire::Module record{};
+  record.header = header_of(loaded ? RecordType::kModule : RecordType::kModuleUnload, 0, now_ns());
+  record.base = module.bias;
+  record.start = module.start;
+  record.end = module.end;
+  record.path_bytes = loaded ? module.path_bytes : 0;
+  record.build_id_bytes = loaded ? module.build_id_bytes : 0;
+  const Part parts[] = {{module.path, record.path_bytes}, {module.build_id, record.build_id_bytes}};
+  write_long(t_thread, record, parts, 2);
+}
+
+}  // namespace
+
+wire::StackId capture(const stack::Context& caller) {
+  EventScope scope(t_thread);
+  return scope ? capture_on(t_thread, caller) : 0;
+}
+
+void record_alloc(wire::Api api, wire::Layer layer, const void* address, size_t size,
+                  const stack::Context& caller) {
+  const uint64_t time_ns = now_ns();
+  ThreadState& thread = t_thread;
+  EventScope scope(thread);
+  if (!scope) return;
+  wire::Alloc record{};
+  record.header = header_of(RecordType::kAlloc, sizeof record, time_ns, api);
+  record.address = reinterpret_cast<uint64_t>(address);
+  record.size = size;
+  record.stack = capture_on(thread, caller);
+  record.layer = layer;
+  record.space = wire::Space::kHost;
+  write(thread, record);
+}
+
+void record_free(wire::Api api, wire::Layer layer, const void* address,
+                 const stack::Context& caller) {
+  const uint64_t time_ns = now_ns();
+  ThreadState& thread = t_thread;
+  EventScope scope(thread);
+  if (!scope) return;
+  wire::Free record{};
+  record.header = header_of(RecordType::kFree, sizeof record, time_ns, api);
+  record.address = reinterpret_cast<uint64_t>(address);
+  record.stack = capture_on(thread, caller);
+  record.layer = layer;
+  write(thread, record);
+}
+
+void record_unmap(wire::Api api, const void* address, size_t size, const stack::Context& caller) {
+  const uint64_t time_ns = now_ns();
+  ThreadState& thread = t_thread;
+  EventScope scope(thread);
+  if (!scope) return;
+  wire::Unmap record{};
+  record.header = header_of(RecordType::kUnmap, sizeof record, time_ns, api);
+  record.address = reinterpret_cast<uint64_t>(address);
+  record.size = size;
+  record.stack = capture_on(thread, caller);
+  write(thread, record);
+}
+
+void record_undo() {
+  struct Undo {
+    Header header;
+  } record{header_of(RecordType::kUndo, sizeof(Header), now_ns())};
+  EventScope scope(t_thread);
+  if (scope) write(t_thread, record);
+}
+
+void publish(const void* record) {
+  Header header;
+  std::memcpy(&header, record, sizeof header);
+  if (header.bytes < sizeof header || header.bytes > wire::kMaxRecordBytes ||
+      header.bytes % 8 != 0) {
+    return;
+  }
+  ThreadState& thread = t_thread;
+  EventScope scope(thread);
+  if (!scope) return;
+  uint8_t* room = thread.ring.reserve(header.bytes, wait_for_room);
+  if (room == nullptr) return;
+  std::memcpy(room + sizeof(RecordType), static_cast<const uint8_t*>(record) + sizeof(RecordType),
+              header.bytes - sizeof(RecordType));
+  if (thread.ring.commit(room, header.type)) ring_doorbell();
+}
+
+wire::NameId intern(const char* text) {
+  const size_t bytes = strnlen(text, wire::kMaxRecordBytes - sizeof(wire::Name) - 8);
+  uint64_t id = 0x7469646d61726b00ULL ^ bytes;
+  for (size_t i = 0; i < bytes; i += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, text + i, bytes - i < 8 ? bytes - i : 8);
+    id = mix(id, word);
+  }
+  if (id == 0) id = 1;
+  if (g_process.seen.contains(id)) return id;
+  EventScope scope(t_thread);
+  if (!scope) return 0;
+  wire::Name record{};
+  record.header = header_of(RecordType::kName, 0, 0);
+  record.id = id;
+  record.text_bytes = static_cast<uint32_t>(bytes);
+  const Part part{text, bytes};
+  write_long(t_thread, record, &part, 1);
+  g_process.seen.insert(id);
+  return id;
+}
+
+void publish_meta(const char* key, const char* value) {
+  constexpr size_t kMost = 4096;
+  EventScope scope(t_thread);
+  if (!scope) return;
+  wire::Meta record{};
+  record.header = header_of(RecordType::kMeta, 0, now_ns());
+  record.key_bytes = static_cast<uint32_t>(strnlen(key, kMost));
+  record.value_bytes = static_cast<uint32_t>(strnlen(value, kMost));
+  const Part parts[] = {{key, record.key_bytes}, {value, record.value_bytes}};
+  write_long(t_thread, record, parts, 2);
+}
+
+void publish_thread_name(const char* name) {
+  EventScope scope(t_thread);
+  if (!scope) return;
+  wire::Text record{};
+  record.header = header_of(RecordType::kThreadName, 0, now_ns());
+  record.text_bytes = static_cast<uint32_t>(strnlen(name, 64));
+  const Part part{name, record.text_bytes};
+  write_long(t_thread, record, &part, 1);
+}
+
+void publish_process_start() {
+  EventScope scope(t_thread);
+  if (!scope) return;
+  static char command[4096];  // only the starting thread is here
+  size_t bytes = 0;
+  const long fd = sys::open_read_only("/proc/self/cmdline");
+  if (fd >= 0) {
+    const long got = sys::read(static_cast<int>(fd), command, sizeof command);
+    sys::close(static_cast<int>(fd));
+    bytes = got > 0 ? static_cast<size_t>(got) : 0;
+  }
+  while (bytes > 0 && command[bytes - 1] == 0) --bytes;
+  for (size_t i = 0; i < bytes; ++i) {
+    if (command[i] == 0) command[i] = ' ';
+  }
+  wire::ProcessStart record{};
+  record.header = header_of(RecordType::kProcessStart, 0, now_ns());
+  record.process_key = g_process.key;
+  record.parent_process_key = g_process.forked ? g_process.parent_key : 0;
+  record.pid = sys::pid();
+  record.parent_pid = sys::parent_pid();
+  record.command_bytes = static_cast<uint32_t>(bytes);
+  record.forked = g_process.forked ? 1 : 0;
+  const Part part{command, bytes};
+  write_long(t_thread, record, &part, 1);
+  if (g_process.forked) {
+    stack::announce_modules();
+  } else {
+    stack::observe_modules(publish_module);
+    stack::refresh_modules();
+  }
+}
+
+void publish_process_exit() {
+  wire::ProcessExit record{header_of(RecordType::kProcessExit, sizeof record, now_ns())};
+  EventScope scope(t_thread);
+  if (scope) write(t_thread, record);
+}
+
+void close_thread() {
+  ThreadState& thread = t_thread;
+  // Destructors of other keys may still free memory: ours comes last by asking for every round.
+  if (++thread.exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
+    Pause pause;
+    watch_thread_exit(thread.exit_rounds + 1U);
+    return;
+  }
+  thread.closed = true;
+  release_ring(thread);
+}
+
+}  // namespace tidemark::preload

@@ -1,0 +1,62 @@
+// From a hook to the ring: the thread's state, stacks, and records. Everything here is callable
+// from any thread at any time, inside allocators and signal handlers; it takes no lock, allocates
+// nothing from the target, and leaves errno alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tidemark/stack/unwind.h"
+#include "tidemark/wire/records.h"
+#include "tidemark/wire/ring_producer.h"
+
+namespace tidemark::preload {
+
+// Small: it lives in static TLS, of which a late-loaded library gets little.
+struct ThreadState {
+  wire::RingProducer ring;
+  uint64_t process_key = 0;  // of the ring; another one means: forked since
+  uint32_t slot = 0;
+  uint32_t paused = 0;      // our own calls into other libraries
+  uint32_t capturing = 0;   // a stack is being taken: a signal handler must not share scratch
+  uint8_t exit_rounds = 0;  // how often the thread's destructor has been called
+  bool closed = false;      // the thread is past its destructors: each event takes a ring and
+                            // gives it back
+  wire::Api pending_new = wire::Api::kUnknown;  // operator new is about to call malloc
+  const stack::Context* pending_caller = nullptr;  // … on behalf of this
+  const void* recorded_new = nullptr;              // … and malloc recorded this
+  const void* recorded_delete = nullptr;        // operator delete recorded this; free will see it
+};
+extern thread_local constinit ThreadState t_thread [[gnu::tls_model("initial-exec")]];
+
+inline bool thread_paused() { return t_thread.paused != 0; }
+
+// While one lives, this thread's host events are not the program's and are not recorded.
+class Pause {
+ public:
+  Pause() { ++t_thread.paused; }
+  ~Pause() { --t_thread.paused; }
+  Pause(const Pause&) = delete;
+  Pause& operator=(const Pause&) = delete;
+};
+
+wire::StackId capture(const stack::Context& caller);
+
+void record_alloc(wire::Api api, wire::Layer layer, const void* address, size_t size,
+                  const stack::Context& caller);
+void record_free(wire::Api api, wire::Layer layer, const void* address,
+                 const stack::Context& caller);
+void record_unmap(wire::Api api, const void* address, size_t size, const stack::Context& caller);
+// The last free or unmap of this thread did not happen.
+void record_undo();
+// Any record with its Header at the front; fills the ring of this thread.
+void publish(const void* record);
+wire::NameId intern(const char* text);
+void publish_meta(const char* key, const char* value);
+void publish_thread_name(const char* name);
+// ProcessStart and the modules, once per process image, before its first event.
+void publish_process_start();
+void publish_process_exit();
+void close_thread();
+
+}  // namespace tidemark::preload

@@ -1,0 +1,32 @@
+// System calls without libc: they are not hooked, do not touch errno, and are safe in any context.
+// Results below 0 are -errno.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tidemark::sys {
+
+long open_read_only(const char* path);   // O_RDONLY | O_CLOEXEC
+long open_read_write(const char* path);  // O_RDWR | O_CLOEXEC
+long read(int fd, void* buffer, size_t bytes);
+void close(int fd);
+// Private anonymous memory, zeroed, not reserved; nullptr on failure.
+void* map_anonymous(size_t bytes);
+// Shared mapping of a file's start; nullptr on failure.
+void* map_shared(int fd, size_t bytes);
+void unmap(void* address, size_t bytes);
+int advise(void* address, size_t bytes, int advice);
+int32_t pid();
+int32_t parent_pid();
+int32_t tid();
+bool process_exists(int32_t pid);  // also true when it is not ours to signal
+void thread_name(char (&name)[16]);
+// Sleeps while *word == expected, at most `milliseconds`.
+void futex_wait(const void* word, uint32_t expected, uint32_t milliseconds);
+void futex_wake(const void* word, int waiters);
+// Copies this process's own memory; false when any of it is not mapped.
+bool copy_memory(void* to, uint64_t from, size_t bytes);
+uint64_t address_space_limit();  // RLIMIT_AS; ~0 when there is none
+
+}  // namespace tidemark::sys

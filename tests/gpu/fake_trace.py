@@ -1,0 +1,149 @@
+"""A trace in miniature for the unit tests: the tables of the design with made-up rows, and the
+JSON that the programs would have written beside it."""
+
+import copy
+import sqlite3
+
+SCHEMA = """
+CREATE TABLE device_allocation(id INTEGER PRIMARY KEY, process_id, thread_id, layer, space, device,
+  address, size, alloc_ns, free_ns, alloc_stack_id, free_stack_id, api, source);
+CREATE TABLE transfer(id INTEGER PRIMARY KEY, process_id, device, stream, kind, bytes, src_space,
+  dst_space, src_address, dst_address, start_ns, end_ns, correlation_id, stack_id);
+CREATE TABLE memset(id INTEGER PRIMARY KEY, process_id, device, stream, address, bytes, start_ns,
+  end_ns, correlation_id, stack_id);
+CREATE TABLE kernel(id INTEGER PRIMARY KEY, process_id, device, stream, name, start_ns, end_ns,
+  correlation_id, graph_id, stack_id);
+CREATE TABLE process(id INTEGER PRIMARY KEY, pid, parent_id, command, start_ns, end_ns, exit, rank);
+CREATE TABLE thread(id INTEGER PRIMARY KEY, process_id, tid, name);
+CREATE TABLE frame(stack_id, depth, kind, function, file, line, module, inlined);
+CREATE TABLE loss(name, severity, count);
+CREATE TABLE meta(key, value);
+CREATE TABLE pool_reserved(process_id, device, time_ns, reserved_bytes);
+"""
+
+MIB = 1 << 20
+STACK = 7
+
+
+def empty(path):
+    trace = sqlite3.connect(path)
+    trace.executescript(SCHEMA)
+    trace.execute("INSERT INTO process VALUES (1, 4242, NULL, 'program', 0, 1000, 0, NULL)")
+    trace.execute("INSERT INTO frame VALUES (?, 0, 'native', 'cuda_trainer::Trainer::set_up()', "
+                  "'trainer.cu', 1, 'cuda_trainer', 0)", (STACK,))
+    trace.execute("INSERT INTO loss VALUES ('stacks_truncated', 'info', 3)")
+    trace.execute("INSERT INTO loss VALUES ('events_dropped_ring_full', 'data_loss', 0)")
+    return trace
+
+
+def allocate(trace, layer, space, size, alloc_ns, free_ns, api, source=None):
+    trace.execute(
+        "INSERT INTO device_allocation(process_id, thread_id, layer, space, device, address, size, "
+        "alloc_ns, free_ns, alloc_stack_id, api, source) VALUES (1, 1, ?, ?, 0, 4096, ?, ?, ?, ?, "
+        "?, ?)", (layer, space, size, alloc_ns, free_ns, STACK, api, source))
+
+
+def kernels(trace, names):
+    trace.executemany("INSERT INTO kernel(process_id, device, name, start_ns, end_ns, stack_id) "
+                      "VALUES (1, 0, ?, 500, 510, 7)", [(name,) for name in names])
+
+
+def copy_rows(trace, kind, source, target, sizes):
+    trace.executemany("INSERT INTO transfer(process_id, device, kind, bytes, src_space, dst_space, "
+                      "start_ns, end_ns) VALUES (1, 0, ?, ?, ?, ?, 600, 610)",
+                      [(kind, size, source, target) for size in sizes])
+
+
+def memsets(trace, sizes):
+    trace.executemany("INSERT INTO memset(process_id, device, bytes, start_ns, end_ns) "
+                      "VALUES (1, 0, ?, 700, 705)", [(size,) for size in sizes])
+
+
+def pytorch_trace(path):
+    """Two segments, three blocks: 600 and 300 live together, then 300 and 500."""
+    trace = empty(path)
+    allocate(trace, "driver", "device", 2 * MIB, 100, None, "cudaMalloc", "/x/libc10_cuda.so")
+    allocate(trace, "driver", "device", 20 * MIB, 200, None, "cudaMalloc", "/x/libc10_cuda.so")
+    allocate(trace, "driver", "device", 64 * MIB, 250, None, "cudaMalloc", "/x/libcublas.so.13")
+    allocate(trace, "driver", "pinned", 4096, 260, None, "cudaHostAlloc", "/x/libc10_cuda.so")
+    allocate(trace, "pool", "device", 600, 110, 300, "c10")
+    allocate(trace, "pool", "device", 300, 120, None, "c10")
+    allocate(trace, "pool", "device", 500, 300, 400, "c10")
+    trace.executemany("INSERT INTO pool_reserved VALUES (1, 0, ?, ?)",
+                      [(110, 2 * MIB), (300, 22 * MIB), (400, 22 * MIB)])
+    kernels(trace, ["a", "b", "b", "c"])
+    copy_rows(trace, "HtoD", "pinned", "device", [100, 50])
+    memsets(trace, [8])
+    trace.commit()
+    trace.close()
+
+
+PYTORCH_RUN = {
+    "memory_stats": {
+        "allocation.all.allocated": 3,
+        "allocation.all.freed": 2,
+        "allocated_bytes.all.peak": 900,
+        "reserved_bytes.all.peak": 22 * MIB,
+        "segment.all.allocated": 2,
+        "num_alloc_retries": 0,
+    },
+    "losses": [3.5, 3.25, 3.0, 2.5],
+    "step_seconds": [9.0, 1.0, 0.5, 0.25],
+    "total_seconds": 12.0,
+    "profile": None,
+}
+PROFILE = {"kernels": 4, "memcpys": 2, "memcpy_bytes": 150, "memsets": 1, "memset_bytes": 8}
+
+
+def pytorch_runs():
+    """bare, profiled, recorded"""
+    profiled = copy.deepcopy(PYTORCH_RUN)
+    profiled["profile"] = dict(PROFILE)
+    return copy.deepcopy(PYTORCH_RUN), profiled, copy.deepcopy(PYTORCH_RUN)
+
+
+def cuda_trainer_trace(path):
+    trace = empty(path)
+    allocate(trace, "driver", "device", 1000, 10, 90, "cudaMalloc")
+    allocate(trace, "driver", "device", 2000, 20, 90, "cudaMalloc")
+    allocate(trace, "driver", "device", 512, 30, 40, "cudaMallocAsync")
+    allocate(trace, "driver", "device", 512, 50, 60, "cudaMallocAsync")
+    allocate(trace, "driver", "pinned", 4096, 15, 95, "cudaMallocHost")
+    allocate(trace, "driver", "managed", 4, 16, 95, "cudaMallocManaged")
+    allocate(trace, "driver", "device", 7777, 1, None, "cuda module")
+    kernels(trace, ["_ZN12cuda_trainer8add_biasEv", "_ZN12cuda_trainer8add_biasEv",
+                    "_ZN12cuda_trainer11adam_updateEv"])
+    copy_rows(trace, "HtoD", "host", "device", [1000])
+    copy_rows(trace, "HtoD", "pinned", "device", [4096, 4096])
+    copy_rows(trace, "DtoH", "device", "host", [4])
+    memsets(trace, [1000, 2000])
+    trace.commit()
+    trace.close()
+
+
+CUDA_TRAINER_COUNT = {
+    "device_name": "made up",
+    "calls": {"cudaMalloc": 2, "cudaFree": 3},
+    "allocations": {
+        "cudaMalloc": {"count": 2, "bytes": 3000},
+        "cudaMallocAsync": {"count": 2, "bytes": 1024},
+        "cudaMallocHost": {"count": 1, "bytes": 4096},
+        "cudaMallocManaged": {"count": 1, "bytes": 4},
+    },
+    "frees": {
+        "cudaMalloc": {"count": 2, "bytes": 3000},
+        "cudaMallocAsync": {"count": 2, "bytes": 1024},
+        "cudaMallocHost": {"count": 1, "bytes": 4096},
+        "cudaMallocManaged": {"count": 1, "bytes": 4},
+    },
+    "peak_bytes": {"device": 3512, "pinned": 4096, "managed": 4},
+    "copies": [
+        {"kind": "HtoD", "src_space": "host", "dst_space": "device", "count": 1, "bytes": 1000},
+        {"kind": "HtoD", "src_space": "pinned", "dst_space": "device", "count": 2, "bytes": 8192},
+        {"kind": "DtoH", "src_space": "device", "dst_space": "host", "count": 1, "bytes": 4},
+    ],
+    "memsets": {"count": 2, "bytes": 3000},
+    "kernels": 3,
+    "kernels_by_name": {"add_bias": 2, "adam_update": 1},
+    "losses": [5.5, 2.5, 0.25],
+}

@@ -1,0 +1,266 @@
+// A Writer that remembers what it was told, and a producer that writes into an arena exactly as
+// wire/layout.h and wire/records.h say.
+#pragma once
+
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "arena.h"
+#include "tidemark/trace/writer.h"
+#include "tidemark/wire/records.h"
+
+namespace tidemark::collector::fakes {
+
+class RecordingWriter final : public trace::Writer {
+ public:
+  trace::StringId intern(std::string_view text) override {
+    if (text.empty()) return {};
+    const auto [it, fresh] = ids.try_emplace(std::string(text), ids.size() + 1);
+    if (fresh) texts.emplace_back(text);
+    return static_cast<trace::StringId>(it->second);
+  }
+  void meta(std::string_view key, std::string_view value) override {
+    metas[std::string(key)] = value;
+  }
+  void loss(std::string_view name, trace::Severity, uint64_t added) override {
+    losses[std::string(name)] += added;
+  }
+  trace::ProcessId add_process(const trace::Process& process) override {
+    processes.push_back(process);
+    return static_cast<trace::ProcessId>(processes.size());
+  }
+  void end_process(trace::ProcessId id, int64_t end_ns, int32_t exit) override {
+    trace::Process& process = processes.at(static_cast<size_t>(id) - 1);
+    process.end_ns = end_ns;
+    process.exit = exit;
+  }
+  trace::ThreadId add_thread(trace::ProcessId process, int32_t tid,
+                             std::string_view name) override {
+    threads.push_back({{}, process, tid, std::string(name)});
+    return static_cast<trace::ThreadId>(threads.size());
+  }
+  void rename_thread(trace::ThreadId id, std::string_view name) override {
+    threads.at(static_cast<size_t>(id) - 1).name = name;
+  }
+  trace::StackId add_stack(trace::ProcessId, std::span<const uint64_t> addresses) override {
+    stacks.emplace_back(addresses.begin(), addresses.end());
+    return static_cast<trace::StackId>(stacks.size());
+  }
+  void define_stack(trace::StackId id, std::span<const trace::Frame> frames) override {
+    defined[static_cast<int64_t>(id)].assign(frames.begin(), frames.end());
+  }
+  void add_module(trace::ProcessId, std::string_view path, std::string_view, uint64_t, uint64_t,
+                  uint64_t, int64_t, int64_t) override {
+    modules.emplace_back(path);
+  }
+  trace::AllocationId add_allocation(const trace::Allocation& begin) override {
+    rows.push_back(begin);
+    rows.back().id = static_cast<trace::AllocationId>(rows.size());
+    return rows.back().id;
+  }
+  void end_allocation(trace::AllocationId id, trace::Layer layer, int64_t free_ns,
+                      trace::StackId free_stack) override {
+    trace::Allocation& row = rows.at(static_cast<size_t>(id) - 1);
+    if (row.layer != layer || row.free_ns != trace::kNever) ++misuse;
+    row.free_ns = free_ns;
+    row.free_stack = free_stack;
+  }
+  void revive_allocation(trace::AllocationId id, trace::Layer layer) override {
+    trace::Allocation& row = rows.at(static_cast<size_t>(id) - 1);
+    if (row.layer != layer || row.free_ns == trace::kNever) ++misuse;
+    row.free_ns = trace::kNever;
+    row.free_stack = {};
+  }
+  void add_transfer(const trace::Transfer& row) override { transfers.push_back(row); }
+  void add_memset(const trace::Memset& row) override { memsets.push_back(row); }
+  void add_kernel(const trace::Kernel& row) override { kernels.push_back(row); }
+  void add_marker(const trace::Marker& row) override { markers.push_back(row); }
+  void add_pool_reserved(const trace::PoolReserved& row) override { reserved.push_back(row); }
+  void add_out_of_memory(const trace::OutOfMemory& row) override { out_of_memory.push_back(row); }
+  Result<void> flush() override { return {}; }
+  Result<void> finish() override { return {}; }
+
+  std::string text(trace::StringId id) const {
+    return id == trace::StringId{} ? "" : texts.at(static_cast<size_t>(id) - 1);
+  }
+
+  std::map<std::string, size_t> ids;
+  std::vector<std::string> texts;
+  std::map<std::string, std::string> metas;
+  std::map<std::string, uint64_t> losses;
+  std::vector<trace::Process> processes;
+  std::vector<trace::Thread> threads;
+  std::vector<std::vector<uint64_t>> stacks;
+  std::map<int64_t, std::vector<trace::Frame>> defined;
+  std::vector<std::string> modules;
+  std::vector<trace::Allocation> rows;
+  std::vector<trace::Transfer> transfers;
+  std::vector<trace::Memset> memsets;
+  std::vector<trace::Kernel> kernels;
+  std::vector<trace::Marker> markers;
+  std::vector<trace::PoolReserved> reserved;
+  std::vector<trace::OutOfMemory> out_of_memory;
+  int misuse = 0;
+};
+
+template <class Record>
+Record make(wire::RecordType type, uint64_t time_ns, wire::Api api = wire::Api::kUnknown) {
+  Record record{};
+  record.header = {type, static_cast<uint16_t>(api), sizeof(Record), time_ns};
+  return record;
+}
+
+inline wire::Alloc alloc(uint64_t time_ns, uint64_t address, uint64_t size,
+                         wire::Layer layer = wire::Layer::kHeap, wire::StackId stack = 0) {
+  auto record =
+      make<wire::Alloc>(wire::RecordType::kAlloc, time_ns,
+                        layer == wire::Layer::kOs ? wire::Api::kMmap : wire::Api::kMalloc);
+  record.address = address;
+  record.size = size;
+  record.stack = stack;
+  record.layer = layer;
+  record.space = wire::Space::kHost;
+  return record;
+}
+inline wire::Free free_of(uint64_t time_ns, uint64_t address,
+                          wire::Layer layer = wire::Layer::kHeap) {
+  auto record = make<wire::Free>(wire::RecordType::kFree, time_ns, wire::Api::kFree);
+  record.address = address;
+  record.layer = layer;
+  return record;
+}
+inline wire::Unmap unmap(uint64_t time_ns, uint64_t address, uint64_t size) {
+  auto record = make<wire::Unmap>(wire::RecordType::kUnmap, time_ns, wire::Api::kMunmap);
+  record.address = address;
+  record.size = size;
+  return record;
+}
+inline wire::Header undo(uint64_t time_ns) {
+  return {wire::RecordType::kUndo, 0, sizeof(wire::Header), time_ns};
+}
+
+// A fixed part with text or an array behind it.
+template <class Record>
+std::vector<std::byte> with_tail(Record record, const void* tail, size_t bytes) {
+  std::vector<std::byte> whole(sizeof record + wire::padded(bytes));
+  record.header.bytes = static_cast<uint32_t>(whole.size());
+  std::memcpy(whole.data(), &record, sizeof record);
+  if (bytes != 0) std::memcpy(whole.data() + sizeof record, tail, bytes);
+  return whole;
+}
+inline std::vector<std::byte> stack_record(wire::StackId id, std::vector<uint64_t> addresses) {
+  auto record = make<wire::Stack>(wire::RecordType::kStack, 0);
+  record.id = id;
+  record.frame_count = static_cast<uint32_t>(addresses.size());
+  return with_tail(record, addresses.data(), addresses.size() * 8);
+}
+inline std::vector<std::byte> name_record(wire::NameId id, const std::string& text) {
+  auto record = make<wire::Name>(wire::RecordType::kName, 0);
+  record.id = id;
+  record.text_bytes = static_cast<uint32_t>(text.size());
+  return with_tail(record, text.data(), text.size());
+}
+inline std::vector<std::byte> process_start(uint64_t time_ns, uint64_t key, int32_t pid,
+                                            uint64_t parent_key = 0, bool forked = false,
+                                            const std::string& command = "a b") {
+  auto record = make<wire::ProcessStart>(wire::RecordType::kProcessStart, time_ns);
+  record.process_key = key;
+  record.parent_process_key = parent_key;
+  record.pid = pid;
+  record.command_bytes = static_cast<uint32_t>(command.size());
+  record.forked = forked ? 1 : 0;
+  return with_tail(record, command.data(), command.size());
+}
+inline std::vector<std::byte> module_record(uint64_t time_ns, const std::string& path,
+                                            uint64_t base, uint64_t start, uint64_t end,
+                                            const std::string& build_id = "") {
+  auto record = make<wire::Module>(wire::RecordType::kModule, time_ns);
+  record.base = base;
+  record.start = start;
+  record.end = end;
+  record.path_bytes = static_cast<uint32_t>(path.size());
+  record.build_id_bytes = static_cast<uint32_t>(build_id.size());
+  const std::string tail = path + build_id;
+  return with_tail(record, tail.data(), tail.size());
+}
+
+// One thread's end of a ring.
+class FakeProducer {
+ public:
+  // Claims the first free slot of a mapped arena; dies when there is none.
+  FakeProducer(std::byte* arena, uint64_t process_key, int32_t pid, int32_t tid) {
+    for (uint32_t slot = 0; slot < wire::kRingCount; ++slot) {
+      std::byte* at = arena + wire::ring_offset(slot);
+      auto* header = reinterpret_cast<wire::RingHeader*>(at);
+      auto expected = wire::RingState::kFree;
+      if (!header->state.compare_exchange_strong(expected, wire::RingState::kClaimed)) continue;
+      header->pid = pid;
+      header->tid = tid;
+      header->process_key = process_key;
+      std::strcpy(header->thread_name, "fake");
+      header_ = header;
+      data_ = at + wire::kPageBytes;
+      arena_ = reinterpret_cast<wire::ArenaHeader*>(arena);
+      slot_ = slot;
+      header->state.store(wire::RingState::kLive, std::memory_order_release);
+      return;
+    }
+    std::abort();
+  }
+  void close() { header_->state.store(wire::RingState::kClosed, std::memory_order_release); }
+  uint32_t slot() const { return slot_; }
+  wire::RingHeader& header() { return *header_; }
+  std::byte* data() { return data_; }
+
+  void publish(const std::vector<std::byte>& record) { publish(record.data(), record.size()); }
+  template <class Record>
+  requires(!std::is_same_v<Record, std::vector<std::byte>>) void publish(const Record& record) {
+    publish(&record, sizeof record);
+  }
+  void publish(const void* record, size_t bytes) {
+    uint64_t head = header_->head.load(std::memory_order_relaxed);
+    const uint64_t left = wire::kRingDataBytes - head % wire::kRingDataBytes;
+    const uint64_t pad = left < bytes ? left : 0;
+    wait_for_room(head, bytes + pad);
+    if (pad != 0) {
+      wire::Header padding{wire::RecordType::kPad, 0, static_cast<uint32_t>(pad), 0};
+      std::memcpy(data_ + head % wire::kRingDataBytes, &padding, std::min<uint64_t>(pad, 16));
+      head += pad;
+    }
+    std::memcpy(data_ + head % wire::kRingDataBytes, record, bytes);
+    header_->head.store(head + bytes, std::memory_order_seq_cst);
+  }
+
+ private:
+  void wait_for_room(uint64_t head, uint64_t bytes) {
+    while (head + bytes - header_->tail.load(std::memory_order_seq_cst) > wire::kRingDataBytes) {
+      const uint32_t released = header_->released.load(std::memory_order_seq_cst);
+      header_->waiting.store(1, std::memory_order_seq_cst);
+      arena_->doorbell.fetch_add(1);
+      futex_wake_all(arena_->doorbell);
+      if (head + bytes - header_->tail.load(std::memory_order_seq_cst) > wire::kRingDataBytes) {
+        futex_wait(header_->released, released);
+      }
+      header_->waiting.store(0, std::memory_order_seq_cst);
+    }
+  }
+  static void futex_wait(std::atomic<uint32_t>& word, uint32_t seen);
+
+  wire::RingHeader* header_ = nullptr;
+  std::byte* data_ = nullptr;
+  wire::ArenaHeader* arena_ = nullptr;
+  uint32_t slot_ = 0;
+};
+
+}  // namespace tidemark::collector::fakes
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+inline void tidemark::collector::fakes::FakeProducer::futex_wait(std::atomic<uint32_t>& word,
+                                                                 uint32_t seen) {
+  const timespec timeout{5, 0};  // a lost wake-up then shows as a slow test and not as a hang
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT, seen, &timeout, nullptr, 0);
+}

@@ -1,0 +1,220 @@
+// The unwinder against libunwind, frame by frame, from places that real programs allocate in.
+#include <gtest/gtest.h>
+
+#define UNW_LOCAL_ONLY
+#include <dlfcn.h>
+#include <libunwind.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tidemark/stack/modules.h"
+#include "tidemark/stack/unwind.h"
+
+namespace tidemark::stack {
+namespace {
+
+struct Stacks {
+  std::vector<uint64_t> ours;
+  std::vector<uint64_t> theirs;
+  Ending ending = Ending::kOutermost;
+};
+
+// Both start at the caller of this function.
+[[gnu::noinline]] Stacks take_both() {
+  Stacks stacks;
+  uint64_t addresses[512];
+  const Unwound unwound = unwind(caller_context(), addresses, 512);
+  stacks.ours.assign(addresses, addresses + unwound.count);
+  stacks.ending = unwound.ending;
+  void* frames[512];
+  const int count = unw_backtrace(frames, 512);
+  for (int i = 1; i < count; ++i) stacks.theirs.push_back(reinterpret_cast<uint64_t>(frames[i]));
+  return stacks;
+}
+
+// The first of theirs is in take_both's caller, as ours, but at another instruction.
+void expect_same(Stacks stacks) {
+  ASSERT_GE(stacks.ours.size(), 3U);
+  ASSERT_GE(stacks.theirs.size(), 2U);
+  while (!stacks.theirs.empty() && stacks.theirs.back() == 0) stacks.theirs.pop_back();
+  EXPECT_EQ(stacks.ours, stacks.theirs);
+  EXPECT_EQ(stacks.ending, Ending::kOutermost);
+}
+
+TEST(Unwind, agrees_with_libunwind_in_a_plain_call_chain) { expect_same(take_both()); }
+
+[[gnu::noinline]] Stacks recurse(int depth) {
+  volatile char ballast[64];
+  ballast[0] = static_cast<char>(depth);
+  Stacks stacks = depth == 0 ? take_both() : recurse(depth - 1);
+  ballast[1] = ballast[0];
+  return stacks;
+}
+
+TEST(Unwind, agrees_through_deep_recursion) {
+  const Stacks stacks = recurse(200);
+  EXPECT_GT(stacks.ours.size(), 200U);
+  expect_same(stacks);
+}
+
+TEST(Unwind, agrees_in_another_thread_down_to_its_start) {
+  Stacks stacks;
+  std::thread([&] { stacks = recurse(5); }).join();
+  expect_same(stacks);
+}
+
+Stacks g_from_callback;
+int compare_and_take(const void* a, const void* b) {
+  g_from_callback = take_both();
+  return *static_cast<const int*>(a) - *static_cast<const int*>(b);
+}
+
+TEST(Unwind, agrees_through_libc_and_back) {
+  int numbers[] = {3, 1, 2};
+  qsort(numbers, 3, sizeof(int), compare_and_take);
+  expect_same(g_from_callback);
+}
+
+void on_signal(int /*signal*/) { g_from_callback = take_both(); }
+
+TEST(Unwind, agrees_through_a_signal_handler) {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+  raise(SIGUSR1);
+  // libunwind reports the interrupted instruction as it is, ours one further, so that "address − 1"
+  // is right for all frames alike.
+  Stacks stacks = g_from_callback;
+  ASSERT_EQ(stacks.ours.size(), stacks.theirs.size());
+  size_t different = 0;
+  for (size_t i = 0; i < stacks.ours.size(); ++i) {
+    if (stacks.ours[i] == stacks.theirs[i]) continue;
+    EXPECT_EQ(stacks.ours[i], stacks.theirs[i] + 1);
+    ++different;
+  }
+  EXPECT_EQ(different, 1U);
+  EXPECT_EQ(stacks.ending, Ending::kOutermost);
+}
+
+TEST(Unwind, agrees_on_an_alternate_signal_stack) {
+  std::vector<char> memory(256 * 1024);
+  stack_t alternate{};
+  alternate.ss_sp = memory.data();
+  alternate.ss_size = memory.size();
+  ASSERT_EQ(sigaltstack(&alternate, nullptr), 0);
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_ONSTACK;
+  ASSERT_EQ(sigaction(SIGUSR2, &action, nullptr), 0);
+  raise(SIGUSR2);
+  alternate.ss_flags = SS_DISABLE;
+  sigaltstack(&alternate, nullptr);
+  // The interrupted stack may lie below the alternate one: then it ends there, but never wrongly.
+  const size_t common = std::min(g_from_callback.ours.size(), g_from_callback.theirs.size());
+  EXPECT_GE(common, 2U);
+  EXPECT_EQ(g_from_callback.ours[0], g_from_callback.theirs[0]);
+}
+
+// Realigned stacks (wide vectors) reach the caller through a saved base pointer.
+struct alignas(64) Wide {
+  double values[8];
+};
+[[gnu::noinline]] Stacks realigned(int n) {
+  Wide wide[4];
+  std::memset(static_cast<void*>(wide), n, sizeof wide);
+  auto* dynamic = static_cast<char*>(__builtin_alloca(static_cast<size_t>(n) * 16 + 64));
+  std::memset(dynamic, n, 64);
+  Stacks stacks = take_both();
+  asm volatile("" : : "r"(wide), "r"(dynamic) : "memory");
+  return stacks;
+}
+
+TEST(Unwind, agrees_through_realigned_frames) { expect_same(realigned(3)); }
+
+TEST(Unwind, stops_at_capacity_and_says_so) {
+  uint64_t addresses[3];
+  const Unwound unwound = unwind(caller_context(), addresses, 3);
+  EXPECT_EQ(unwound.count, 3U);
+  EXPECT_EQ(unwound.ending, Ending::kTruncated);
+}
+
+TEST(Unwind, says_so_when_it_passes_code_without_tables) {
+  // call *%rdi with a frame that no table describes; returns what the callee returned.
+  constexpr uint8_t kCode[] = {0x48, 0x83, 0xec, 0x08, 0xff, 0xd7, 0x48, 0x83, 0xc4, 0x08, 0xc3};
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(page, MAP_FAILED);
+  std::memcpy(page, kCode, sizeof kCode);
+  ASSERT_EQ(mprotect(page, 4096, PROT_READ | PROT_EXEC), 0);
+  static Unwound unwound;
+  static uint64_t addresses[64];
+  const auto callee = +[] { unwound = unwind(caller_context(), addresses, 64); };
+  reinterpret_cast<void (*)(void (*)())>(page)(callee);
+  EXPECT_EQ(unwound.ending, Ending::kIncomplete);
+  EXPECT_EQ(addresses[0], reinterpret_cast<uint64_t>(page) + 6);
+  munmap(page, 4096);
+}
+
+TEST(Unwind, the_cache_forgets_and_comes_to_the_same_answer) {
+  const Stacks before = recurse(3);
+  forget_rules();
+  invalidate_modules();
+  const Stacks after = recurse(3);
+  EXPECT_EQ(std::vector<uint64_t>(before.ours.begin(), before.ours.begin() + 4),
+            std::vector<uint64_t>(after.ours.begin(), after.ours.begin() + 4));
+}
+
+TEST(Unwind, many_threads_share_the_cache) {
+  std::vector<std::thread> threads;
+  std::vector<Stacks> stacks(8);
+  for (Stacks& mine : stacks) {
+    threads.emplace_back([&mine] {
+      for (int i = 0; i < 300; ++i) {
+        if (i % 50 == 0) forget_rules();
+        mine = recurse(10 + i % 3);
+        ASSERT_EQ(mine.ending, Ending::kOutermost);
+        ASSERT_EQ(mine.ours, mine.theirs);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(Modules, finds_the_library_of_a_function_with_its_build_id) {
+  const auto address = reinterpret_cast<uint64_t>(dlsym(RTLD_DEFAULT, "qsort"));
+  const Module* module = find_module(address, true);
+  ASSERT_NE(module, nullptr);
+  EXPECT_NE(std::string(module->path, module->path_bytes).find("libc.so.6"), std::string::npos);
+  EXPECT_GE(module->build_id_bytes, 8U);
+  EXPECT_EQ(find_symbol(*module, "qsort"), address);
+  EXPECT_EQ(find_symbol(*module, "no_such_function_anywhere"), 0U);
+}
+
+TEST(Modules, knows_nothing_of_anonymous_memory) {
+  std::vector<char> heap(1 << 20);
+  EXPECT_EQ(find_module(reinterpret_cast<uint64_t>(heap.data()), true), nullptr);
+}
+
+TEST(Modules, a_file_mapped_as_data_is_no_module) {
+  FILE* self = fopen("/proc/self/exe", "r");
+  ASSERT_NE(self, nullptr);
+  void* data = mmap(nullptr, 64 * 1024, PROT_READ, MAP_PRIVATE, fileno(self), 0);
+  ASSERT_NE(data, MAP_FAILED);
+  invalidate_modules();
+  EXPECT_EQ(find_module(reinterpret_cast<uint64_t>(data), true), nullptr);
+  // … and does not hide the real one.
+  EXPECT_NE(find_module(reinterpret_cast<uint64_t>(&on_signal), true), nullptr);
+  munmap(data, 64 * 1024);
+  fclose(self);
+}
+
+}  // namespace
+}  // namespace tidemark::stack
