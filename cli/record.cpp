@@ -158,6 +158,15 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
   return summary->exit.code;
 }
 
+// The parser does not see the command, so its own line of usage would leave it out.
+class RecordHelp : public CLI::Formatter {
+ public:
+  RecordHelp() { column_width(28); }
+  std::string make_usage(const CLI::App* /*app*/, std::string name) const override {
+    return fmt::format("Usage: {} [OPTIONS] -- COMMAND...\n", name);
+  }
+};
+
 template <class Value>
 std::vector<std::string> names(const std::map<std::string, Value>& values) {
   std::vector<std::string> result;
@@ -171,7 +180,7 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
   const auto words = std::make_shared<RecordWords>();
   CLI::App* record_app = app.add_subcommand(
       "record", "Run a command and write down every allocation, copy and kernel");
-  record_app->usage("Usage: tidemark record [OPTIONS] -- COMMAND...");
+  record_app->formatter(std::make_shared<RecordHelp>());
   record_app->add_option("-o,--output", words->output,
                          "The trace; without it tidemark.<program>.<pid>.db here");
   const auto add = [&](const char* name, std::string& word, const char* what, const auto& values) {

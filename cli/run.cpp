@@ -49,6 +49,8 @@ int wrong_use(CLI::App& app, const CLI::ParseError& error) {
     } else if (chosen.empty()) {
       message =
           fmt::format("there is no command '{}'{}", word, did_you_mean(word, command_names(app)));
+    } else if (command.get_name() == "record") {
+      message = fmt::format("put -- before the command: tidemark record [OPTIONS] -- {} …", word);
     } else {
       message = fmt::format("'{}' is one argument too many", word);
     }
