@@ -16,6 +16,7 @@ constexpr size_t kColumns = 100;
 constexpr size_t kProcessLines = 20;
 constexpr size_t kOutOfMemoryLines = 5;
 constexpr size_t kApiNames = 4;
+constexpr size_t kLeakedStacks = 4;
 
 std::string plural(uint64_t count, std::string_view one, std::string_view many) {
   return format_count(count) + " " + std::string(count == 1 ? one : many);
@@ -48,8 +49,9 @@ std::string wrapped(std::string_view bullet, std::string_view text) {
 }
 
 std::string headline(const Report& report) {
-  std::string out =
-      fit(fmt::format("{}: {}", printable(report.path), printable(report.command)), kColumns);
+  std::string title = printable(report.path);
+  if (!report.command.empty()) title += ": " + printable(report.command);
+  std::string out = fit(title, kColumns);
   out += fmt::format("\n{} · {} · {} · {} · {}\n", format_ns(report.span_ns),
                      plural(report.processes.size(), "process", "processes"),
                      plural(report.threads, "thread", "threads"),
@@ -60,6 +62,7 @@ std::string headline(const Report& report) {
 }
 
 std::string processes(const Report& report) {
+  if (report.processes.empty()) return "";
   TextTable table({{"pid", Align::kRight},
                    {"command"},
                    {"started", Align::kRight},
@@ -136,9 +139,7 @@ std::string place_of(const trace::Frame& frame) {
   return slash == std::string::npos ? frame.module : frame.module.substr(slash + 1);
 }
 
-std::string hidden_line(size_t count, bool more) {
-  return fmt::format("      … {}{}\n", count, more ? " more" : "");
-}
+std::string hidden_line(size_t count) { return fmt::format("      … {} more\n", count); }
 
 std::string stack_lines(const StackView& view) {
   constexpr size_t place_width = 34;
@@ -149,7 +150,7 @@ std::string stack_lines(const StackView& view) {
   for (size_t i = 0; i < view.lines.size(); ++i) {
     const StackLine& line = view.lines[i];
     // What stands above the first line is the allocator: nobody asks for that.
-    if (i > 0 && line.hidden_before > 0) out += hidden_line(line.hidden_before, false);
+    if (i > 0 && line.hidden_before > 0) out += hidden_line(line.hidden_before);
     const bool mark = !marked && line.role == FrameRole::kUser;
     marked = marked || mark;
     const std::string name = line.frame.function.empty()
@@ -161,14 +162,16 @@ std::string stack_lines(const StackView& view) {
     text.erase(text.find_last_not_of(' ') + 1);
     out += text + '\n';
   }
-  if (view.hidden_after > 0) out += hidden_line(view.hidden_after, true);
+  if (view.hidden_after > 0) out += hidden_line(view.hidden_after);
   return out;
 }
 
-std::string shares(const StackShares& shares) {
+std::string shares(const StackShares& shares, size_t most) {
+  const size_t shown = std::min(most, shares.top.size());
   std::string out;
   uint64_t shown_bytes = 0;
-  for (const StackShare& share : shares.top) {
+  for (size_t i = 0; i < shown; ++i) {
+    const StackShare& share = shares.top[i];
     shown_bytes += share.bytes;
     out +=
         fmt::format("  {}  {}  {}{}\n", pad_left(format_share(share.bytes, shares.bytes), 7),
@@ -176,11 +179,11 @@ std::string shares(const StackShares& shares) {
                     share.api.empty() ? "" : " of " + printable(share.api));
     out += stack_lines(share.stack);
   }
-  if (shares.groups > shares.top.size()) {
+  if (shares.groups > shown) {
     out += fmt::format("  {}  {}  {}\n",
                        pad_left(format_share(shares.bytes - shown_bytes, shares.bytes), 7),
                        pad_left(format_bytes(shares.bytes - shown_bytes), 9),
-                       plural(shares.groups - shares.top.size(), "more stack", "more stacks"));
+                       plural(shares.groups - shown, "more stack", "more stacks"));
   }
   return out;
 }
@@ -192,7 +195,7 @@ std::string at_peaks(const Report& report) {
     out += fmt::format("\nLive at the peak of {}: {} in {}, at {}\n", series_text(line.series),
                        bytes_text(line.peak_bytes), plural(line.at_peak.count, "block", "blocks"),
                        format_ns(line.peak_ns));
-    out += shares(line.at_peak);
+    out += shares(line.at_peak, line.at_peak.top.size());
   }
   return out;
 }
@@ -204,7 +207,7 @@ std::string leaked(const Report& report) {
     out += fmt::format("\nLeaked, {}: {} in {} still held when their process ended\n",
                        series_text(line.series), format_bytes(line.leaked.bytes),
                        plural(line.leaked.count, "block", "blocks"));
-    out += shares(line.leaked);
+    out += shares(line.leaked, kLeakedStacks);
   }
   return out;
 }
@@ -338,7 +341,7 @@ std::string exit_text(const ProcessLine& line) {
       "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
       "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
       "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS"};
-  if (line.process.end_ns == trace::kNever) return "running";
+  if (line.process.end_ns == trace::kNever) return "end not seen";
   if (line.process.exit == std::numeric_limits<int32_t>::min()) return "ended";
   std::string text = fmt::format("exit {}", line.process.exit);
   const auto signal = static_cast<size_t>(line.signal);

@@ -23,22 +23,29 @@ uint64_t loss_count(const Report& report, std::string_view name) {
   return 0;
 }
 
-// Why nothing of a device is in the trace; "" when there is nothing to say.
-std::string why_no_device(const trace::Reader& reader, const Report& report) {
-  if (loss_count(report, "cupti_unavailable") > 0) {
-    return "the GPU was not recorded: no CUPTI library was found, or it refused; see 'losses'";
-  }
-  if (loss_count(report, "cupti_subscriber_taken") > 0) {
-    return "the GPU was not recorded: another tool (a profiler inside the program?) held CUPTI; "
-           "switch it off and record again";
-  }
-  if (loss_count(report, "cuda_used_after_fork") > 0) {
-    return "the GPU was not recorded: CUDA was used in a forked child of a process that had used "
-           "it before";
-  }
-  if (reader.meta("option.device") == "off") return "the GPU was not recorded: --device=off";
-  return "";
-}
+// What an error means for the rest of the report. Keys are names of losses, part of the trace.
+struct LossMeaning {
+  std::string_view loss;
+  const char* remark;
+};
+constexpr LossMeaning kMeanings[] = {
+    {"nothing_recorded",
+     "nothing was recorded: the program did not load Tidemark's library (does it clear its "
+     "environment, or use another C library?)"},
+    {"static_binary",
+     "the program is statically linked: its own memory could not be recorded, only that of dynamic "
+     "programs that it started"},
+    {"setuid_binary", "the program gains rights when it starts: the system lets nobody record it"},
+    {"foreign_binary", "the program is not a 64-bit x86 one: it could not be recorded"},
+    {"cupti_unavailable",
+     "the GPU was not recorded: no CUPTI library was found, or it refused to serve"},
+    {"cupti_subscriber_taken",
+     "the GPU was not recorded where another tool (a profiler inside the program?) held CUPTI; "
+     "switch it off and record again"},
+    {"cuda_injection_taken",
+     "the GPU was not recorded: CUDA_INJECTION64_PATH named another tool, which was left alone"},
+    {"cuda_used_after_fork",
+     "the GPU was not recorded in forked children of processes that had used CUDA before"}};
 
 std::vector<trace::Loss> worst_first(const trace::Reader& reader) {
   std::vector<trace::Loss> losses;
@@ -128,13 +135,17 @@ void add_remarks(const trace::Reader& reader, Report& report) {
   if (report.lost_data()) {
     report.remarks.emplace_back("something is missing in this trace: see 'losses' at the end");
   }
-  if (!report.has_device()) {
-    if (std::string why = why_no_device(reader, report); !why.empty()) {
-      report.remarks.push_back(std::move(why));
-    }
+  for (const LossMeaning& meaning : kMeanings) {
+    if (loss_count(report, meaning.loss) > 0) report.remarks.emplace_back(meaning.remark);
   }
-  if (reader.meta("option.host") == "off") {
+  if (reader.meta("option_device") == "off") {
+    report.remarks.emplace_back("the GPU was not recorded: --device=off");
+  }
+  if (reader.meta("option_host") == "off") {
     report.remarks.emplace_back("host memory was not recorded: --host=off");
+  }
+  if (reader.meta("option_stacks") == "none") {
+    report.remarks.emplace_back("call stacks were not recorded: --stacks=none");
   }
   const auto unseen =
       std::count_if(report.processes.begin(), report.processes.end(), [](const ProcessLine& line) {

@@ -11,7 +11,7 @@ namespace {
 
 Result<void> add_transfers(const trace::Reader& reader, Report& report) {
   std::map<std::tuple<trace::TransferKind, trace::Space, trace::Space>, TransferLine> lines;
-  const auto read = reader.transfers([&](std::span<const trace::Transfer> batch) {
+  auto read = reader.transfers([&](std::span<const trace::Transfer> batch) {
     for (const trace::Transfer& transfer : batch) {
       TransferLine& line = lines[{transfer.kind, transfer.src_space, transfer.dst_space}];
       ++line.count;
@@ -29,7 +29,7 @@ Result<void> add_transfers(const trace::Reader& reader, Report& report) {
 
 Result<void> add_memsets(const trace::Reader& reader, Report& report) {
   OperationTotal total;
-  const auto read = reader.memsets([&](std::span<const trace::Memset> batch) {
+  auto read = reader.memsets([&](std::span<const trace::Memset> batch) {
     for (const trace::Memset& memset : batch) {
       ++total.count;
       total.bytes += memset.bytes;
@@ -44,7 +44,7 @@ Result<void> add_memsets(const trace::Reader& reader, Report& report) {
 Result<void> add_kernels(const trace::Reader& reader, size_t names, Report& report) {
   KernelTotal total;
   std::unordered_map<int64_t, KernelLine> by_name;  // by StringId
-  const auto read = reader.kernels([&](std::span<const trace::Kernel> batch) {
+  auto read = reader.kernels([&](std::span<const trace::Kernel> batch) {
     for (const trace::Kernel& kernel : batch) {
       ++total.count;
       add_duration(total.time_ns, kernel.start_ns, kernel.end_ns);

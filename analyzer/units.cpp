@@ -69,7 +69,7 @@ std::string format_count(uint64_t count) {
   std::string digits = std::to_string(count);
   for (size_t at = digits.size(); at > 3;) {
     at -= 3;
-    digits.insert(at, ",");
+    digits.insert(at, 1, ',');
   }
   return digits;
 }

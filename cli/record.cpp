@@ -1,5 +1,7 @@
-// tidemark record [options] -- COMMAND…
+// tidemark record [options] -- COMMAND…: standard output belongs to the command; the summary goes
+// to standard error when it has ended, and its exit status or fatal signal becomes this program's.
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +14,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "tidemark/analyzer/text.h"
 #include "tidemark/analyzer/units.h"
 #include "tidemark/analyzer/usage.h"
 #include "tidemark/collector/recorder.h"
@@ -22,143 +25,178 @@ namespace {
 using collector::RecordOptions;
 using collector::RecordSummary;
 
-constexpr size_t kMostLosses = 8;
+const std::map<std::string, RecordOptions::Host> kHosts = {{"full", RecordOptions::Host::kFull},
+                                                           {"off", RecordOptions::Host::kOff}};
+const std::map<std::string, RecordOptions::Device> kDevices = {
+    {"auto", RecordOptions::Device::kAuto}, {"off", RecordOptions::Device::kOff}};
+const std::map<std::string, RecordOptions::Stacks> kStacks = {
+    {"all", RecordOptions::Stacks::kAll},
+    {"native", RecordOptions::Stacks::kNative},
+    {"none", RecordOptions::Stacks::kNone}};
+const std::map<std::string, RecordOptions::OnFull> kOnFull = {
+    {"wait", RecordOptions::OnFull::kWait}, {"drop", RecordOptions::OnFull::kDrop}};
 
-void say(const std::string& line) { fmt::print(stderr, "tidemark: {}\n", line); }
+struct RecordWords {
+  std::string output;
+  std::string host = "full";
+  std::string device = "auto";
+  std::string stacks = "all";
+  std::string on_full = "wait";
+};
 
-// bin/tidemark and lib/tidemark/ keep their places, in a build folder as in a package.
-std::string library_folder() {
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return {};
-  return self.parent_path().parent_path() / "lib" / "tidemark";
+void say(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+
+// "heap host 1.23 GiB", one for each series; read back from the trace, so that the summary says
+// what every later command will say.
+std::string peaks(const std::string& path) {
+  const auto reader = trace::Reader::open(path);
+  if (!reader) return "  " + reader.error().message + "\n";
+  const auto curves = analyzer::usage_curves(**reader);
+  if (!curves) return "  " + curves.error().message + "\n";
+  analyzer::TextTable table({{"peak", analyzer::TextTable::Align::kRight},
+                             {"layer and space"},
+                             {"reached at", analyzer::TextTable::Align::kRight}});
+  for (const analyzer::UsageCurve& curve : *curves) {
+    table.add({analyzer::format_bytes(static_cast<uint64_t>(curve.peak_bytes)),
+               analyzer::series_text(curve.series), analyzer::format_ns(curve.peak_ns)});
+  }
+  return table.empty() ? "" : table.text();
 }
 
-void show_progress(uint64_t done, uint64_t total) {
-  if (total == 0) return;
-  fmt::print(stderr, "\rtidemark: reading symbols {:3} %{}", done * 100 / total,
-             done == total ? "\r\033[K" : "");
-  std::fflush(stderr);
+std::string losses(const RecordSummary& summary) {
+  std::vector<trace::Loss> all = summary.losses;
+  std::erase_if(all, [](const trace::Loss& loss) { return loss.count == 0; });
+  std::stable_sort(all.begin(), all.end(), [](const trace::Loss& a, const trace::Loss& b) {
+    return a.severity > b.severity;
+  });
+  std::string out;
+  for (const trace::Loss& loss : all) {
+    out += fmt::format("  loss ({}): {} {}\n", trace::to_string(loss.severity),
+                       analyzer::format_count(loss.count), loss.name);
+  }
+  return out;
 }
 
-std::string event_line(const collector::EventCounts& events) {
-  std::string line;
-  const auto add = [&line](uint64_t count, const char* what) {
-    if (count == 0) return;
-    fmt::format_to(std::back_inserter(line), "{}{} {}", line.empty() ? "" : ", ",
-                   analyzer::format_count(count), what);
+std::string counts(const collector::EventCounts& events) {
+  std::vector<std::string> parts;
+  const auto add = [&](uint64_t count, const char* what) {
+    if (count > 0) parts.push_back(fmt::format("{} {}", analyzer::format_count(count), what));
   };
-  add(events.host_allocations, "heap allocations");
-  add(events.mappings, "mappings");
-  add(events.driver_allocations, "CUDA allocations");
-  add(events.pool_allocations, "pool blocks");
+  add(events.host_allocations + events.mappings + events.driver_allocations +
+          events.pool_allocations,
+      "allocations");
+  add(events.host_frees + events.unmappings + events.driver_frees + events.pool_frees, "frees");
   add(events.transfers, "copies");
   add(events.memsets, "sets");
   add(events.kernels, "kernels");
-  return line.empty() ? "no events" : line;
+  add(events.markers, "markers");
+  add(events.out_of_memory, "out-of-memory events");
+  return fmt::format("{}", fmt::join(parts, " · "));
 }
 
-// The peaks, as every other command computes them: from the trace.
-void say_peaks(const std::string& path) {
-  const auto reader = trace::Reader::open(path);
-  if (!reader) {
-    say(reader.error().message);
-    return;
+void print_summary(const RecordSummary& summary) {
+  const std::string output = analyzer::printable(summary.output);
+  std::string out =
+      fmt::format("tidemark: {} ({}), {}, processes: {}, threads: {}\n", output,
+                  analyzer::format_bytes(summary.trace_bytes),
+                  analyzer::format_ns(summary.duration_ns), summary.processes, summary.threads);
+  if (const std::string events = counts(summary.events); !events.empty()) {
+    out += "  " + events + "\n";
   }
-  const auto curves = analyzer::usage_curves(**reader);
-  if (!curves) {
-    say(curves.error().message);
-    return;
+  out += peaks(summary.output);
+  out += losses(summary);
+  if (summary.write_error) {
+    out += fmt::format("tidemark: {}\n", analyzer::printable(*summary.write_error));
   }
-  for (const analyzer::UsageCurve& curve : *curves) {
-    say(fmt::format("  peak {:<18} {:>11} at {}", analyzer::series_text(curve.series),
-                    analyzer::format_bytes(static_cast<uint64_t>(curve.peak_bytes)),
-                    analyzer::format_ns(curve.peak_ns)));
-  }
+  say(out + fmt::format("  next: tidemark report {}\n", output));
 }
 
-void say_losses(const std::vector<trace::Loss>& losses) {
-  std::vector<trace::Loss> worst;
-  std::copy_if(losses.begin(), losses.end(), std::back_inserter(worst), [](const auto& loss) {
-    return loss.count != 0 && loss.severity != trace::Severity::kInfo;
-  });
-  std::stable_sort(worst.begin(), worst.end(),
-                   [](const auto& a, const auto& b) { return a.severity > b.severity; });
-  for (size_t i = 0; i < std::min(worst.size(), kMostLosses); ++i) {
-    say(fmt::format("  {}: {} × {}", trace::to_string(worst[i].severity),
-                    analyzer::format_count(worst[i].count), worst[i].name));
-  }
-  if (worst.size() > kMostLosses) say(fmt::format("  … {} more", worst.size() - kMostLosses));
+// Ends this program the way its command ended, so that a shell or a scheduler sees the same.
+[[noreturn]] void die_by(int signal) {
+  const rlimit none{0, 0};  // the command has left a core file, if any; this one would hide it
+  setrlimit(RLIMIT_CORE, &none);
+  std::fflush(nullptr);
+  std::signal(signal, SIG_DFL);
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, signal);
+  sigprocmask(SIG_UNBLOCK, &mask, nullptr);
+  raise(signal);
+  _exit(128 + signal);  // a signal that does not kill
 }
 
-void say_summary(const RecordSummary& summary) {
-  say(fmt::format(
-      "{} ({}): {} in {}, {} process{}, {}", summary.output,
-      analyzer::format_bytes(summary.trace_bytes), event_line(summary.events),
-      analyzer::format_ns(summary.duration_ns), summary.processes,
-      summary.processes == 1 ? "" : "es",
-      summary.losses.empty() || std::all_of(summary.losses.begin(), summary.losses.end(),
-                                            [](const auto& loss) {
-                                              return loss.count == 0 ||
-                                                     loss.severity == trace::Severity::kInfo;
-                                            })
-          ? "nothing lost"
-          : "with losses"));
-  say_peaks(summary.output);
-  say_losses(summary.losses);
-  if (summary.write_error) say(*summary.write_error);
-  say(fmt::format("next: tidemark report {}", summary.output));
+std::string library_dir() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return self.parent_path().parent_path() / TIDEMARK_PRIVATE_LIBDIR;
 }
 
-int run_recorder(RecordOptions options) {
-  if (options.command.empty()) {
+void show_progress(uint64_t done, uint64_t total) {
+  say(fmt::format("\rtidemark: symbols {}/{}{}", done, total, done == total ? "\r\x1b[K" : ""));
+}
+
+int record(const RecordWords& words, const std::vector<std::string>& command) {
+  if (command.empty()) {
     return complain(
-        "record: no command was given; it comes after '--': tidemark record -- python3 train.py");
+        "record: no command to record; put it behind --, as in: tidemark record -- python3 "
+        "train.py");
   }
-  options.library_dir = library_folder();
-  options.notice = say;
+  RecordOptions options;
+  options.command = command;
+  options.output = words.output;
+  options.library_dir = library_dir();
+  options.host = kHosts.at(words.host);
+  options.device = kDevices.at(words.device);
+  options.stacks = kStacks.at(words.stacks);
+  options.on_full = kOnFull.at(words.on_full);
+  options.notice = [](const std::string& line) { complain(line); };
   if (isatty(STDERR_FILENO) != 0) options.progress = show_progress;
   const auto summary = collector::record(options);
   if (!summary) return complain(summary.error().message, summary.error().exit_code);
-  say_summary(*summary);
-  if (summary->exit.signal != 0) {
-    // Ends as the command did, so that a shell or a scheduler sees the same.
-    std::signal(summary->exit.signal, SIG_DFL);
-    std::raise(summary->exit.signal);
-  }
+  print_summary(*summary);
+  if (summary->exit.signal != 0) die_by(summary->exit.signal);
   return summary->exit.code;
+}
+
+// The parser does not see the command, so its own line of usage would leave it out.
+class RecordHelp : public CLI::Formatter {
+ public:
+  RecordHelp() { column_width(28); }
+  std::string make_usage(const CLI::App* /*app*/, std::string name) const override {
+    return fmt::format("Usage: {} [OPTIONS] -- COMMAND...\n", name);
+  }
+};
+
+template <class Value>
+std::vector<std::string> names(const std::map<std::string, Value>& values) {
+  std::vector<std::string> result;
+  for (const auto& [name, value] : values) result.push_back(name);
+  return result;
 }
 
 }  // namespace
 
-void add_record(CLI::App& app, int& status, const std::vector<std::string>& program) {
-  const auto options = std::make_shared<RecordOptions>();
-  options->command = program;
-  CLI::App* command = app.add_subcommand(
-      "record", "Run a command and record every allocation, copy and kernel into a trace");
-  command->add_option("-o,--output", options->output,
-                      "The trace (default: tidemark.<program>.<pid>.db)");
-  const std::map<std::string, RecordOptions::Host> host = {{"full", RecordOptions::Host::kFull},
-                                                           {"off", RecordOptions::Host::kOff}};
-  const std::map<std::string, RecordOptions::Device> device = {
-      {"auto", RecordOptions::Device::kAuto}, {"off", RecordOptions::Device::kOff}};
-  const std::map<std::string, RecordOptions::Stacks> stacks = {
-      {"all", RecordOptions::Stacks::kAll},
-      {"native", RecordOptions::Stacks::kNative},
-      {"none", RecordOptions::Stacks::kNone}};
-  const std::map<std::string, RecordOptions::OnFull> on_full = {
-      {"wait", RecordOptions::OnFull::kWait}, {"drop", RecordOptions::OnFull::kDrop}};
-  const auto choice = [command](const char* name, auto& value, const auto& choices,
-                                const char* text) {
-    command->add_option(name, value, text)->transform(CLI::Transformer(choices))->type_name("");
+void add_record(CLI::App& app, const std::vector<std::string>& command, int& status) {
+  const auto words = std::make_shared<RecordWords>();
+  CLI::App* record_app = app.add_subcommand(
+      "record", "Run a command and write down every allocation, copy and kernel");
+  record_app->formatter(std::make_shared<RecordHelp>());
+  record_app->add_option("-o,--output", words->output,
+                         "The trace; without it tidemark.<program>.<pid>.db here");
+  const auto add = [&](const char* name, std::string& word, const char* what, const auto& values) {
+    record_app->add_option(name, word, what)
+        ->check(CLI::IsMember(names(values)))
+        ->capture_default_str();
   };
-  choice("--host", options->host, host, "full|off: malloc, new, mmap (default: full)");
-  choice("--device", options->device, device, "auto|off: CUDA through CUPTI (default: auto)");
-  choice("--stacks", options->stacks, stacks, "all|native|none: call stacks (default: all)");
-  choice("--on-full", options->on_full, on_full,
-         "wait|drop: when the recorder falls behind (default: wait)");
-  command->footer("Example:\n  tidemark record -o train.db -- python3 train.py --epochs 1");
-  command->callback([options, &status] { status = run_recorder(*options); });
+  add("--host", words->host, "Heap and mappings", kHosts);
+  add("--device", words->device, "The GPU, where there is one", kDevices);
+  add("--stacks", words->stacks, "Who asked: native and Python, native only, or nobody", kStacks);
+  add("--on-full", words->on_full,
+      "When events come too fast: let the program wait, or count a loss", kOnFull);
+  record_app->footer(
+      "The command keeps its input, output, signals and exit status.\n\n"
+      "Example:\n  tidemark record -o train.db -- python3 train.py --epochs 1");
+  record_app->callback([words, &command, &status] { status = record(*words, command); });
 }
 
 }  // namespace tidemark::cli

@@ -49,6 +49,8 @@ int wrong_use(CLI::App& app, const CLI::ParseError& error) {
     } else if (chosen.empty()) {
       message =
           fmt::format("there is no command '{}'{}", word, did_you_mean(word, command_names(app)));
+    } else if (command.get_name() == "record") {
+      message = fmt::format("put -- before the command: tidemark record [OPTIONS] -- {} …", word);
     } else {
       message = fmt::format("'{}' is one argument too many", word);
     }
@@ -68,16 +70,8 @@ int show_help(const CLI::App& app) {
 
 }  // namespace
 
-int run(const std::vector<std::string>& all_arguments) {
+int run(const std::vector<std::string>& arguments) {
   int status = kOk;
-  // What follows `record … --` is another program's business.
-  auto arguments = all_arguments;
-  std::vector<std::string> program;
-  if (const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
-      dashes != arguments.end() && arguments.front() == "record") {
-    program.assign(dashes + 1, arguments.end());
-    arguments.erase(dashes, arguments.end());
-  }
   CLI::App app("Tidemark shows who owns the memory of a program that trains neural networks.",
                "tidemark");
   app.set_version_flag("--version", "tidemark " TIDEMARK_VERSION);
@@ -86,13 +80,21 @@ int run(const std::vector<std::string>& all_arguments) {
   app.footer(
       "Example:\n  tidemark record -o train.db -- python3 train.py\n  tidemark report "
       "train.db\n\ntidemark COMMAND --help says more.");
-  add_record(app, status, program);
+  // What stands behind "--" is another program's command line: none of it is ours to parse.
+  const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  const bool record = !arguments.empty() && arguments.front() == "record";
+  const auto ours_end = record ? dashes : arguments.end();
+  const std::vector<std::string> command(ours_end == arguments.end() ? ours_end : ours_end + 1,
+                                         arguments.end());
+  add_record(app, command, status);
   add_info(app, status);
   add_report(app, status);
   add_sql(app, status);
   add_view(app, status);
   try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    std::vector<std::string> ours(arguments.begin(), ours_end);
+    std::reverse(ours.begin(), ours.end());  // as the parser wants them
+    app.parse(ours);
   } catch (const CLI::CallForHelp&) {
     return show_help(app);
   } catch (const CLI::CallForVersion& version) {

@@ -35,6 +35,7 @@ int view(const ViewOptions& options) {
   pass("--size", options.size);
   pass("--panel", options.panel);
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   execv(viewer.c_str(), arguments.data());

@@ -8,8 +8,3 @@ add_executable(analyzer_test
 target_link_libraries(analyzer_test PRIVATE tidemark_analyzer tidemark_warnings tidemark_sanitizers
   nlohmann_json::nlohmann_json GTest::gtest_main)
 gtest_discover_tests(analyzer_test TEST_PREFIX analyzer.)
-
-add_executable(cli_test cli_rows_test.cpp)
-target_link_libraries(cli_test PRIVATE tidemark_cli tidemark_warnings tidemark_sanitizers
-  nlohmann_json::nlohmann_json GTest::gtest_main)
-gtest_discover_tests(cli_test TEST_PREFIX cli.)

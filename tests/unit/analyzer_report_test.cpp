@@ -150,7 +150,7 @@ TEST(Report, an_unfinished_trace_says_so_and_its_processes_still_run) {
   const Report report = report_of(reader);
   const std::string text = report_text(report);
   EXPECT_TRUE(contains(text, "unfinished"));
-  EXPECT_TRUE(contains(text, "running"));
+  EXPECT_TRUE(contains(text, "end not seen"));
   EXPECT_EQ(report.series[0].leaked.count, 0U);
 }
 

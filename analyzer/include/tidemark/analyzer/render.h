@@ -16,7 +16,7 @@ std::string info_text(const Report& report);
 std::string report_json(const Report& report);
 std::string info_json(const Report& report);
 
-// "exit 0", "exit 139 (SIGSEGV)", "running" for a process that the recording did not see end,
+// "exit 0", "exit 139 (SIGSEGV)", "end not seen" for a process that outlived the recording,
 // "ended" when only its status is unknown.
 std::string exit_text(const ProcessLine& line);
 
