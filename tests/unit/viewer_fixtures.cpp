@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "tidemark/trace/writer.h"
+
 namespace tidemark::viewer::testing {
 namespace {
 
@@ -78,9 +80,11 @@ class Training {
 
   size_t pool(uint64_t bytes, StackId stack) {
     live_ += bytes;
-    if (live_ > reserved_) {
+    // The allocator's holes: it asks the driver before the last reserved byte is in use.
+    const uint64_t wanted = live_ + live_ / 16;
+    if (wanted > reserved_) {
       const uint64_t segment =
-          std::max<uint64_t>(20 * kMiB, (live_ - reserved_ + 2 * kMiB) & ~(2 * kMiB - 1));
+          std::max<uint64_t>(20 * kMiB, (wanted - reserved_ + 2 * kMiB) & ~(2 * kMiB - 1));
       trace_.allocate(Layer::kDriver, Space::kDevice, segment, now_, stack, "cudaMalloc");
       reserved_ += segment;
       trace_.reserved.push_back({kTrainer, 0, now_, reserved_});
@@ -252,6 +256,34 @@ size_t MemoryTrace::allocate(Layer layer, Space space, uint64_t size, int64_t ti
   row.api = intern(api);
   allocations.push_back(row);
   return allocations.size() - 1;
+}
+
+Result<void> write_trace(const MemoryTrace& from, const std::string& path) {
+  auto created = trace::Writer::create(path);
+  if (!created) return tl::unexpected(created.error());
+  trace::Writer& writer = **created;
+  for (const trace::Process& process : from.processes) {
+    const trace::ProcessId id = writer.add_process(process);
+    if (process.end_ns != trace::kNever) writer.end_process(id, process.end_ns, process.exit);
+  }
+  for (const trace::Thread& thread : from.threads) {
+    writer.add_thread(thread.process, thread.tid, thread.name);
+  }
+  std::vector<StackId> stacks = {StackId{}};
+  for (size_t i = 1; i < from.stacks.size(); ++i) {
+    const std::array<uint64_t, 1> address = {0x400000 + i};  // distinct, or they would be one stack
+    stacks.push_back(writer.add_stack(kTrainer, address));
+    writer.define_stack(stacks.back(), from.stacks[i]);
+  }
+  for (trace::Allocation row : from.allocations) {
+    row.api = writer.intern(from.texts[static_cast<size_t>(row.api)]);
+    row.alloc_stack = stacks[static_cast<size_t>(row.alloc_stack)];
+    const trace::AllocationId id = writer.add_allocation(row);
+    if (row.free_ns != trace::kNever) writer.end_allocation(id, row.layer, row.free_ns, StackId{});
+  }
+  for (const trace::PoolReserved& sample : from.reserved) writer.add_pool_reserved(sample);
+  for (const trace::Loss& loss : from.losses) writer.loss(loss.name, loss.severity, loss.count);
+  return writer.finish();
 }
 
 const std::string& MemoryReader::text(trace::StringId id) const {

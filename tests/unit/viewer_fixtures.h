@@ -75,4 +75,7 @@ inline constexpr trace::ProcessId kTrainer{1};
 // GPT-2 small in single precision, ten steps with Adam: weights, then a sawtooth of activations.
 MemoryTrace training_trace();
 
+// The same rows as a file.
+[[nodiscard]] Result<void> write_trace(const MemoryTrace& from, const std::string& path);
+
 }  // namespace tidemark::viewer::testing

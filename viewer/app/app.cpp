@@ -106,6 +106,7 @@ Result<void> show_window(const Options& options, std::unique_ptr<trace::Reader> 
     } else {
       draw_loading(fonts, theme, options.trace);
     }
+    if (ImGui::GetIO().KeyCtrl && key_pressed(kKeyQ)) surface->close();
     surface->end_frame(palette(theme).background);
   }
   if (!session || session->live.busy()) leave_at_once(std::move(surface));

@@ -69,6 +69,8 @@ class Window final : public Surface {
     return glfwWindowShouldClose(window_) == 0;
   }
 
+  void close() override { glfwSetWindowShouldClose(window_, GLFW_TRUE); }
+
   void begin_frame() override {
     ImGui_ImplOpenGL3_NewFrame();
     ImGui_ImplGlfw_NewFrame();

@@ -5,8 +5,6 @@
 #include <tuple>
 #include <utility>
 
-#include "tidemark/viewer/format.h"
-
 namespace tidemark::viewer {
 namespace {
 
@@ -37,10 +35,6 @@ bool more_telling(const Track& a, const Track& b) {
   return std::tuple(rank(x), x) < std::tuple(rank(y), y);
 }
 
-std::string program_of(const std::string& command) {
-  return std::string(base_name(std::string_view(command).substr(0, command.find(' '))));
-}
-
 Summary summarize(const trace::Reader& reader, const std::vector<UsageCurve>& curves) {
   Summary summary;
   summary.path = reader.path();
@@ -48,10 +42,7 @@ Summary summarize(const trace::Reader& reader, const std::vector<UsageCurve>& cu
   summary.finished = reader.finished();
   summary.threads = reader.threads().size();
   for (const trace::Process& process : reader.processes()) {
-    if (summary.processes++ == 0) {
-      summary.command = process.command;
-      summary.program = program_of(process.command);
-    }
+    if (summary.processes++ == 0) summary.command = process.command;
     const bool known = process.exit != std::numeric_limits<int32_t>::min();
     if (known && process.exit != 0) ++summary.failed_processes;
   }

@@ -70,7 +70,8 @@ std::string in_unit(int64_t time_ns, int64_t resolution_ns, int64_t scale_ns) {
 
 std::string format_count(uint64_t count) {
   std::string text = fmt::format("{}", count);
-  for (size_t i = text.size(); i > 3; i -= 3) text.insert(text.begin() + static_cast<ptrdiff_t>(i) - 3, ',');
+  for (size_t i = text.size(); i > 3; i -= 3)
+    text.insert(text.begin() + static_cast<ptrdiff_t>(i) - 3, ',');
   return text;
 }
 

@@ -48,7 +48,7 @@ void LivePanel::draw(const PanelContext& context) {
   const float em = ImGui::GetFontSize();
   const float gap = ImGui::GetStyle().ItemSpacing.x;
   // Beside the table where there is room to read both, else below it.
-  if (room.x > em * 62.0F) {
+  if (room.x > em * 75.0F || room.y < em * 16.0F) {
     const float table = std::floor(room.x * 0.62F);
     draw_table(context, {table, room.y});
     ImGui::SameLine();
@@ -103,7 +103,7 @@ void LivePanel::draw_table(const PanelContext& context, ImVec2 size) {
                           em * 7.0F);
   ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed | kDescending, em * 4.6F,
                           id(LiveColumn::kCount));
-  ImGui::TableSetupColumn("Call", ImGuiTableColumnFlags_WidthFixed, em * 7.5F,
+  ImGui::TableSetupColumn("Call", ImGuiTableColumnFlags_WidthFixed, em * 6.5F,
                           id(LiveColumn::kApi));
   ImGui::TableSetupColumn("Allocated at", ImGuiTableColumnFlags_WidthStretch, 1.0F,
                           id(LiveColumn::kStack));

@@ -68,16 +68,14 @@ void draw_summary(const PanelContext& context) {
   // Title at the left, facts at the right, the command in what is left between them.
   const std::string text = facts(summary);
   const float right = text_width(fonts.regular, text);
-  const std::string title =
-      summary.program.empty() ? std::string(base_name(summary.path)) : std::string(summary.program);
+  const std::string_view title = base_name(summary.path);
   const float left =
       draw_text(list, fonts.title, at, colours.text, elide(fonts.title, title, width * 0.4F));
   const float y = at.y + fonts.title->FontSize - em * 1.12F;
   const float room = width - left - right - em * 3.0F;
   if (room > em * 6.0F) {
-    const std::string_view detail = summary.command.empty() ? summary.path : summary.command;
     draw_text(list, fonts.regular, {at.x + left + em, y}, colours.text_dim,
-              elide(fonts.regular, detail, room));
+              elide(fonts.regular, summary.command, room));
   }
   if (left + right + em < width) {
     draw_text(list, fonts.regular, {at.x + width, y}, colours.text_dim, text, Align::kRight);

@@ -14,7 +14,13 @@ namespace {
 constexpr double kWheelZoom = 1.25;
 constexpr double kKeyPansPerSecond = 0.9;   // widths
 constexpr double kKeyZoomsPerSecond = 6.0;  // factor
+constexpr float kLeastLines = 4.1F;         // of text: name, value, peak
 constexpr float kDragThreshold = 4.0F;      // pixels before a press is a drag
+
+// A framework's pool is what people come for, and carries two lines.
+float weight(const Track& track) {
+  return track.curve.series.layer == trace::Layer::kPool ? 1.8F : 1.0F;
+}
 
 float line_height(const PanelContext& context) { return context.fonts.regular->FontSize; }
 
@@ -49,7 +55,9 @@ void draw_peak(const PanelContext& context, const Track& track, const TimelinePa
 
 void TimelinePanel::draw(const PanelContext& context, float height) {
   const float em = line_height(context);
-  const ImVec2 origin = ImGui::GetCursorScreenPos();
+  // Whole pixels: a column of the curve is then a column of the screen.
+  ImVec2 origin = ImGui::GetCursorScreenPos();
+  origin = {std::floor(origin.x), std::floor(origin.y)};
   const float width = ImGui::GetContentRegionAvail().x;
   gutter_ = std::floor(std::min(em * 16.0F, width * 0.35F));
   const float axis_height = std::floor(em * 1.9F);
@@ -66,7 +74,7 @@ void TimelinePanel::draw(const PanelContext& context, float height) {
   draw_tracks(context, std::max(height - axis_height, 1.0F));
   ImGui::EndChild();
   draw_axis(context, {{plot_.min.x, origin.y}, {plot_.max.x, plot_.min.y}});
-  draw_cursor(context);
+  draw_cursor_label(context);
   if (hovered_ && !dragged_) draw_hover(context);
 }
 
@@ -103,16 +111,8 @@ void TimelinePanel::draw_tracks(const PanelContext& context, float height) {
     hovered_ = false;
     return;
   }
-  const float gap = std::floor(em * 0.4F);
-  const float share = height / static_cast<float>(tracks.size()) - gap;
-  const float each = std::floor(std::clamp(share, em * 5.0F, em * 22.0F));
-  const float total = (each + gap) * static_cast<float>(tracks.size());
-
   const ImVec2 origin = ImGui::GetCursorScreenPos();
-  for (size_t i = 0; i < tracks.size(); ++i) {
-    const float top = origin.y + gap + static_cast<float>(i) * (each + gap);
-    tracks_.push_back({{plot_.min.x, top}, {plot_.max.x, top + each}});
-  }
+  const float total = place_tracks(context, origin, height);
   ImGui::InvisibleButton("gutter", {gutter_, total});
   if (ImGui::IsItemClicked()) {
     if (const Track* track = track_at(context, ImGui::GetIO().MousePos.y)) {
@@ -132,6 +132,7 @@ void TimelinePanel::draw_tracks(const PanelContext& context, float height) {
     draw_gutter(context, tracks[i], tracks_[i]);
     draw_track(context, tracks[i], tracks_[i], &columns_);
   }
+  draw_cursor_line(context);
 }
 
 void TimelinePanel::draw_track(const PanelContext& context, const Track& track, const Box& box,
@@ -144,7 +145,7 @@ void TimelinePanel::draw_track(const PanelContext& context, const Track& track, 
   list->AddRectFilled(box.min, box.max, to_u32(selected ? colours.plot_selected : colours.plot));
   list->PushClipRect(box.min, box.max, true);
 
-  for (const int64_t bytes : values.ticks(box.height(), context.fonts.small->FontSize * 2.4)) {
+  for (const int64_t bytes : values.ticks(box.height(), context.fonts.small->FontSize * 1.9)) {
     const float y =
         box.min.y +
         static_cast<float>(std::floor(values.to_pixel(static_cast<double>(bytes), box.height())));
@@ -187,7 +188,7 @@ void TimelinePanel::draw_gutter(const PanelContext& context, const Track& track,
 
   list->PushClipRect({left, box.min.y}, {box.min.x, box.max.y}, true);
   const ValueAxis values = value_axis(context, track, box.height());
-  for (const int64_t bytes : values.ticks(box.height(), fonts.small->FontSize * 2.4)) {
+  for (const int64_t bytes : values.ticks(box.height(), fonts.small->FontSize * 1.9)) {
     const float y =
         box.min.y + static_cast<float>(values.to_pixel(static_cast<double>(bytes), box.height()));
     if (y > box.min.y + em * 0.4F) {
@@ -212,23 +213,30 @@ void TimelinePanel::draw_gutter(const PanelContext& context, const Track& track,
   list->PopClipRect();
 }
 
-void TimelinePanel::draw_cursor(const PanelContext& context) const {
+void TimelinePanel::draw_cursor_line(const PanelContext& context) const {
+  const TimeAxis& axis = context.state.axis;
+  const double offset = axis.to_pixel(static_cast<double>(context.state.cursor_ns));
+  if (offset < 0 || offset > axis.width()) return;
+  const float x = plot_.min.x + static_cast<float>(std::floor(offset));
+  ImGui::GetWindowDrawList()->AddLine({x, plot_.min.y}, {x, plot_.max.y},
+                                      to_u32(with_alpha(context.colours().cursor, 0.75)));
+}
+
+void TimelinePanel::draw_cursor_label(const PanelContext& context) const {
   const TimeAxis& axis = context.state.axis;
   const double offset = axis.to_pixel(static_cast<double>(context.state.cursor_ns));
   if (tracks_.empty() || offset < 0 || offset > axis.width()) return;
-  ImDrawList* list = ImGui::GetForegroundDrawList();
+  ImDrawList* list = ImGui::GetWindowDrawList();
   const Palette& colours = context.colours();
   ImFont* font = context.fonts.small;
   const float em = font->FontSize;
   const float x = plot_.min.x + static_cast<float>(std::floor(offset));
-  const float bottom = std::min(plot_.max.y, tracks_.back().max.y);
-  list->AddLine({x, plot_.min.y - 1}, {x, bottom}, to_u32(with_alpha(colours.cursor, 0.75)));
-
   const std::string label = format_time(context.state.cursor_ns);
   const float half = text_width(font, label) / 2 + em * 0.5F;
   const float centre =
       std::clamp(x, plot_.min.x - gutter_ + half, std::max(plot_.max.x - half, plot_.min.x));
   const float top = plot_.min.y - em * 1.85F;
+  list->AddLine({x, top}, {x, plot_.min.y}, to_u32(with_alpha(colours.cursor, 0.75)));
   list->AddRectFilled({centre - half, top}, {centre + half, top + em * 1.5F},
                       to_u32(colours.cursor), em * 0.3F);
   draw_text(list, font, {centre, top + em * 0.22F}, colours.background, label, Align::kCentre);
@@ -322,6 +330,23 @@ void TimelinePanel::handle_keys(const PanelContext& context) const {
   if (key_pressed(kKeyP)) state.go_to_peak(context.document);
   if (key_pressed(kKeyComma)) state.step_cursor(context.document, false);
   if (key_pressed(kKeyPeriod)) state.step_cursor(context.document, true);
+}
+
+float TimelinePanel::place_tracks(const PanelContext& context, ImVec2 origin, float height) {
+  const float em = line_height(context);
+  const float gap = std::floor(em * 0.4F);
+  const auto& tracks = context.document.tracks;
+  float weights = 0;
+  for (const Track& track : tracks) weights += weight(track);
+  const float room = height - gap * static_cast<float>(tracks.size() + 1);
+  float y = origin.y + gap;
+  for (const Track& track : tracks) {
+    const float lowest = em * kLeastLines * (weight(track) > 1.0F ? 1.25F : 1.0F);
+    const float high = std::floor(std::max(room * weight(track) / weights, lowest));
+    tracks_.push_back({{plot_.min.x, y}, {plot_.max.x, y + high}});
+    y += high + gap;
+  }
+  return y - origin.y;
 }
 
 const Track* TimelinePanel::track_at(const PanelContext& context, float y) const {

@@ -10,13 +10,13 @@ namespace {
 
 constexpr const char* kHints =
     "wheel zoom  \u00b7  drag pan  \u00b7  click cursor  \u00b7  A D W S move  \u00b7  F all  "
-    "\u00b7  P peak  \u00b7  , . previous and next change  \u00b7  T theme";
+    "\u00b7  P peak  \u00b7  , . previous and next change  \u00b7  T theme  \u00b7  Ctrl+Q quit";
 
 // A panel's ground, with its padding; end_card() closes it.
 void begin_card(const PanelContext& context, const char* id, float height) {
   const float em = context.fonts.regular->FontSize;
   ImGui::PushStyleColor(ImGuiCol_ChildBg, to_vec4(context.colours().panel));
-  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {em * 0.9F, em * 0.65F});
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {std::floor(em * 0.9F), std::floor(em * 0.65F)});
   ImGui::BeginChild(id, {0, height}, false,
                     ImGuiWindowFlags_AlwaysUseWindowPadding | ImGuiWindowFlags_NoScrollWithMouse |
                         ImGuiWindowFlags_NoScrollbar);
@@ -49,6 +49,9 @@ std::optional<PanelName> panel_from(std::string_view name) {
 
 void Workspace::draw(const PanelContext& context) {
   const float em = context.fonts.regular->FontSize;
+  if (key_pressed(kKeyT) && !ImGui::GetIO().WantTextInput) {
+    context.state.theme = context.state.theme == Theme::kDark ? Theme::kLight : Theme::kDark;
+  }
   ImGui::PushFont(context.fonts.regular);
   begin_whole_display(std::floor(em * 0.5F));
   const float room = ImGui::GetContentRegionAvail().y;

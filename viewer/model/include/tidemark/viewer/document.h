@@ -29,8 +29,7 @@ struct Track {
 
 struct Summary {
   std::string path;
-  std::string program;  // of the first process, without its folder
-  std::string command;  // whole
+  std::string command;  // of the first process
   int64_t span_ns = 0;
   size_t processes = 0;
   size_t failed_processes = 0;  // ended with a status other than 0

@@ -27,11 +27,14 @@ class TimelinePanel {
 
  private:
   void draw_axis(const PanelContext& context, const Box& box) const;
+  // Fills tracks_; returns the height of all together.
+  float place_tracks(const PanelContext& context, ImVec2 origin, float height);
   void draw_tracks(const PanelContext& context, float height);
   void draw_track(const PanelContext& context, const Track& track, const Box& box,
                   std::vector<Column>* columns) const;
   void draw_gutter(const PanelContext& context, const Track& track, const Box& box) const;
-  void draw_cursor(const PanelContext& context) const;
+  void draw_cursor_line(const PanelContext& context) const;
+  void draw_cursor_label(const PanelContext& context) const;
   void draw_hover(const PanelContext& context) const;
   void handle_mouse(const PanelContext& context);
   void handle_keys(const PanelContext& context) const;
