@@ -18,8 +18,8 @@ namespace tidemark::analyzer {
 struct Series {
   trace::Layer layer{};
   trace::Space space{};
-  int16_t device = trace::kNoDevice;  // only for Space::kDevice
-  auto operator<=>(const Series&) const = default;
+  int16_t device = trace::kNoDevice;                // only for Space::kDevice
+  auto operator<=>(const Series&) const = default;  // NOLINT(modernize-use-nullptr): false
 };
 
 // "host", "pinned", "managed", "device:0": the names that --space and JSON use.

@@ -27,7 +27,7 @@ struct AllocationFilter {
   int64_t end_ns = kNever;
 };
 
-// One cell of a query's answer, as text the way sqlite3 prints it.
+// One cell of a query's answer, as text the way sqlite3 prints it; a blob as its bytes.
 struct Cell {
   enum class Type : uint8_t { kNull, kInteger, kReal, kText, kBlob } type{};
   std::string text;

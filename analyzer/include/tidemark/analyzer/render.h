@@ -1,0 +1,23 @@
+// The faces of a Report. Pure: values in, text out; any thread.
+#pragma once
+
+#include <string>
+
+#include "tidemark/analyzer/report.h"
+
+namespace tidemark::analyzer {
+
+// For a terminal of 100 columns; ends with a newline. Nothing in it can steer a terminal.
+std::string report_text(const Report& report);
+// The short form: no stacks.
+std::string info_text(const Report& report);
+
+// Indented, ends with a newline. The keys that design.md names are stable; others may be added.
+std::string report_json(const Report& report);
+std::string info_json(const Report& report);
+
+// "exit 0", "exit 139 (SIGSEGV)", "running" for a process that the recording did not see end,
+// "ended" when only its status is unknown.
+std::string exit_text(const ProcessLine& line);
+
+}  // namespace tidemark::analyzer

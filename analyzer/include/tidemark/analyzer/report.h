@@ -1,0 +1,140 @@
+// Everything a report says, as values: every face (text, JSON, the viewer) is made from this one
+// struct, so that the same number stands everywhere. Pure: reads through trace::Reader; owns all
+// it holds but nothing of the Reader. Any thread that owns the Reader.
+//
+// Times: ns since the recording began. Sizes: bytes. What the recording did not measure is absent
+// (std::nullopt or an empty list), never 0.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tidemark/analyzer/stack_view.h"
+#include "tidemark/analyzer/usage.h"
+
+namespace tidemark::analyzer {
+
+struct ReportOptions {
+  size_t stacks = 8;       // groups shown per series, at the peak and of leaks; 0: do not look
+  size_t stack_lines = 8;  // per group
+  size_t kernel_names = 10;
+};
+
+struct ProcessLine {
+  trace::Process process;
+  size_t depth = 0;  // in the tree; a parent stands before its children
+  int signal = 0;    // that killed it, 0 none
+  size_t threads = 0;
+};
+
+// Some of the bytes of a series, with who asked for them.
+struct StackShare {
+  uint64_t bytes = 0;
+  uint64_t count = 0;
+  std::string api;
+  StackView stack;
+};
+
+struct StackShares {
+  uint64_t bytes = 0;  // of all groups, also those not shown
+  uint64_t count = 0;
+  uint64_t groups = 0;
+  std::vector<StackShare> top;  // most bytes first
+};
+
+struct ApiCount {
+  std::string api;
+  uint64_t allocations = 0;
+  uint64_t bytes = 0;
+};
+
+struct CategoryBytes {
+  std::string category;
+  int64_t bytes = 0;
+};
+
+struct SeriesReport {
+  Series series;
+  int64_t peak_bytes = 0;
+  int64_t peak_ns = 0;
+  std::vector<CategoryBytes> categories;  // at the peak; they add up to peak_bytes
+  uint64_t allocations = 0;
+  uint64_t frees = 0;
+  uint64_t allocated_bytes = 0;
+  uint64_t unfreed_bytes = 0;  // still live when their process or the recording ended
+  uint64_t unfreed_count = 0;
+  std::vector<ApiCount> apis;  // most allocations first
+  StackShares at_peak;
+  StackShares leaked;  // of unfreed, what belonged to processes that ended by themselves
+};
+
+struct TransferLine {
+  trace::TransferKind kind{};
+  trace::Space src_space{};
+  trace::Space dst_space{};
+  uint64_t count = 0;
+  uint64_t bytes = 0;
+  int64_t time_ns = 0;  // of each copy, added up
+};
+
+struct OperationTotal {
+  uint64_t count = 0;
+  uint64_t bytes = 0;
+  int64_t time_ns = 0;
+};
+
+struct KernelLine {
+  std::string name;
+  uint64_t count = 0;
+  int64_t time_ns = 0;
+};
+
+struct KernelTotal {
+  uint64_t count = 0;
+  int64_t time_ns = 0;
+  uint64_t names = 0;
+  std::vector<KernelLine> top;  // most time first
+};
+
+// A framework's caching pool on one device, over all processes.
+struct PoolReport {
+  int16_t device = trace::kNoDevice;
+  int64_t peak_allocated_bytes = 0;
+  int64_t peak_allocated_ns = 0;
+  int64_t peak_reserved_bytes = 0;
+  int64_t peak_reserved_ns = 0;
+};
+
+struct OutOfMemoryLine {
+  trace::OutOfMemory event;
+  StackView stack;
+};
+
+struct Report {
+  std::string path;
+  std::string command;  // of the first process
+  int64_t span_ns = 0;
+  bool finished = true;
+  std::vector<OutOfMemoryLine> out_of_memory;
+  std::vector<ProcessLine> processes;
+  uint64_t threads = 0;
+  std::vector<SeriesReport> series;
+  std::vector<PoolReport> pools;
+  std::vector<TransferLine> transfers;
+  std::optional<OperationTotal> memsets;
+  std::optional<KernelTotal> kernels;
+  uint64_t markers = 0;
+  std::vector<trace::Loss> losses;   // worst first; what was counted 0 times is left out
+  std::vector<std::string> remarks;  // what a reader must know before believing the rest
+
+  uint64_t allocations() const;  // of all series
+  uint64_t frees() const;
+  bool has_device() const;  // anything of a device was recorded
+  bool lost_data() const;   // a loss of data or an error was counted
+};
+
+[[nodiscard]] Result<Report> build_report(const trace::Reader& reader,
+                                          const ReportOptions& options);
+
+}  // namespace tidemark::analyzer

@@ -1,0 +1,60 @@
+#include "tidemark/analyzer/live.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "lifetimes.h"
+#include "live_groups.h"
+
+namespace tidemark::analyzer {
+
+LiveSet LiveGroups::take(const Series& series, int64_t time_ns) {
+  LiveSet set;
+  set.series = series;
+  set.time_ns = time_ns;
+  set.bytes = total_.bytes;
+  set.count = total_.count;
+  set.groups.reserve(sums_.size());
+  for (const auto& [key, sum] : sums_) {
+    set.groups.push_back({key.stack, key.api, sum.bytes, sum.count});
+  }
+  std::sort(set.groups.begin(), set.groups.end(), [](const LiveGroup& a, const LiveGroup& b) {
+    return std::tie(b.bytes, b.count, a.stack, a.api) < std::tie(a.bytes, a.count, b.stack, b.api);
+  });
+  return set;
+}
+
+Result<LiveSet> live_at(const trace::Reader& reader, const Series& series, int64_t time_ns) {
+  // kNever is the end of what never ends; the last moment before it shows the same.
+  const int64_t moment = std::min(time_ns, trace::kNever - 1);
+  const Lifetimes lifetimes(reader);
+  LiveGroups groups;
+  trace::AllocationFilter filter = filter_for(series);
+  filter.begin_ns = moment;
+  filter.end_ns = moment + 1;
+  const auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& allocation : batch) {
+      if (allocation.alloc_ns <= moment && moment < lifetimes.end_ns(allocation)) {
+        groups.add(allocation);
+      }
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  return groups.take(series, time_ns);
+}
+
+Result<LiveSet> leaks(const trace::Reader& reader, const Series& series) {
+  const Lifetimes lifetimes(reader);
+  LiveGroups groups;
+  trace::AllocationFilter filter = filter_for(series);
+  filter.begin_ns = trace::kNever - 1;  // only what has no free: free_ns > begin_ns
+  const auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& allocation : batch) {
+      if (lifetimes.leaked(allocation)) groups.add(allocation);
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  return groups.take(series, reader.end_ns());
+}
+
+}  // namespace tidemark::analyzer

@@ -1,0 +1,218 @@
+#include <nlohmann/json.hpp>
+
+#include "tidemark/analyzer/render.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+// Keys in the order in which they are written here: the same report gives the same text.
+using Json = nlohmann::ordered_json;
+
+std::string dumped(const Json& json) {
+  // Names in a trace need not be UTF-8.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
+
+Json head(const Report& report) {
+  return {{"command", or_null(report.command)},
+          {"span_ns", report.span_ns},
+          {"finished", report.finished},
+          {"threads", report.threads}};
+}
+
+Json processes(const Report& report) {
+  Json list = Json::array();
+  for (const ProcessLine& line : report.processes) {
+    const trace::Process& process = line.process;
+    const bool ended = process.end_ns != trace::kNever;
+    const bool known = ended && process.exit != std::numeric_limits<int32_t>::min();
+    list.push_back({{"id", static_cast<int32_t>(process.id)},
+                    {"pid", process.pid},
+                    {"parent_id", static_cast<int32_t>(process.parent) == 0
+                                      ? Json()
+                                      : Json(static_cast<int32_t>(process.parent))},
+                    {"command", process.command},
+                    {"start_ns", process.start_ns},
+                    {"end_ns", ended ? Json(process.end_ns) : Json()},
+                    {"exit", known ? Json(process.exit) : Json()},
+                    {"rank", process.rank < 0 ? Json() : Json(process.rank)},
+                    {"threads", line.threads}});
+  }
+  return list;
+}
+
+Json stack(const StackView& view) {
+  Json list = Json::array();
+  for (const StackLine& line : view.lines) {
+    const trace::Frame& frame = line.frame;
+    list.push_back({{"kind", trace::to_string(frame.kind)},
+                    {"function", or_null(frame.function)},
+                    {"file", or_null(frame.file)},
+                    {"line", frame.line > 0 ? Json(frame.line) : Json()},
+                    {"module", or_null(frame.module)},
+                    {"inlined", frame.inlined},
+                    {"user", line.role == FrameRole::kUser}});
+  }
+  return list;
+}
+
+Json shares(const StackShares& all) {
+  Json top = Json::array();
+  for (const StackShare& share : all.top) {
+    top.push_back({{"bytes", share.bytes},
+                   {"count", share.count},
+                   {"api", or_null(share.api)},
+                   {"stack", stack(share.stack)}});
+  }
+  return {{"bytes", all.bytes}, {"count", all.count}, {"groups", all.groups}, {"top", top}};
+}
+
+Json spaces(const Report& report) {
+  Json list = Json::array();
+  for (const SeriesReport& line : report.series) {
+    Json categories = Json::array();
+    for (const CategoryBytes& category : line.categories) {
+      categories.push_back({{"category", category.category}, {"bytes", category.bytes}});
+    }
+    list.push_back({{"space", space_text(line.series)},
+                    {"layer", trace::to_string(line.series.layer)},
+                    {"peak_bytes", line.peak_bytes},
+                    {"peak_at_ns", line.peak_ns},
+                    {"categories", categories},
+                    {"allocations", line.allocations},
+                    {"frees", line.frees},
+                    {"allocated_bytes", line.allocated_bytes},
+                    {"unfreed_bytes", line.unfreed_bytes},
+                    {"unfreed_count", line.unfreed_count},
+                    {"at_peak", shares(line.at_peak)},
+                    {"leaked", shares(line.leaked)}});
+  }
+  return list;
+}
+
+Json transfers(const Report& report) {
+  Json list = Json::array();
+  for (const TransferLine& line : report.transfers) {
+    list.push_back({{"kind", trace::to_string(line.kind)},
+                    {"src_space", trace::to_string(line.src_space)},
+                    {"dst_space", trace::to_string(line.dst_space)},
+                    {"count", line.count},
+                    {"bytes", line.bytes},
+                    {"time_ns", line.time_ns}});
+  }
+  return list;
+}
+
+Json pools(const Report& report) {
+  Json list = Json::array();
+  for (const PoolReport& pool : report.pools) {
+    list.push_back({{"device", pool.device},
+                    {"peak_allocated_bytes", pool.peak_allocated_bytes},
+                    {"peak_allocated_at_ns", pool.peak_allocated_ns},
+                    {"peak_reserved_bytes", pool.peak_reserved_bytes},
+                    {"peak_reserved_at_ns", pool.peak_reserved_ns}});
+  }
+  return list;
+}
+
+Json kernels(const KernelTotal& total) {
+  Json top = Json::array();
+  for (const KernelLine& line : total.top) {
+    top.push_back({{"name", line.name}, {"count", line.count}, {"time_ns", line.time_ns}});
+  }
+  return {{"count", total.count}, {"time_ns", total.time_ns}, {"names", total.names}, {"top", top}};
+}
+
+Json out_of_memory(const Report& report) {
+  Json list = Json::array();
+  for (const OutOfMemoryLine& line : report.out_of_memory) {
+    const trace::OutOfMemory& event = line.event;
+    list.push_back(
+        {{"time_ns", event.time_ns},
+         {"device", event.device == trace::kNoDevice ? Json() : Json(event.device)},
+         {"layer", trace::to_string(event.layer)},
+         {"requested_bytes", event.requested_bytes},
+         {"allocated_bytes", event.allocated_bytes == 0 ? Json() : Json(event.allocated_bytes)},
+         {"reserved_bytes", event.reserved_bytes == 0 ? Json() : Json(event.reserved_bytes)},
+         {"stack", stack(line.stack)}});
+  }
+  return list;
+}
+
+Json losses(const Report& report) {
+  Json list = Json::array();
+  for (const trace::Loss& loss : report.losses) {
+    list.push_back({{"name", loss.name},
+                    {"severity", trace::to_string(loss.severity)},
+                    {"count", loss.count}});
+  }
+  return list;
+}
+
+Json events(const Report& report) {
+  Json kinds = {{"allocation", report.allocations()}, {"free", report.frees()}};
+  uint64_t copies = 0;
+  for (const TransferLine& line : report.transfers) copies += line.count;
+  if (report.has_device()) {
+    kinds["transfer"] = copies;
+    kinds["memset"] = report.memsets ? report.memsets->count : 0;
+    kinds["kernel"] = report.kernels ? report.kernels->count : 0;
+  }
+  if (report.markers > 0) kinds["marker"] = report.markers;
+  if (!report.out_of_memory.empty()) kinds["out_of_memory"] = report.out_of_memory.size();
+  return kinds;
+}
+
+}  // namespace
+
+std::string report_json(const Report& report) {
+  Json json = head(report);
+  json["events"] = events(report);
+  json["processes"] = processes(report);
+  json["spaces"] = spaces(report);
+  if (report.has_device()) {
+    json["pools"] = pools(report);
+    json["transfers"] = transfers(report);
+    if (report.memsets) {
+      json["memsets"] = {{"count", report.memsets->count},
+                         {"bytes", report.memsets->bytes},
+                         {"time_ns", report.memsets->time_ns}};
+    }
+    if (report.kernels) json["kernels"] = kernels(*report.kernels);
+  }
+  json["out_of_memory"] = out_of_memory(report);
+  json["losses"] = losses(report);
+  json["remarks"] = report.remarks;
+  return dumped(json);
+}
+
+std::string info_json(const Report& report) {
+  Json json = head(report);
+  json["events"] = events(report);
+  Json peaks = Json::array();
+  Json allocations = Json::array();
+  for (const SeriesReport& line : report.series) {
+    const std::string space = space_text(line.series);
+    const char* layer = trace::to_string(line.series.layer);
+    peaks.push_back(
+        {{"space", space}, {"layer", layer}, {"bytes", line.peak_bytes}, {"at_ns", line.peak_ns}});
+    for (const ApiCount& api : line.apis) {
+      allocations.push_back({{"space", space},
+                             {"layer", layer},
+                             {"api", api.api},
+                             {"count", api.allocations},
+                             {"bytes", api.bytes}});
+    }
+  }
+  json["peaks"] = peaks;
+  json["allocations"] = allocations;
+  if (!report.pools.empty()) json["pools"] = pools(report);
+  json["processes"] = processes(report);
+  json["losses"] = losses(report);
+  json["remarks"] = report.remarks;
+  return dumped(json);
+}
+
+}  // namespace tidemark::analyzer

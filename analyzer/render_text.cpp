@@ -1,0 +1,364 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "tidemark/analyzer/render.h"
+#include "tidemark/analyzer/text.h"
+#include "tidemark/analyzer/units.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+using Align = TextTable::Align;
+
+constexpr size_t kColumns = 100;
+constexpr size_t kProcessLines = 20;
+constexpr size_t kOutOfMemoryLines = 5;
+constexpr size_t kApiNames = 4;
+
+std::string plural(uint64_t count, std::string_view one, std::string_view many) {
+  return format_count(count) + " " + std::string(count == 1 ? one : many);
+}
+
+std::string bytes_text(int64_t bytes) {
+  return format_bytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
+}
+
+// Breaks `text` at spaces; lines after the first are indented by `indent` too.
+std::string wrapped(std::string_view bullet, std::string_view text) {
+  const std::string indent(columns(bullet), ' ');
+  std::string result;
+  std::string line(bullet);
+  bool fresh = true;
+  while (!text.empty()) {
+    const size_t space = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, space);
+    if (!fresh && columns(line) + 1 + columns(word) > kColumns) {
+      result += line + '\n';
+      line = indent;
+      fresh = true;
+    }
+    if (!fresh) line += ' ';
+    line += word;
+    fresh = false;
+    text.remove_prefix(std::min(space + 1, text.size()));
+  }
+  return result + line + '\n';
+}
+
+std::string headline(const Report& report) {
+  std::string out =
+      fit(fmt::format("{}: {}", printable(report.path), printable(report.command)), kColumns);
+  out += fmt::format("\n{} · {} · {} · {} · {}\n", format_ns(report.span_ns),
+                     plural(report.processes.size(), "process", "processes"),
+                     plural(report.threads, "thread", "threads"),
+                     plural(report.allocations(), "allocation", "allocations"),
+                     plural(report.frees(), "free", "frees"));
+  for (const std::string& remark : report.remarks) out += wrapped("! ", printable(remark));
+  return out;
+}
+
+std::string processes(const Report& report) {
+  TextTable table({{"pid", Align::kRight},
+                   {"command"},
+                   {"started", Align::kRight},
+                   {"ran", Align::kRight},
+                   {"threads", Align::kRight},
+                   {"ended"}});
+  const size_t shown = std::min(report.processes.size(), kProcessLines);
+  constexpr size_t deepest = 8;
+  constexpr size_t command_width = 40;
+  for (size_t i = 0; i < shown; ++i) {
+    const ProcessLine& line = report.processes[i];
+    const int64_t end_ns =
+        line.process.end_ns == trace::kNever ? report.span_ns : line.process.end_ns;
+    std::string command(2 * std::min(line.depth, deepest), ' ');
+    command += printable(line.process.command);
+    if (line.process.rank >= 0) command += fmt::format(" (rank {})", line.process.rank);
+    table.add({std::to_string(line.process.pid), fit(command, command_width),
+               format_ns(line.process.start_ns),
+               format_ns(static_cast<int64_t>(static_cast<uint64_t>(end_ns) -
+                                              static_cast<uint64_t>(line.process.start_ns))),
+               format_count(line.threads), exit_text(line)});
+  }
+  std::string out = "\nProcesses\n" + table.text();
+  if (shown < report.processes.size()) {
+    out += fmt::format("  … {} more: tidemark sql FILE 'select * from process'\n",
+                       format_count(report.processes.size() - shown));
+  }
+  return out;
+}
+
+std::string memory(const Report& report) {
+  if (report.series.empty()) return "\nMemory: no allocation was recorded\n";
+  TextTable table({{"layer"},
+                   {"space"},
+                   {"peak", Align::kRight},
+                   {"reached at", Align::kRight},
+                   {"allocations", Align::kRight},
+                   {"in total", Align::kRight},
+                   {"never freed", Align::kRight},
+                   {"blocks", Align::kRight}});
+  for (const SeriesReport& line : report.series) {
+    table.add({trace::to_string(line.series.layer), space_text(line.series),
+               bytes_text(line.peak_bytes), format_ns(line.peak_ns), format_count(line.allocations),
+               format_bytes(line.allocated_bytes), format_bytes(line.unfreed_bytes),
+               format_count(line.unfreed_count)});
+  }
+  return "\nMemory by layer and space (layers hold each other: do not add them up)\n" +
+         table.text();
+}
+
+std::string apis(const Report& report) {
+  TextTable table({{"layer"}, {"space"}, {"calls"}});
+  for (const SeriesReport& line : report.series) {
+    std::string calls;
+    for (size_t i = 0; i < std::min(kApiNames, line.apis.size()); ++i) {
+      if (i > 0) calls += ", ";
+      calls +=
+          fmt::format("{} {}", format_count(line.apis[i].allocations), printable(line.apis[i].api));
+    }
+    if (line.apis.size() > kApiNames) {
+      calls += fmt::format(", {} more kinds", line.apis.size() - kApiNames);
+    }
+    table.add(
+        {trace::to_string(line.series.layer), space_text(line.series), fit(calls, kColumns - 24)});
+  }
+  return table.empty() ? "" : "\nAllocations by kind of call\n" + table.text();
+}
+
+std::string place_of(const trace::Frame& frame) {
+  if (!frame.file.empty()) {
+    return frame.line > 0 ? fmt::format("{}:{}", frame.file, frame.line) : frame.file;
+  }
+  const size_t slash = frame.module.rfind('/');
+  return slash == std::string::npos ? frame.module : frame.module.substr(slash + 1);
+}
+
+std::string hidden_line(size_t count, bool more) {
+  return fmt::format("      … {}{}\n", count, more ? " more" : "");
+}
+
+std::string stack_lines(const StackView& view) {
+  constexpr size_t place_width = 34;
+  constexpr size_t function_width = kColumns - place_width - 8;
+  if (view.lines.empty()) return "      (no stack)\n";
+  std::string out;
+  bool marked = false;
+  for (size_t i = 0; i < view.lines.size(); ++i) {
+    const StackLine& line = view.lines[i];
+    // What stands above the first line is the allocator: nobody asks for that.
+    if (i > 0 && line.hidden_before > 0) out += hidden_line(line.hidden_before, false);
+    const bool mark = !marked && line.role == FrameRole::kUser;
+    marked = marked || mark;
+    const std::string name = line.frame.function.empty()
+                                 ? "?"
+                                 : short_function(printable(line.frame.function), function_width);
+    std::string text = fmt::format("    {} {}  {}", mark ? '>' : ' ',
+                                   pad_right(fit(name, function_width), function_width),
+                                   fit_path(printable(place_of(line.frame)), place_width));
+    text.erase(text.find_last_not_of(' ') + 1);
+    out += text + '\n';
+  }
+  if (view.hidden_after > 0) out += hidden_line(view.hidden_after, true);
+  return out;
+}
+
+std::string shares(const StackShares& shares) {
+  std::string out;
+  uint64_t shown_bytes = 0;
+  for (const StackShare& share : shares.top) {
+    shown_bytes += share.bytes;
+    out +=
+        fmt::format("  {}  {}  {}{}\n", pad_left(format_share(share.bytes, shares.bytes), 7),
+                    pad_left(format_bytes(share.bytes), 9), plural(share.count, "block", "blocks"),
+                    share.api.empty() ? "" : " of " + printable(share.api));
+    out += stack_lines(share.stack);
+  }
+  if (shares.groups > shares.top.size()) {
+    out += fmt::format("  {}  {}  {}\n",
+                       pad_left(format_share(shares.bytes - shown_bytes, shares.bytes), 7),
+                       pad_left(format_bytes(shares.bytes - shown_bytes), 9),
+                       plural(shares.groups - shares.top.size(), "more stack", "more stacks"));
+  }
+  return out;
+}
+
+std::string at_peaks(const Report& report) {
+  std::string out;
+  for (const SeriesReport& line : report.series) {
+    if (line.at_peak.top.empty()) continue;
+    out += fmt::format("\nLive at the peak of {}: {} in {}, at {}\n", series_text(line.series),
+                       bytes_text(line.peak_bytes), plural(line.at_peak.count, "block", "blocks"),
+                       format_ns(line.peak_ns));
+    out += shares(line.at_peak);
+  }
+  return out;
+}
+
+std::string leaked(const Report& report) {
+  std::string out;
+  for (const SeriesReport& line : report.series) {
+    if (line.leaked.count == 0) continue;
+    out += fmt::format("\nLeaked, {}: {} in {} still held when their process ended\n",
+                       series_text(line.series), format_bytes(line.leaked.bytes),
+                       plural(line.leaked.count, "block", "blocks"));
+    out += shares(line.leaked);
+  }
+  return out;
+}
+
+std::string pools(const Report& report) {
+  if (report.pools.empty()) return "";
+  TextTable table({{"device"},
+                   {"peak allocated", Align::kRight},
+                   {"at", Align::kRight},
+                   {"peak reserved", Align::kRight},
+                   {"at", Align::kRight},
+                   {"unused of it", Align::kRight}});
+  for (const PoolReport& pool : report.pools) {
+    const auto reserved = static_cast<uint64_t>(std::max<int64_t>(pool.peak_reserved_bytes, 0));
+    const auto allocated = static_cast<uint64_t>(pool.peak_allocated_bytes);
+    table.add({pool.device == trace::kNoDevice ? "?" : fmt::format("device:{}", pool.device),
+               bytes_text(pool.peak_allocated_bytes), format_ns(pool.peak_allocated_ns),
+               format_bytes(reserved), format_ns(pool.peak_reserved_ns),
+               reserved > allocated ? format_share(reserved - allocated, reserved) : "0.0 %"});
+  }
+  return "\nThe framework's pool\n" + table.text();
+}
+
+std::string rate(uint64_t bytes, int64_t time_ns) {
+  // Bytes per nanosecond are GB per second.
+  return time_ns == 0 ? "–"
+                      : fmt::format("{:.2f} GB/s",
+                                    static_cast<double>(bytes) / static_cast<double>(time_ns));
+}
+
+std::string side(trace::Space space) {
+  return space == trace::Space::kHost ? "pageable" : trace::to_string(space);
+}
+
+std::string transfers(const Report& report) {
+  if (report.transfers.empty() && !report.memsets) return "";
+  TextTable table({{"kind"},
+                   {"from"},
+                   {"to"},
+                   {"count", Align::kRight},
+                   {"bytes", Align::kRight},
+                   {"time", Align::kRight},
+                   {"rate", Align::kRight}});
+  for (const TransferLine& line : report.transfers) {
+    table.add({trace::to_string(line.kind), side(line.src_space), side(line.dst_space),
+               format_count(line.count), format_bytes(line.bytes), format_ns(line.time_ns),
+               rate(line.bytes, line.time_ns)});
+  }
+  if (report.memsets) {
+    const OperationTotal& total = *report.memsets;
+    table.add({"set", "", "", format_count(total.count), format_bytes(total.bytes),
+               format_ns(total.time_ns), rate(total.bytes, total.time_ns)});
+  }
+  return "\nCopies and sets\n" + table.text();
+}
+
+std::string kernels(const Report& report) {
+  if (!report.kernels) return "";
+  constexpr size_t name_width = 52;
+  const KernelTotal& total = *report.kernels;
+  std::string out = fmt::format("\nKernels: {} of {}, {} in total\n", format_count(total.count),
+                                plural(total.names, "name", "names"), format_ns(total.time_ns));
+  if (total.top.empty()) return out;
+  TextTable table({{"share", Align::kRight},
+                   {"time", Align::kRight},
+                   {"count", Align::kRight},
+                   {"mean", Align::kRight},
+                   {"name"}});
+  for (const KernelLine& line : total.top) {
+    table.add(
+        {format_share(static_cast<uint64_t>(line.time_ns), static_cast<uint64_t>(total.time_ns)),
+         format_ns(line.time_ns), format_count(line.count),
+         format_ns(line.time_ns / static_cast<int64_t>(line.count)),
+         line.name.empty() ? "?" : short_function(printable(line.name), name_width)});
+  }
+  return out + table.text();
+}
+
+std::string out_of_memory(const Report& report) {
+  if (report.out_of_memory.empty()) return "";
+  std::string out =
+      fmt::format("\nOUT OF MEMORY: {}\n", plural(report.out_of_memory.size(), "time", "times"));
+  const size_t shown = std::min(report.out_of_memory.size(), kOutOfMemoryLines);
+  for (size_t i = 0; i < shown; ++i) {
+    const trace::OutOfMemory& event = report.out_of_memory[i].event;
+    out += fmt::format("  at {}: {} asked for", format_ns(event.time_ns),
+                       format_bytes(event.requested_bytes));
+    if (event.device != trace::kNoDevice) out += fmt::format(" on device:{}", event.device);
+    if (event.reserved_bytes > 0) {
+      out += fmt::format("; the pool held {}, of which {} were in use",
+                         format_bytes(event.reserved_bytes), format_bytes(event.allocated_bytes));
+    }
+    out += '\n';
+    if (!report.out_of_memory[i].stack.lines.empty()) {
+      out += stack_lines(report.out_of_memory[i].stack);
+    }
+  }
+  if (shown < report.out_of_memory.size()) {
+    out += fmt::format("  … {} more: tidemark sql FILE 'select * from out_of_memory'\n",
+                       report.out_of_memory.size() - shown);
+  }
+  return out;
+}
+
+std::string losses(const Report& report) {
+  if (report.losses.empty()) return "\nLosses: none\n";
+  TextTable table({{"severity"}, {"count", Align::kRight}, {"name"}});
+  for (const trace::Loss& loss : report.losses) {
+    table.add({trace::to_string(loss.severity), format_count(loss.count), printable(loss.name)});
+  }
+  return "\nLosses\n" + table.text();
+}
+
+std::string events(const Report& report) {
+  if (!report.has_device() && report.markers == 0) return "";
+  std::vector<std::string> parts;
+  uint64_t copies = 0;
+  for (const TransferLine& line : report.transfers) copies += line.count;
+  if (copies > 0) parts.push_back(plural(copies, "copy", "copies"));
+  if (report.memsets) parts.push_back(plural(report.memsets->count, "set", "sets"));
+  if (report.kernels) parts.push_back(plural(report.kernels->count, "kernel", "kernels"));
+  if (report.markers > 0) parts.push_back(plural(report.markers, "marker", "markers"));
+  return parts.empty() ? "" : fmt::format("{}\n", fmt::join(parts, " · "));
+}
+
+}  // namespace
+
+std::string exit_text(const ProcessLine& line) {
+  static constexpr std::array<const char*, 32> signals = {
+      "",          "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
+      "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
+      "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
+      "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS"};
+  if (line.process.end_ns == trace::kNever) return "running";
+  if (line.process.exit == std::numeric_limits<int32_t>::min()) return "ended";
+  std::string text = fmt::format("exit {}", line.process.exit);
+  const auto signal = static_cast<size_t>(line.signal);
+  if (signal > 0 && signal < signals.size()) {
+    text += fmt::format(" ({})", signals[signal]);
+  } else if (signal > 0) {
+    text += fmt::format(" (signal {})", signal);
+  }
+  return text;
+}
+
+std::string report_text(const Report& report) {
+  return headline(report) + events(report) + out_of_memory(report) + processes(report) +
+         memory(report) + pools(report) + at_peaks(report) + leaked(report) + transfers(report) +
+         kernels(report) + losses(report);
+}
+
+std::string info_text(const Report& report) {
+  return headline(report) + events(report) + out_of_memory(report) + processes(report) +
+         memory(report) + apis(report) + pools(report) + losses(report);
+}
+
+}  // namespace tidemark::analyzer

@@ -1,0 +1,171 @@
+// Series, what was live at their peaks, leaks, and pools.
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <unordered_map>
+
+#include "lifetimes.h"
+#include "live_groups.h"
+#include "report_parts.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+struct Ended {
+  uint64_t frees = 0;
+  uint64_t unfreed_bytes = 0;
+  uint64_t unfreed_count = 0;
+  LiveGroups leaked;
+  std::unordered_map<int64_t, ApiCount> apis;  // by StringId
+};
+
+Result<std::map<Series, Ended>> read_ends(const trace::Reader& reader) {
+  const Lifetimes lifetimes(reader);
+  std::map<Series, Ended> all;
+  const auto read = reader.allocations({}, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& allocation : batch) {
+      Ended& ended = all[series_of(allocation)];
+      ApiCount& api = ended.apis[static_cast<int64_t>(allocation.api)];
+      ++api.allocations;
+      api.bytes += allocation.size;
+      if (allocation.free_ns != trace::kNever) {
+        ++ended.frees;
+        continue;
+      }
+      ++ended.unfreed_count;
+      ended.unfreed_bytes += allocation.size;
+      if (lifetimes.leaked(allocation)) ended.leaked.add(allocation);
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  return all;
+}
+
+std::vector<ApiCount> sorted_apis(const trace::Reader& reader,
+                                  const std::unordered_map<int64_t, ApiCount>& by_id) {
+  std::vector<ApiCount> apis;
+  for (const auto& [id, count] : by_id) {
+    const std::string& name = reader.text(static_cast<trace::StringId>(id));
+    apis.push_back({name.empty() ? "unknown" : name, count.allocations, count.bytes});
+  }
+  std::sort(apis.begin(), apis.end(), [](const ApiCount& a, const ApiCount& b) {
+    return std::tie(b.allocations, a.api) < std::tie(a.allocations, b.api);
+  });
+  return apis;
+}
+
+StackShares shares_of(const trace::Reader& reader, const LiveSet& set,
+                      const ReportOptions& options) {
+  StackShares shares;
+  shares.bytes = set.bytes;
+  shares.count = set.count;
+  shares.groups = set.groups.size();
+  const size_t shown = std::min(options.stacks, set.groups.size());
+  for (size_t i = 0; i < shown; ++i) {
+    const LiveGroup& group = set.groups[i];
+    shares.top.push_back({group.bytes, group.count, reader.text(group.api),
+                          view_stack(reader.frames(group.stack), options.stack_lines)});
+  }
+  return shares;
+}
+
+// The largest sum over all processes of what their pools on one device held. Samples in order of
+// time.
+struct Reserved {
+  std::map<int32_t, uint64_t> by_process;
+  uint64_t sum = 0;
+  uint64_t peak = 0;
+  int64_t peak_ns = 0;
+
+  void set(int32_t process, uint64_t bytes, int64_t time_ns) {
+    uint64_t& held = by_process[process];
+    sum = sum - held + bytes;
+    held = bytes;
+    if (sum > peak) {
+      peak = sum;
+      peak_ns = time_ns;
+    }
+  }
+};
+
+}  // namespace
+
+Result<void> add_series(const trace::Reader& reader, const ReportOptions& options, Report& report) {
+  const auto curves = usage_curves(reader);
+  if (!curves) return tl::unexpected(curves.error());
+  auto ends = read_ends(reader);
+  if (!ends) return tl::unexpected(ends.error());
+  for (const UsageCurve& curve : *curves) {
+    Ended& ended = (*ends)[curve.series];
+    SeriesReport line;
+    line.series = curve.series;
+    line.peak_bytes = curve.peak_bytes;
+    line.peak_ns = curve.peak_ns;
+    // Until blocks are told apart, one category holds them all, so that the sum is right.
+    line.categories = {{"unknown", curve.peak_bytes}};
+    line.allocations = curve.allocations;
+    line.allocated_bytes = curve.allocated_bytes;
+    line.frees = ended.frees;
+    line.unfreed_bytes = ended.unfreed_bytes;
+    line.unfreed_count = ended.unfreed_count;
+    line.apis = sorted_apis(reader, ended.apis);
+    const LiveSet leaked = ended.leaked.take(curve.series, reader.end_ns());
+    line.leaked = shares_of(reader, leaked, options);
+    if (options.stacks > 0 && curve.peak_bytes > 0) {
+      const auto live = live_at(reader, curve.series, curve.peak_ns);
+      if (!live) return tl::unexpected(live.error());
+      line.at_peak = shares_of(reader, *live, options);
+    }
+    report.series.push_back(std::move(line));
+  }
+  return {};
+}
+
+Result<void> add_pools(const trace::Reader& reader, Report& report) {
+  struct Sample {
+    int64_t time_ns;
+    int32_t process;
+    int16_t device;
+    uint64_t bytes;
+    bool process_ended;
+  };
+  const auto rows = reader.pool_reserved();
+  if (!rows) return tl::unexpected(rows.error());
+  std::vector<Sample> samples;
+  samples.reserve(rows->size());
+  for (const trace::PoolReserved& row : *rows) {
+    samples.push_back(
+        {row.time_ns, static_cast<int32_t>(row.process), row.device, row.reserved_bytes, false});
+  }
+  for (const trace::Process& process : reader.processes()) {
+    if (process.end_ns == trace::kNever) continue;
+    samples.push_back(
+        {process.end_ns, static_cast<int32_t>(process.id), trace::kNoDevice, 0, true});
+  }
+  std::stable_sort(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
+    return std::tie(a.time_ns, a.process_ended) < std::tie(b.time_ns, b.process_ended);
+  });
+  std::map<int16_t, Reserved> devices;
+  for (const Sample& sample : samples) {
+    if (!sample.process_ended) {
+      devices[sample.device].set(sample.process, sample.bytes, sample.time_ns);
+      continue;
+    }
+    for (auto& [device, reserved] : devices) reserved.set(sample.process, 0, sample.time_ns);
+  }
+  for (const auto& [device, reserved] : devices) {
+    PoolReport pool;
+    pool.device = device;
+    pool.peak_reserved_bytes = static_cast<int64_t>(reserved.peak);
+    pool.peak_reserved_ns = reserved.peak_ns;
+    for (const SeriesReport& line : report.series) {
+      if (line.series.layer != trace::Layer::kPool || line.series.device != device) continue;
+      pool.peak_allocated_bytes = line.peak_bytes;
+      pool.peak_allocated_ns = line.peak_ns;
+    }
+    report.pools.push_back(pool);
+  }
+  return {};
+}
+
+}  // namespace tidemark::analyzer

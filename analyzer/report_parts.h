@@ -1,0 +1,25 @@
+// The parts of build_report(), one per subject. Private to the analyzer.
+#pragma once
+
+#include "tidemark/analyzer/live.h"
+#include "tidemark/analyzer/report.h"
+
+namespace tidemark::analyzer {
+
+Result<void> add_series(const trace::Reader& reader, const ReportOptions& options, Report& report);
+Result<void> add_pools(const trace::Reader& reader, Report& report);  // after add_series
+Result<void> add_device(const trace::Reader& reader, const ReportOptions& options, Report& report);
+std::vector<ProcessLine> process_tree(const trace::Reader& reader);
+void add_remarks(const trace::Reader& reader, Report& report);  // last
+
+// Times of a trace are untrusted: a negative duration counts as none, a sum stops at its largest.
+inline void add_duration(int64_t& sum, int64_t start_ns, int64_t end_ns) {
+  if (end_ns <= start_ns) return;
+  int64_t duration = 0;
+  if (__builtin_sub_overflow(end_ns, start_ns, &duration) ||
+      __builtin_add_overflow(sum, duration, &sum)) {
+    sum = std::numeric_limits<int64_t>::max();
+  }
+}
+
+}  // namespace tidemark::analyzer

@@ -1,0 +1,134 @@
+#include "tidemark/analyzer/stack_view.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace tidemark::analyzer {
+namespace {
+
+bool starts_with_any(std::string_view text, std::span<const std::string_view> prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](std::string_view prefix) { return text.starts_with(prefix); });
+}
+
+bool contains_any(std::string_view text, std::span<const std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+  });
+}
+
+std::string_view base_name(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+// "void std::vector<int>::resize(unsigned long)" → "std::vector<int>::resize(unsigned long)":
+// demangled template functions begin with their return type.
+std::string_view without_return_type(std::string_view name) {
+  int depth = 0;
+  size_t begin = 0;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    if (c == '<') ++depth;
+    if (c == '>') --depth;
+    if (depth == 0 && c == '(') break;
+    if (depth == 0 && c == ' ') begin = i + 1;
+  }
+  return name.substr(begin);
+}
+
+bool internal_module(std::string_view module) {
+  static constexpr std::array<std::string_view, 16> prefixes = {
+      "libtidemark_", "libc.so",     "libc-2",    "ld-linux", "ld-2",   "libstdc++",
+      "libgcc_s",     "libpthread",  "libdl.so",  "libm.so",  "libc++", "libjemalloc",
+      "libtcmalloc",  "libmimalloc", "libpython", "[vdso]"};
+  const std::string_view name = base_name(module);
+  if (starts_with_any(name, prefixes)) return true;
+  // The interpreter itself: python3, python3.11.
+  return name.starts_with("python") &&
+         name.find_first_not_of("0123456789.td", std::string_view("python").size()) ==
+             std::string_view::npos;
+}
+
+bool internal_function(std::string_view function) {
+  // Also what a static program or a header carries into the user's own module.
+  static constexpr std::array<std::string_view, 17> names = {
+      "malloc",         "calloc",        "realloc",  "reallocarray", "free",    "cfree",
+      "posix_memalign", "aligned_alloc", "memalign", "valloc",       "pvalloc", "mmap",
+      "mmap64",         "mremap",        "_start",   "clone",        "clone3"};
+  static constexpr std::array<std::string_view, 14> prefixes = {
+      "operator new", "operator delete", "std::",           "__gnu_cxx::",
+      "__libc_",      "_int_malloc",     "__cxxabiv1::",    "_PyObject_Malloc",
+      "PyMem_",       "_PyMem_",         "PyObject_Malloc", "PyObject_Calloc",
+      "_PyEval_",     "start_thread"};
+  if (std::find(names.begin(), names.end(), function) != names.end()) return true;
+  return starts_with_any(function, prefixes) ||
+         starts_with_any(without_return_type(function), prefixes);
+}
+
+bool library_module(std::string_view module) {
+  static constexpr std::array<std::string_view, 14> names = {
+      "libc10",      "libtorch",    "libcudart", "libcuda.so", "libcudnn", "libcublas", "libcufft",
+      "libcusolver", "libcusparse", "libcurand", "libnccl",    "libnvrtc", "libgomp",   "libomp"};
+  static constexpr std::array<std::string_view, 5> folders = {"/site-packages/", "/dist-packages/",
+                                                              "/usr/lib", "/lib/x86_64", "/lib64/"};
+  return starts_with_any(base_name(module), names) || contains_any(module, folders);
+}
+
+}  // namespace
+
+FrameRole role_of(const trace::Frame& frame) {
+  if (frame.kind == trace::FrameKind::kPython) {
+    static constexpr std::array<std::string_view, 4> folders = {
+        "/site-packages/", "/dist-packages/", "/lib/python3", "/lib64/python3"};
+    const bool library = frame.file.starts_with("<frozen") || contains_any(frame.file, folders);
+    return library ? FrameRole::kLibrary : FrameRole::kUser;
+  }
+  if (internal_module(frame.module) || internal_function(frame.function) ||
+      frame.file.find("/include/c++/") != std::string::npos) {
+    return FrameRole::kInternal;
+  }
+  return library_module(frame.module) ? FrameRole::kLibrary : FrameRole::kUser;
+}
+
+StackView view_stack(std::span<const trace::Frame> innermost_first, size_t max_lines) {
+  constexpr size_t inner_library_lines = 3;
+  std::vector<FrameRole> roles;
+  roles.reserve(innermost_first.size());
+  for (const trace::Frame& frame : innermost_first) roles.push_back(role_of(frame));
+  const bool all_internal = std::all_of(
+      roles.begin(), roles.end(), [](FrameRole role) { return role == FrameRole::kInternal; });
+
+  std::vector<bool> chosen(roles.size(), false);
+  size_t count = 0;
+  const auto choose = [&](auto wanted, size_t most) {
+    for (size_t i = 0; i < roles.size() && most > 0 && count < max_lines; ++i) {
+      if (chosen[i] || !wanted(i)) continue;
+      chosen[i] = true;
+      ++count;
+      --most;
+    }
+  };
+  const auto first_user =
+      static_cast<size_t>(std::find(roles.begin(), roles.end(), FrameRole::kUser) - roles.begin());
+  choose([&](size_t i) { return i < first_user && roles[i] == FrameRole::kLibrary; },
+         inner_library_lines);
+  choose([&](size_t i) { return roles[i] == FrameRole::kUser; }, max_lines);
+  choose([&](size_t i) { return all_internal || roles[i] != FrameRole::kInternal; }, max_lines);
+
+  StackView view;
+  size_t hidden = 0;
+  for (size_t i = 0; i < roles.size(); ++i) {
+    if (!chosen[i]) {
+      ++hidden;
+      continue;
+    }
+    view.lines.push_back({innermost_first[i], roles[i], hidden});
+    hidden = 0;
+  }
+  view.hidden_after = hidden;
+  return view;
+}
+
+}  // namespace tidemark::analyzer

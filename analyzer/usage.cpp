@@ -1,0 +1,123 @@
+#include "tidemark/analyzer/usage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "lifetimes.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+struct Change {
+  int64_t time_ns;
+  uint64_t bytes;
+};
+
+// What happened in one series, in the order in which it was read.
+struct Changes {
+  std::vector<Change> begins;
+  std::vector<Change> ends;
+  uint64_t allocations = 0;
+  uint64_t allocated_bytes = 0;
+};
+
+// The collector writes in the order of time but for small disorder between threads, so that the
+// check is often all there is to do.
+void sort_by_time(std::vector<Change>& changes) {
+  const auto earlier = [](const Change& a, const Change& b) { return a.time_ns < b.time_ns; };
+  if (!std::is_sorted(changes.begin(), changes.end(), earlier)) {
+    std::sort(changes.begin(), changes.end(), earlier);
+  }
+}
+
+Result<UsageCurve> curve_of(const Series& series, Changes changes) {
+  sort_by_time(changes.begins);
+  sort_by_time(changes.ends);
+  UsageCurve curve;
+  curve.series = series;
+  curve.allocations = changes.allocations;
+  curve.allocated_bytes = changes.allocated_bytes;
+  auto begin = changes.begins.cbegin();
+  auto end = changes.ends.cbegin();
+  int64_t live = 0;
+  while (begin != changes.begins.cend() || end != changes.ends.cend()) {
+    const bool ends_next = begin == changes.begins.cend() ||
+                           (end != changes.ends.cend() && end->time_ns <= begin->time_ns);
+    const int64_t now = ends_next ? end->time_ns : begin->time_ns;
+    int64_t after = live;
+    // Each end's begin lies strictly before it, so `after` cannot fall below 0.
+    for (; end != changes.ends.cend() && end->time_ns == now; ++end) {
+      after -= static_cast<int64_t>(end->bytes);
+    }
+    for (; begin != changes.begins.cend() && begin->time_ns == now; ++begin) {
+      if (__builtin_add_overflow(after, begin->bytes, &after)) {
+        return fail(
+            fmt::format("the sizes of {} add up to more than 2^63 bytes: the trace is "
+                        "damaged; record it again",
+                        series_text(series)));
+      }
+    }
+    if (after == live) continue;
+    live = after;
+    curve.points.push_back({now, live});
+    if (live > curve.peak_bytes) {
+      curve.peak_bytes = live;
+      curve.peak_ns = now;
+    }
+  }
+  return curve;
+}
+
+}  // namespace
+
+std::string space_text(const Series& series) {
+  if (series.space != trace::Space::kDevice) return trace::to_string(series.space);
+  if (series.device == trace::kNoDevice) return "device:?";
+  return fmt::format("device:{}", series.device);
+}
+
+std::string series_text(const Series& series) {
+  return fmt::format("{} {}", trace::to_string(series.layer), space_text(series));
+}
+
+Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
+  const Lifetimes lifetimes(reader);
+  std::map<Series, Changes> all;
+  Series last_series;
+  Changes* last = nullptr;  // runs of one series are long: saves most of the look-ups
+  const auto read = reader.allocations({}, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& allocation : batch) {
+      const Series series = series_of(allocation);
+      if (last == nullptr || series != last_series) {
+        last = &all[series];
+        last_series = series;
+      }
+      ++last->allocations;
+      last->allocated_bytes += allocation.size;
+      const int64_t end_ns = lifetimes.end_ns(allocation);
+      if (end_ns <= allocation.alloc_ns || allocation.size == 0) continue;
+      last->begins.push_back({allocation.alloc_ns, allocation.size});
+      if (end_ns != trace::kNever) last->ends.push_back({end_ns, allocation.size});
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+
+  std::vector<UsageCurve> curves;
+  for (auto& [series, changes] : all) {
+    auto curve = curve_of(series, std::move(changes));
+    if (!curve) return tl::unexpected(curve.error());
+    curves.push_back(std::move(*curve));
+  }
+  return curves;
+}
+
+int64_t bytes_at(const UsageCurve& curve, int64_t time_ns) {
+  const auto after =
+      std::upper_bound(curve.points.begin(), curve.points.end(), time_ns,
+                       [](int64_t time, const UsagePoint& point) { return time < point.time_ns; });
+  return after == curve.points.begin() ? 0 : std::prev(after)->bytes;
+}
+
+}  // namespace tidemark::analyzer

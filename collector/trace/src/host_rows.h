@@ -1,0 +1,52 @@
+// Host allocations and their frees as columns of a chunk. Pure. Used by the writer, the merge at
+// the end, and every reader.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "chunk.h"
+#include "schema.h"
+#include "tidemark/trace/types.h"
+
+namespace tidemark::trace {
+
+// A free of an allocation whose chunk had been closed, or (revived) the free taken back.
+struct HostFree {
+  AllocationId id{};
+  bool revived = false;
+  int64_t free_ns = kNever;
+  StackId stack{};
+};
+
+// What stands beside a chunk in its row of host_chunk.
+struct ChunkInfo {
+  int64_t row_id = 0;
+  ChunkKind kind{};
+  uint32_t rows = 0;
+  int64_t first_id = 0;
+  int64_t last_id = 0;
+  int64_t begin_ns = 0;  // smallest alloc_ns; of frees, 0
+  int64_t last_ns = 0;   // largest alloc_ns
+  int64_t end_ns = 0;    // largest free_ns, kNever when one is not freed
+  uint8_t layers = 0;    // bit 1 << Layer
+};
+
+bool is_host(Layer layer);  // os and heap: stored in columns
+
+// Rows in ascending order of id, at most kMaxChunkRows. `info` gets everything but row_id.
+std::string_view encode_allocations(ChunkEncoder& encoder, std::span<const Allocation> rows,
+                                    ChunkInfo& info);
+// Appends. Ids are ascending and within info's bounds, enumerations valid, or it is an error.
+Result<void> decode_allocations(ChunkDecoder& decoder, std::string_view bytes,
+                                const ChunkInfo& info, std::vector<Allocation>& rows);
+
+std::string_view encode_frees(ChunkEncoder& encoder, std::span<const HostFree> frees,
+                              ChunkInfo& info);
+Result<void> decode_frees(ChunkDecoder& decoder, std::string_view bytes, const ChunkInfo& info,
+                          std::vector<HostFree>& frees);
+
+// The row with this id among rows that ascend by id; nullptr when there is none.
+Allocation* find_row(std::span<Allocation> rows, AllocationId id);
+
+}  // namespace tidemark::trace

@@ -1,0 +1,214 @@
+#include "schema.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <string_view>
+
+namespace tidemark::trace {
+namespace {
+
+// Numbers of the enumerations in types.h, as text.
+#define LAYER_TEXT(column)                                                                       \
+  "CASE " column " WHEN 0 THEN 'os' WHEN 1 THEN 'heap' WHEN 2 THEN 'driver' WHEN 3 THEN 'pool' " \
+                 "END"
+#define SPACE_TEXT(column) \
+  "CASE " column           \
+  " WHEN 0 THEN 'host' WHEN 1 THEN 'pinned' WHEN 2 THEN 'managed' WHEN 3 THEN 'device' END"
+#define STRING_TEXT(column) "(SELECT text FROM string WHERE string.id=" column ")"
+
+constexpr SchemaObject kTables[] = {
+    {"table", "meta", "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"},
+    {"table", "string", "CREATE TABLE string(id INTEGER PRIMARY KEY, text TEXT)"},
+    {"table", "loss_row",
+     "CREATE TABLE loss_row(name TEXT PRIMARY KEY, severity INTEGER, count INTEGER) WITHOUT "
+     "ROWID"},
+    {"table", "process",
+     "CREATE TABLE process(id INTEGER PRIMARY KEY, pid INTEGER, parent_id INTEGER, command TEXT, "
+     "start_ns INTEGER, end_ns INTEGER, exit INTEGER, rank INTEGER)"},
+    {"table", "thread",
+     "CREATE TABLE thread(id INTEGER PRIMARY KEY, process_id INTEGER, tid INTEGER, name TEXT)"},
+    {"table", "module",
+     "CREATE TABLE module(id INTEGER PRIMARY KEY, process_id INTEGER, path TEXT, build_id TEXT, "
+     "base INTEGER, start INTEGER, \"end\" INTEGER, loaded_ns INTEGER, unloaded_ns INTEGER)"},
+    {"table", "stack",
+     "CREATE TABLE stack(id INTEGER PRIMARY KEY, process_id INTEGER, node_id INTEGER)"},
+    {"table", "stack_address",
+     "CREATE TABLE stack_address(stack_id INTEGER PRIMARY KEY, process_id INTEGER, addresses "
+     "BLOB)"},
+    {"table", "stack_node",
+     "CREATE TABLE stack_node(id INTEGER PRIMARY KEY, parent_id INTEGER, location_id INTEGER)"},
+    {"table", "location",
+     "CREATE TABLE location(id INTEGER PRIMARY KEY, kind INTEGER, function_id INTEGER, file_id "
+     "INTEGER, line INTEGER, module_id INTEGER, inlined INTEGER)"},
+    {"table", "host_chunk",
+     "CREATE TABLE host_chunk(id INTEGER PRIMARY KEY, kind INTEGER, rows INTEGER, first_id "
+     "INTEGER, last_id INTEGER, begin_ns INTEGER, last_ns INTEGER, end_ns INTEGER, layers INTEGER, "
+     "data BLOB)"},
+    {"table", "device_allocation_row",
+     "CREATE TABLE device_allocation_row(id INTEGER PRIMARY KEY, process_id INTEGER, thread_id "
+     "INTEGER, layer INTEGER, space INTEGER, device INTEGER, address INTEGER, size INTEGER, "
+     "alloc_ns INTEGER, lifetime_ns INTEGER, alloc_stack_id INTEGER, free_stack_id INTEGER, api_id "
+     "INTEGER, source_id INTEGER)"},
+    {"table", "transfer_row",
+     "CREATE TABLE transfer_row(id INTEGER PRIMARY KEY, process_id INTEGER, device INTEGER, stream "
+     "INTEGER, kind INTEGER, bytes INTEGER, src_space INTEGER, dst_space INTEGER, src_address "
+     "INTEGER, dst_address INTEGER, start_ns INTEGER, duration_ns INTEGER, correlation_id INTEGER, "
+     "stack_id INTEGER)"},
+    {"table", "memset_row",
+     "CREATE TABLE memset_row(id INTEGER PRIMARY KEY, process_id INTEGER, device INTEGER, stream "
+     "INTEGER, address INTEGER, bytes INTEGER, start_ns INTEGER, duration_ns INTEGER, "
+     "correlation_id INTEGER, stack_id INTEGER)"},
+    {"table", "kernel_row",
+     "CREATE TABLE kernel_row(id INTEGER PRIMARY KEY, process_id INTEGER, device INTEGER, stream "
+     "INTEGER, name_id INTEGER, start_ns INTEGER, duration_ns INTEGER, correlation_id INTEGER, "
+     "graph_id INTEGER, stack_id INTEGER)"},
+    {"table", "access",
+     "CREATE TABLE access(kernel_id INTEGER, allocation_id INTEGER, PRIMARY KEY(kernel_id, "
+     "allocation_id)) WITHOUT ROWID"},
+    {"table", "marker_row",
+     "CREATE TABLE marker_row(id INTEGER PRIMARY KEY, process_id INTEGER, thread_id INTEGER, "
+     "domain_id INTEGER, name_id INTEGER, start_ns INTEGER, duration_ns INTEGER)"},
+    {"table", "pool_reserved",
+     "CREATE TABLE pool_reserved(process_id INTEGER, device INTEGER, time_ns INTEGER, "
+     "reserved_bytes INTEGER)"},
+    {"table", "out_of_memory_row",
+     "CREATE TABLE out_of_memory_row(id INTEGER PRIMARY KEY, process_id INTEGER, thread_id "
+     "INTEGER, "
+     "device INTEGER, layer INTEGER, time_ns INTEGER, requested_bytes INTEGER, allocated_bytes "
+     "INTEGER, reserved_bytes INTEGER, stack_id INTEGER)"},
+};
+
+constexpr SchemaObject kViews[] = {
+    {"view", "loss",
+     "CREATE VIEW loss AS SELECT name, CASE severity WHEN 0 THEN 'info' WHEN 1 THEN 'data_loss' "
+     "WHEN 2 THEN 'error' END AS severity, count FROM loss_row"},
+    {"view", "device_allocation",
+     "CREATE VIEW device_allocation AS SELECT id, process_id, thread_id, " LAYER_TEXT("layer")  //
+     " AS layer, " SPACE_TEXT("space")                                                          //
+     " AS space, device, address, size, alloc_ns, alloc_ns+lifetime_ns AS free_ns, "
+     "alloc_stack_id, free_stack_id, " STRING_TEXT("api_id")  //
+     " AS api, " STRING_TEXT("source_id") " AS source FROM device_allocation_row"},
+    {"view", "transfer",
+     "CREATE VIEW transfer AS SELECT id, process_id, device, stream, CASE kind WHEN 0 THEN 'HtoD' "
+     "WHEN 1 THEN 'DtoH' WHEN 2 THEN 'DtoD' WHEN 3 THEN 'PtoP' WHEN 4 THEN 'HtoH' END AS kind, "
+     "bytes, " SPACE_TEXT("src_space") " AS src_space, " SPACE_TEXT("dst_space")  //
+     " AS dst_space, src_address, dst_address, start_ns, start_ns+duration_ns AS end_ns, "
+     "correlation_id, stack_id FROM transfer_row"},
+    {"view", "memset",
+     "CREATE VIEW memset AS SELECT id, process_id, device, stream, address, bytes, start_ns, "
+     "start_ns+duration_ns AS end_ns, correlation_id, stack_id FROM memset_row"},
+    {"view", "kernel",
+     "CREATE VIEW kernel AS SELECT id, process_id, device, stream, " STRING_TEXT("name_id")  //
+     " AS name, start_ns, start_ns+duration_ns AS end_ns, correlation_id, graph_id, stack_id FROM "
+     "kernel_row"},
+    {"view", "marker",
+     "CREATE VIEW marker AS SELECT id, process_id, thread_id, " STRING_TEXT("domain_id")  //
+     " AS domain, " STRING_TEXT("name_id")                                                //
+     " AS name, start_ns, start_ns+duration_ns AS end_ns FROM marker_row"},
+    {"view", "out_of_memory",
+     "CREATE VIEW out_of_memory AS SELECT id, process_id, thread_id, device, " LAYER_TEXT(
+         "layer") " AS layer, time_ns, requested_bytes, allocated_bytes, reserved_bytes, stack_id "
+                  "FROM "
+                  "out_of_memory_row"},
+    // A parent's id is smaller than its child's: the condition ends the walk of a damaged tree.
+    {"view", "frame",
+     "CREATE VIEW frame AS WITH RECURSIVE walk(stack_id, depth, node_id) AS (SELECT id, 0, node_id "
+     "FROM stack WHERE node_id IS NOT NULL UNION ALL SELECT walk.stack_id, walk.depth+1, "
+     "stack_node.parent_id FROM walk JOIN stack_node ON stack_node.id=walk.node_id WHERE "
+     "stack_node.parent_id<walk.node_id) SELECT walk.stack_id AS stack_id, walk.depth AS depth, "
+     "CASE location.kind WHEN 0 THEN 'native' WHEN 1 THEN 'python' END AS kind, " STRING_TEXT(
+         "location.function_id") " AS function, " STRING_TEXT("location.file_id")  //
+     " AS file, location.line AS line, " STRING_TEXT("location.module_id")         //
+     " AS module, location.inlined AS inlined FROM walk JOIN stack_node ON "
+     "stack_node.id=walk.node_id JOIN location ON location.id=stack_node.location_id"},
+};
+
+#undef LAYER_TEXT
+#undef SPACE_TEXT
+#undef STRING_TEXT
+
+uint32_t big_endian(const std::array<unsigned char, 100>& bytes, size_t at) {
+  return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 | uint32_t{bytes[at + 2]} << 8 |
+         uint32_t{bytes[at + 3]};
+}
+
+}  // namespace
+
+std::span<const SchemaObject> schema_objects() {
+  static const auto objects = [] {
+    std::array<SchemaObject, std::size(kTables) + std::size(kViews)> all{};
+    std::copy(std::begin(kTables), std::end(kTables), all.begin());
+    std::copy(std::begin(kViews), std::end(kViews), all.begin() + std::size(kTables));
+    return all;
+  }();
+  return objects;
+}
+
+Result<FileHeader> read_header(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) {
+    return fail(errno == ENOENT ? fmt::format("{} does not exist: check the name", path)
+                                : fmt::format("cannot open {}: {}", path, std::strerror(errno)));
+  }
+  if (S_ISDIR(info.st_mode)) {
+    return fail(fmt::format("{} is a folder, not a tidemark trace: name the file", path));
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return fail(fmt::format("{} is not a regular file, so not a tidemark trace", path));
+  }
+  // Through SQLite's own descriptors: closing another one would drop the locks that this process
+  // may hold on the file (POSIX).
+  sqlite3* raw = nullptr;
+  const int opened =
+      sqlite3_open_v2(uri_of(path, "mode=ro").c_str(), &raw,
+                      SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, nullptr);
+  const Connection db(raw);
+  if (opened != SQLITE_OK) return tl::unexpected(read_error(db.get(), path));
+  FileHeader header;
+  header.bytes = static_cast<uint64_t>(info.st_size);
+  header.empty = info.st_size == 0;
+  std::array<unsigned char, 100> bytes{};
+  sqlite3_file* file = nullptr;
+  sqlite3_file_control(db.get(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  if (file == nullptr || file->pMethods == nullptr ||
+      file->pMethods->xRead(file, bytes.data(), static_cast<int>(bytes.size()), 0) != SQLITE_OK) {
+    return header;
+  }
+  header.trace = std::memcmp(bytes.data(), "SQLite format 3", 16) == 0 &&
+                 big_endian(bytes, 68) == static_cast<uint32_t>(kApplicationId);
+  header.version = static_cast<int32_t>(big_endian(bytes, 60));
+  // The page count is valid only when the two counters agree.
+  if (big_endian(bytes, 24) == big_endian(bytes, 92)) {
+    const uint32_t page = uint32_t{bytes[16]} << 8 | bytes[17];
+    header.said_bytes = uint64_t{big_endian(bytes, 28)} * (page == 1 ? 65536 : page);
+  }
+  return header;
+}
+
+Result<void> check_schema(sqlite3* db, const std::string& path) {
+  std::map<std::string_view, const SchemaObject*> missing;
+  for (const SchemaObject& object : schema_objects()) missing.emplace(object.name, &object);
+  Statement objects(db, "SELECT type, name, sql FROM main.sqlite_master");
+  while (objects.row()) {
+    const auto found = missing.find(objects.text(1));
+    if (found == missing.end() || objects.text(0) != found->second->type ||
+        objects.text(2) != found->second->sql) {
+      return fail(fmt::format(
+          "{} has the {} '{}' which tidemark did not write: not opened, for it might run code",
+          path, objects.text(0).substr(0, 16), objects.text(1).substr(0, 64)));
+    }
+    missing.erase(found);
+  }
+  if (!objects.done()) return tl::unexpected(read_error(db, path));
+  if (!missing.empty()) {
+    return tl::unexpected(damaged(path, fmt::format("no table '{}'", missing.begin()->first)));
+  }
+  return {};
+}
+
+}  // namespace tidemark::trace

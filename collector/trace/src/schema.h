@@ -1,0 +1,48 @@
+// The objects of a trace, version 1; FORMAT.md tells what they mean. A reader accepts exactly
+// these, so that no trigger, view or generated column of a foreign hand can run.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "sqlite.h"
+#include "tidemark/trace/result.h"
+
+namespace tidemark::trace {
+
+inline constexpr int32_t kApplicationId = 0x5444454d;  // "TDEM"
+inline constexpr int32_t kFormatVersion = 1;
+
+// Persisted in host_chunk.kind: do not renumber.
+enum class ChunkKind : uint8_t { kAllocations = 0, kNearFrees = 1, kFarFrees = 2 };
+
+// Keys of `meta` that the trace itself keeps.
+inline constexpr const char* kMetaFinished = "finished";
+inline constexpr const char* kMetaEndNs = "end_ns";
+inline constexpr const char* kMetaLastEventNs = "last_event_ns";
+
+struct SchemaObject {
+  const char* type;
+  const char* name;
+  const char* sql;
+};
+
+std::span<const SchemaObject> schema_objects();
+
+// What the first 100 bytes of a file say, read without SQLite.
+struct FileHeader {
+  bool empty = false;       // no bytes at all
+  bool trace = false;       // SQLite, with the application id
+  int32_t version = 0;      // user_version
+  uint64_t said_bytes = 0;  // 0: the header does not say
+  uint64_t bytes = 0;
+};
+
+// Errors: no such file, no permission, not a regular file.
+Result<FileHeader> read_header(const std::string& path);
+
+// Checks sqlite_master against schema_objects().
+Result<void> check_schema(sqlite3* db, const std::string& path);
+
+}  // namespace tidemark::trace

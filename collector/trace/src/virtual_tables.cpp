@@ -1,0 +1,420 @@
+#include "virtual_tables.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "host_scan.h"
+#include "symbols.h"
+
+namespace tidemark::trace {
+namespace {
+
+// --- what both modules share -------------------------------------------------------------------
+
+struct Table : sqlite3_vtab {
+  sqlite3* db = nullptr;
+};
+
+int connect(sqlite3* db, const char* columns, sqlite3_vtab** out) {
+  const int declared = sqlite3_declare_vtab(db, columns);
+  if (declared != SQLITE_OK) return declared;
+  auto* table = new (std::nothrow) Table{};
+  if (table == nullptr) return SQLITE_NOMEM;
+  table->db = db;
+  *out = table;
+  return SQLITE_OK;
+}
+
+int disconnect(sqlite3_vtab* table) {
+  delete static_cast<Table*>(table);
+  return SQLITE_OK;
+}
+
+int report(sqlite3_vtab* table, const std::string& message) {
+  sqlite3_free(table->zErrMsg);
+  table->zErrMsg = sqlite3_mprintf("%s", message.c_str());
+  return SQLITE_ERROR;
+}
+
+// No C++ exception may pass through SQLite.
+template <class Body>
+int guarded(sqlite3_vtab* table, Body&& body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return SQLITE_NOMEM;
+  } catch (const std::exception& error) {
+    return report(table, error.what());
+  }
+}
+
+void give(sqlite3_context* context, int64_t value, int64_t absent) {
+  value == absent ? sqlite3_result_null(context) : sqlite3_result_int64(context, value);
+}
+
+void give(sqlite3_context* context, const std::string& text) {
+  if (text.empty()) {
+    sqlite3_result_null(context);
+  } else {
+    sqlite3_result_text64(context, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  }
+}
+
+// --- host_allocation ---------------------------------------------------------------------------
+
+constexpr const char* kHostColumns =
+    "CREATE TABLE x(id INTEGER, process_id INTEGER, thread_id INTEGER, layer TEXT, space TEXT, "
+    "device INTEGER, address INTEGER, size INTEGER, alloc_ns INTEGER, free_ns INTEGER, "
+    "alloc_stack_id INTEGER, free_stack_id INTEGER, api TEXT, source TEXT)";
+enum HostColumn : uint8_t {
+  kId,
+  kProcess,
+  kThread,
+  kLayer,
+  kSpace,
+  kDevice,
+  kAddress,
+  kSize,
+  kAllocNs,
+  kFreeNs,
+  kAllocStack,
+  kFreeStack,
+  kApi,
+  kSource
+};
+
+struct HostCursor : sqlite3_vtab_cursor {
+  explicit HostCursor(sqlite3* db) : sqlite3_vtab_cursor{}, strings(db) {}
+  StringTable strings;
+  std::unique_ptr<HostScan> scan;
+  std::vector<Allocation> rows;
+  size_t at = 0;
+};
+
+int host_connect(sqlite3* db, void*, int, const char* const*, sqlite3_vtab** out, char**) {
+  return connect(db, kHostColumns, out);
+}
+
+// Constraints go to the filter as hints: SQLite checks every row again, so a hint may be weaker
+// than the constraint but never stronger. One letter per argument tells filter() what it is.
+int host_best_index(sqlite3_vtab*, sqlite3_index_info* info) {
+  std::string plan;
+  for (int i = 0; i < info->nConstraint; ++i) {
+    const auto& constraint = info->aConstraint[i];
+    if (constraint.usable == 0) continue;
+    const bool equal = constraint.op == SQLITE_INDEX_CONSTRAINT_EQ;
+    const bool low = equal || constraint.op == SQLITE_INDEX_CONSTRAINT_GE ||
+                     constraint.op == SQLITE_INDEX_CONSTRAINT_GT;
+    const bool high = equal || constraint.op == SQLITE_INDEX_CONSTRAINT_LE ||
+                      constraint.op == SQLITE_INDEX_CONSTRAINT_LT;
+    char letter = 0;
+    if (constraint.iColumn == kId && (low || high)) letter = equal ? 'i' : low ? 'g' : 'l';
+    if (constraint.iColumn == kAllocNs && (low || high)) letter = equal ? 'a' : low ? 'b' : 'c';
+    if (constraint.iColumn == kFreeNs && low) letter = 'f';
+    if (constraint.iColumn == kLayer && equal) letter = 'y';
+    if (letter == 0) continue;
+    plan += letter;
+    info->aConstraintUsage[i].argvIndex = static_cast<int>(plan.size());
+  }
+  info->estimatedCost = plan.find('i') != std::string::npos ? 1e3 : plan.empty() ? 1e8 : 1e7;
+  info->estimatedRows = plan.find('i') != std::string::npos ? 1 : 1000000;
+  info->idxStr = sqlite3_mprintf("%s", plan.c_str());
+  info->needToFreeIdxStr = 1;
+  return info->idxStr != nullptr ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+int host_open(sqlite3_vtab* table, sqlite3_vtab_cursor** out) {
+  return guarded(table, [&] {
+    *out = new HostCursor(static_cast<Table*>(table)->db);
+    return SQLITE_OK;
+  });
+}
+
+int host_close(sqlite3_vtab_cursor* cursor) {
+  delete static_cast<HostCursor*>(cursor);
+  return SQLITE_OK;
+}
+
+int load_rows(HostCursor& cursor) {
+  cursor.at = 0;
+  const auto next = cursor.scan->next(cursor.rows);
+  return next ? SQLITE_OK : report(cursor.pVtab, next.error().message);
+}
+
+void apply_hint(HostFilter& filter, char letter, sqlite3_value* value) {
+  const int type = sqlite3_value_type(value);
+  if (letter == 'y') {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+    for (const Layer layer : {Layer::kOs, Layer::kHeap, Layer::kDriver, Layer::kPool}) {
+      if (text != nullptr && std::strcmp(text, to_string(layer)) == 0) {
+        filter.layers &= static_cast<uint8_t>(1U << static_cast<unsigned>(layer));
+      }
+    }
+    return;
+  }
+  if (type != SQLITE_INTEGER) return;
+  const int64_t number = sqlite3_value_int64(value);
+  if (letter == 'i' || letter == 'g') filter.first_id = std::max(filter.first_id, number);
+  if (letter == 'i' || letter == 'l') filter.last_id = std::min(filter.last_id, number);
+  if (letter == 'a' || letter == 'b') {
+    filter.first_alloc_ns = std::max(filter.first_alloc_ns, number);
+  }
+  if (letter == 'a' || letter == 'c') {
+    filter.last_alloc_ns = std::min(filter.last_alloc_ns, number);
+  }
+  if (letter == 'f') filter.min_free_ns = std::max(filter.min_free_ns, number);
+}
+
+int host_filter(sqlite3_vtab_cursor* base, int, const char* plan, int count,
+                sqlite3_value** values) {
+  return guarded(base->pVtab, [&] {
+    auto& cursor = *static_cast<HostCursor*>(base);
+    HostFilter filter;
+    for (int i = 0; i < count; ++i) apply_hint(filter, plan[i], values[i]);
+    cursor.scan =
+        std::make_unique<HostScan>(static_cast<Table*>(base->pVtab)->db, "the trace", filter);
+    return load_rows(cursor);
+  });
+}
+
+int host_next(sqlite3_vtab_cursor* base) {
+  auto& cursor = *static_cast<HostCursor*>(base);
+  if (++cursor.at < cursor.rows.size()) return SQLITE_OK;
+  return guarded(base->pVtab, [&] { return load_rows(cursor); });
+}
+
+int host_eof(sqlite3_vtab_cursor* base) {
+  const auto& cursor = *static_cast<HostCursor*>(base);
+  return cursor.at >= cursor.rows.size() ? 1 : 0;
+}
+
+void host_value(HostCursor& cursor, sqlite3_context* context, int column) {
+  const Allocation& row = cursor.rows[cursor.at];
+  switch (column) {
+    case kId:
+      return sqlite3_result_int64(context, static_cast<int64_t>(row.id));
+    case kProcess:
+      return give(context, static_cast<int64_t>(row.process), 0);
+    case kThread:
+      return give(context, static_cast<int64_t>(row.thread), 0);
+    case kLayer:
+      return sqlite3_result_text(context, to_string(row.layer), -1, SQLITE_STATIC);
+    case kSpace:
+      return sqlite3_result_text(context, to_string(row.space), -1, SQLITE_STATIC);
+    case kDevice:
+      return give(context, row.device, kNoDevice);
+    case kAddress:
+      return sqlite3_result_int64(context, static_cast<int64_t>(row.address));
+    case kSize:
+      return sqlite3_result_int64(context, static_cast<int64_t>(row.size));
+    case kAllocNs:
+      return sqlite3_result_int64(context, row.alloc_ns);
+    case kFreeNs:
+      return give(context, row.free_ns, kNever);
+    case kAllocStack:
+      return give(context, static_cast<int64_t>(row.alloc_stack), 0);
+    case kFreeStack:
+      return give(context, static_cast<int64_t>(row.free_stack), 0);
+    case kApi:
+      return give(context, cursor.strings.text(row.api));
+    case kSource:
+      return give(context, cursor.strings.text(row.source));
+    default:
+      return sqlite3_result_null(context);
+  }
+}
+
+int host_column(sqlite3_vtab_cursor* base, sqlite3_context* context, int column) {
+  return guarded(base->pVtab, [&] {
+    host_value(*static_cast<HostCursor*>(base), context, column);
+    return SQLITE_OK;
+  });
+}
+
+int host_rowid(sqlite3_vtab_cursor* base, sqlite3_int64* out) {
+  const auto& cursor = *static_cast<HostCursor*>(base);
+  *out = static_cast<int64_t>(cursor.rows[cursor.at].id);
+  return SQLITE_OK;
+}
+
+// --- tidemark_frame ----------------------------------------------------------------------------
+
+constexpr const char* kFrameColumns =
+    "CREATE TABLE x(stack_id INTEGER, depth INTEGER, kind TEXT, function TEXT, file TEXT, line "
+    "INTEGER, module TEXT, inlined INTEGER)";
+
+struct FrameCursor : sqlite3_vtab_cursor {
+  explicit FrameCursor(sqlite3* db) : sqlite3_vtab_cursor{}, strings(db), table(db, strings) {}
+  StringTable strings;
+  StackTable table;
+  Statement stacks;
+  int64_t stack = 0;
+  std::vector<Frame> frames;
+  size_t depth = 0;
+};
+
+int frame_connect(sqlite3* db, void*, int, const char* const*, sqlite3_vtab** out, char**) {
+  return connect(db, kFrameColumns, out);
+}
+
+int frame_best_index(sqlite3_vtab*, sqlite3_index_info* info) {
+  info->estimatedCost = 1e7;
+  info->estimatedRows = 1000000;
+  for (int i = 0; i < info->nConstraint; ++i) {
+    const auto& constraint = info->aConstraint[i];
+    if (constraint.usable == 0 || constraint.iColumn != 0 ||
+        constraint.op != SQLITE_INDEX_CONSTRAINT_EQ) {
+      continue;
+    }
+    info->aConstraintUsage[i].argvIndex = 1;
+    info->idxNum = 1;
+    info->estimatedCost = 50;
+    info->estimatedRows = 50;
+    break;
+  }
+  return SQLITE_OK;
+}
+
+int frame_open(sqlite3_vtab* table, sqlite3_vtab_cursor** out) {
+  return guarded(table, [&] {
+    *out = new FrameCursor(static_cast<Table*>(table)->db);
+    return SQLITE_OK;
+  });
+}
+
+int frame_close(sqlite3_vtab_cursor* cursor) {
+  delete static_cast<FrameCursor*>(cursor);
+  return SQLITE_OK;
+}
+
+int load_frames(FrameCursor& cursor) {
+  cursor.depth = 0;
+  cursor.frames.clear();
+  while (cursor.frames.empty() && cursor.stacks.row()) {
+    cursor.stack = cursor.stacks.integer(0);
+    cursor.frames = cursor.table.read(static_cast<StackId>(cursor.stack));
+  }
+  const int status = cursor.stacks.status();
+  if (status == SQLITE_ROW || status == SQLITE_DONE) return SQLITE_OK;
+  return report(cursor.pVtab,
+                read_error(static_cast<Table*>(cursor.pVtab)->db, "the trace").message);
+}
+
+int frame_filter(sqlite3_vtab_cursor* base, int by_stack, const char*, int,
+                 sqlite3_value** values) {
+  return guarded(base->pVtab, [&] {
+    auto& cursor = *static_cast<FrameCursor*>(base);
+    sqlite3* db = static_cast<Table*>(base->pVtab)->db;
+    cursor.stacks = Statement(db, by_stack != 0 ? "SELECT id FROM main.stack WHERE id=?1"
+                                                : "SELECT id FROM main.stack ORDER BY id");
+    if (by_stack != 0) sqlite3_bind_value(cursor.stacks.get(), 1, values[0]);
+    return load_frames(cursor);
+  });
+}
+
+int frame_next(sqlite3_vtab_cursor* base) {
+  auto& cursor = *static_cast<FrameCursor*>(base);
+  if (++cursor.depth < cursor.frames.size()) return SQLITE_OK;
+  return guarded(base->pVtab, [&] { return load_frames(cursor); });
+}
+
+int frame_eof(sqlite3_vtab_cursor* base) {
+  return static_cast<FrameCursor*>(base)->frames.empty() ? 1 : 0;
+}
+
+int frame_column(sqlite3_vtab_cursor* base, sqlite3_context* context, int column) {
+  const auto& cursor = *static_cast<FrameCursor*>(base);
+  const Frame& frame = cursor.frames[cursor.depth];
+  switch (column) {
+    case 0:
+      sqlite3_result_int64(context, cursor.stack);
+      break;
+    case 1:
+      sqlite3_result_int64(context, static_cast<int64_t>(cursor.depth));
+      break;
+    case 2:
+      sqlite3_result_text(context, to_string(frame.kind), -1, SQLITE_STATIC);
+      break;
+    case 3:
+      give(context, frame.function);
+      break;
+    case 4:
+      give(context, frame.file);
+      break;
+    case 5:
+      give(context, frame.line, 0);
+      break;
+    case 6:
+      give(context, frame.module);
+      break;
+    case 7:
+      sqlite3_result_int64(context, frame.inlined ? 1 : 0);
+      break;
+    default:
+      sqlite3_result_null(context);
+  }
+  return SQLITE_OK;
+}
+
+int frame_rowid(sqlite3_vtab_cursor* base, sqlite3_int64* out) {
+  const auto& cursor = *static_cast<FrameCursor*>(base);
+  *out = static_cast<int64_t>(static_cast<uint64_t>(cursor.stack) << 16 | cursor.depth);
+  return SQLITE_OK;
+}
+
+const sqlite3_module& host_module() {
+  static const sqlite3_module module = [] {
+    sqlite3_module m{};
+    m.xConnect = host_connect;  // no xCreate: the module is the table
+    m.xBestIndex = host_best_index;
+    m.xDisconnect = disconnect;
+    m.xOpen = host_open;
+    m.xClose = host_close;
+    m.xFilter = host_filter;
+    m.xNext = host_next;
+    m.xEof = host_eof;
+    m.xColumn = host_column;
+    m.xRowid = host_rowid;
+    return m;
+  }();
+  return module;
+}
+
+const sqlite3_module& frame_module() {
+  static const sqlite3_module module = [] {
+    sqlite3_module m{};
+    m.xConnect = frame_connect;
+    m.xBestIndex = frame_best_index;
+    m.xDisconnect = disconnect;
+    m.xOpen = frame_open;
+    m.xClose = frame_close;
+    m.xFilter = frame_filter;
+    m.xNext = frame_next;
+    m.xEof = frame_eof;
+    m.xColumn = frame_column;
+    m.xRowid = frame_rowid;
+    return m;
+  }();
+  return module;
+}
+
+}  // namespace
+
+int register_modules(sqlite3* db) {
+  const int host =
+      sqlite3_create_module_v2(db, "host_allocation", &host_module(), nullptr, nullptr);
+  if (host != SQLITE_OK) return host;
+  return sqlite3_create_module_v2(db, "tidemark_frame", &frame_module(), nullptr, nullptr);
+}
+
+int create_temp_objects(sqlite3* db) {
+  return execute(db,
+                 "CREATE TEMP VIEW IF NOT EXISTS allocation AS SELECT * FROM "
+                 "main.device_allocation UNION ALL SELECT * FROM host_allocation;"
+                 "CREATE TEMP VIEW IF NOT EXISTS frame AS SELECT * FROM tidemark_frame;");
+}
+
+}  // namespace tidemark::trace

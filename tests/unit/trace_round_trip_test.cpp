@@ -1,0 +1,202 @@
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "trace_testing.h"
+
+namespace tidemark::trace {
+namespace {
+
+using std::filesystem::directory_iterator;
+
+size_t files_in(const TestFolder& folder) {
+  return static_cast<size_t>(
+      std::distance(directory_iterator(folder.path()), directory_iterator()));
+}
+
+std::unique_ptr<Writer> make_writer(const std::string& path) {
+  auto writer = Writer::create(path);
+  EXPECT_TRUE(writer) << writer.error().message;
+  return std::move(*writer);
+}
+
+std::unique_ptr<Reader> make_reader(const std::string& path) {
+  auto reader = Reader::open(path);
+  EXPECT_TRUE(reader) << reader.error().message;
+  return std::move(*reader);
+}
+
+TEST(TraceRoundTrip, all_kinds_of_rows_come_back_as_they_were_written) {
+  for (const uint64_t seed : {1U, 2U, 3U}) {
+    const TestFolder folder;
+    Recording recording(seed);
+    auto writer = make_writer(folder.file("t.db"));
+    recording.add_random(*writer, 20000);
+    writer->meta("host", "a");
+    writer->meta("host", "b");
+    recording.define_stacks(*writer);
+    const auto finished = writer->finish();
+    ASSERT_TRUE(finished) << finished.error().message;
+    EXPECT_EQ(files_in(folder), 1U);
+    const auto reader = make_reader(folder.file("t.db"));
+    recording.expect_equal(*reader);
+    EXPECT_TRUE(reader->finished());
+    EXPECT_EQ(reader->meta("host"), "b");
+    EXPECT_EQ(reader->meta("absent"), "");
+    EXPECT_GT(reader->end_ns(), recording.allocations.back().alloc_ns);
+  }
+}
+
+TEST(TraceRoundTrip, a_recording_can_be_followed_while_it_is_written) {
+  const TestFolder folder;
+  Recording recording(7);
+  auto writer = make_writer(folder.file("t.db"));
+  for (int part = 0; part < 4; ++part) {
+    recording.add_random(*writer, 3000);
+    recording.define_stacks(*writer);
+    ASSERT_TRUE(writer->flush());
+    const auto reader = make_reader(folder.file("t.db"));
+    EXPECT_FALSE(reader->finished());
+    recording.expect_equal(*reader);
+  }
+}
+
+// More than one window of chunks, with frees near and far, so that every path of the merge is
+// taken.
+TEST(TraceRoundTrip, host_allocations_survive_many_chunks_and_the_merge) {
+  const TestFolder folder;
+  Recording recording(11);
+  auto writer = make_writer(folder.file("t.db"));
+  for (int part = 0; part < 30; ++part) {
+    recording.add_allocations(*writer, 100000, true);
+    ASSERT_TRUE(writer->flush());
+  }
+  {
+    const auto reader = make_reader(folder.file("t.db"));
+    EXPECT_NE(ask(*reader, "SELECT count(*) FROM host_chunk WHERE kind=1")[0], "0");
+    EXPECT_NE(ask(*reader, "SELECT count(*) FROM host_chunk WHERE kind=2")[0], "0");
+    EXPECT_TRUE(all_allocations(*reader) == recording.allocations);
+  }
+  ASSERT_TRUE(writer->finish());
+  const auto reader = make_reader(folder.file("t.db"));
+  EXPECT_EQ(ask(*reader, "SELECT count(*) FROM host_chunk WHERE kind<>0")[0], "0");
+  EXPECT_TRUE(all_allocations(*reader) == recording.allocations);
+}
+
+TEST(TraceRoundTrip, a_revived_allocation_lives_on_wherever_its_free_was_written) {
+  const TestFolder folder;
+  auto writer = make_writer(folder.file("t.db"));
+  const auto add = [&](Layer layer) {
+    Allocation row;
+    row.layer = layer;
+    row.size = 8;
+    return writer->add_allocation(row);
+  };
+  for (const Layer layer : {Layer::kHeap, Layer::kPool}) {
+    const AllocationId open = add(layer);    // freed and revived in the open chunk
+    const AllocationId closed = add(layer);  // freed in the open chunk, revived after it
+    const AllocationId again = add(layer);   // freed, revived and freed after its chunk was closed
+    writer->end_allocation(open, layer, 5, StackId{3});
+    writer->revive_allocation(open, layer);
+    writer->end_allocation(closed, layer, 6, StackId{3});
+    ASSERT_TRUE(writer->flush());
+    writer->revive_allocation(closed, layer);
+    writer->end_allocation(again, layer, 7, StackId{3});
+    writer->revive_allocation(again, layer);
+    writer->end_allocation(again, layer, 8, StackId{4});
+    ASSERT_TRUE(writer->flush());
+  }
+  const auto check = [&] {
+    const auto rows = all_allocations(*make_reader(folder.file("t.db")));
+    ASSERT_EQ(rows.size(), 6U);
+    for (const size_t at : {0U, 3U}) {
+      EXPECT_EQ(rows[at].free_ns, kNever);
+      EXPECT_EQ(rows[at].free_stack, StackId{});
+      EXPECT_EQ(rows[at + 1].free_ns, kNever);
+      EXPECT_EQ(rows[at + 2].free_ns, 8);
+      EXPECT_EQ(rows[at + 2].free_stack, StackId{4});
+    }
+  };
+  check();
+  ASSERT_TRUE(writer->finish());
+  check();
+}
+
+TEST(TraceRoundTrip, a_filter_gives_exactly_the_rows_it_describes) {
+  const TestFolder folder;
+  Recording recording(5);
+  auto writer = make_writer(folder.file("t.db"));
+  recording.add_random(*writer, 30000);
+  const int64_t end = recording.allocations.back().alloc_ns;
+  for (const bool finished : {false, true}) {
+    ASSERT_TRUE(finished ? writer->finish() : writer->flush());
+    const auto reader = make_reader(folder.file("t.db"));
+    for (int i = 0; i < 60; ++i) {
+      AllocationFilter filter;
+      if (i % 3 != 0) filter.layer = static_cast<Layer>(i % 4);
+      if (i % 5 == 0) filter.space = Space::kDevice;
+      if (i % 7 == 0) filter.device = 1;
+      if (i % 2 == 0) filter.begin_ns = end / 60 * i;
+      if (i % 4 < 2) filter.end_ns = end / 60 * i + end / 20;
+      std::vector<Allocation> expected;
+      std::copy_if(recording.allocations.begin(), recording.allocations.end(),
+                   std::back_inserter(expected), [&](const Allocation& row) {
+                     return row.alloc_ns < filter.end_ns && row.free_ns > filter.begin_ns &&
+                            (!filter.layer || row.layer == *filter.layer) &&
+                            (!filter.space || row.space == *filter.space) &&
+                            (!filter.device || row.device == *filter.device);
+                   });
+      EXPECT_TRUE(all_allocations(*reader, filter) == expected) << "filter " << i;
+    }
+  }
+}
+
+TEST(TraceRoundTrip, an_empty_recording_is_a_trace) {
+  const TestFolder folder;
+  ASSERT_TRUE(make_writer(folder.file("t.db"))->finish());
+  const auto reader = make_reader(folder.file("t.db"));
+  EXPECT_TRUE(reader->finished());
+  EXPECT_EQ(reader->end_ns(), 0);
+  EXPECT_TRUE(all_allocations(*reader).empty());
+  EXPECT_TRUE(reader->frames(StackId{1}).empty());
+  EXPECT_EQ(reader->text(StringId{1}), "");
+}
+
+TEST(TraceRoundTrip, interning_gives_one_id_per_text) {
+  const TestFolder folder;
+  auto writer = make_writer(folder.file("t.db"));
+  const StringId a = writer->intern("a");
+  EXPECT_NE(a, writer->intern("b"));
+  EXPECT_EQ(a, writer->intern("a"));
+  EXPECT_EQ(writer->intern(""), StringId{});
+}
+
+TEST(TraceRoundTrip, raw_addresses_are_kept_only_for_stacks_without_frames) {
+  const TestFolder folder;
+  auto writer = make_writer(folder.file("t.db"));
+  const std::vector<uint64_t> addresses = {0x1122334455667788, 1};
+  const StackId known = writer->add_stack(ProcessId{1}, addresses);
+  const StackId unknown = writer->add_stack(ProcessId{1}, addresses);
+  writer->define_stack(known, std::vector<Frame>{{FrameKind::kNative, "main", "", 0, "", false}});
+  ASSERT_TRUE(writer->finish());
+  const auto reader = make_reader(folder.file("t.db"));
+  EXPECT_EQ(ask(*reader, "SELECT stack_id, hex(addresses) FROM stack_address"),
+            std::vector<std::string>{
+                fmt::format("{}|88776655443322110100000000000000", static_cast<int64_t>(unknown))});
+  EXPECT_EQ(reader->frames(known).size(), 1U);
+}
+
+TEST(TraceRoundTrip, nothing_is_added_after_finish) {
+  const TestFolder folder;
+  auto writer = make_writer(folder.file("t.db"));
+  ASSERT_TRUE(writer->finish());
+  writer->meta("late", "1");
+  writer->intern("late");
+  writer->add_allocation(Allocation{});
+  EXPECT_TRUE(writer->flush());
+  EXPECT_EQ(make_reader(folder.file("t.db"))->meta("late"), "");
+}
+
+}  // namespace
+}  // namespace tidemark::trace
