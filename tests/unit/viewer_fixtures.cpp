@@ -228,9 +228,9 @@ MemoryTrace training_trace() { return Training().run(); }
 
 trace::StringId MemoryTrace::intern(const std::string& text) {
   const auto found = std::find(texts.begin(), texts.end(), text);
+  const auto index = found - texts.begin();
   if (found == texts.end()) texts.push_back(text);
-  return trace::StringId{found == texts.end() ? static_cast<int64_t>(texts.size()) - 1
-                                              : found - texts.begin()};
+  return trace::StringId{index};
 }
 
 trace::StackId MemoryTrace::stack(std::vector<Frame> innermost_first) {

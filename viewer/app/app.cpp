@@ -10,7 +10,6 @@
 #include "png.h"
 #include "tidemark/analyzer/live.h"
 #include "tidemark/viewer/format.h"
-#include "tidemark/viewer/input.h"
 
 namespace tidemark::viewer {
 namespace {
@@ -106,7 +105,6 @@ Result<void> show_window(const Options& options, std::unique_ptr<trace::Reader> 
     } else {
       draw_loading(fonts, theme, options.trace);
     }
-    if (ImGui::GetIO().KeyCtrl && key_pressed(kKeyQ)) surface->close();
     surface->end_frame(palette(theme).background);
   }
   if (!session || session->live.busy()) leave_at_once(std::move(surface));

@@ -121,8 +121,7 @@ class Offscreen final : public Surface {
   }
 
   float scale() const override { return 1.0F; }
-  bool wait() override { return !closed_; }
-  void close() override { closed_ = true; }
+  bool wait() override { return true; }
 
   void begin_frame() override {
     ImGuiIO& io = ImGui::GetIO();
@@ -241,7 +240,6 @@ class Offscreen final : public Surface {
   EGLDisplay display_ = EGL_NO_DISPLAY;
   EGLContext context_ = EGL_NO_CONTEXT;
   bool renderer_started_ = false;
-  bool closed_ = false;
 };
 
 }  // namespace

@@ -33,8 +33,6 @@ class Surface {
   virtual float scale() const = 0;
   // Waits until there is something to draw. False: the user closed it.
   virtual bool wait() = 0;
-  // As if the user had closed it.
-  virtual void close() = 0;
   virtual void begin_frame() = 0;
   virtual void end_frame(Colour background) = 0;
   // The last frame.

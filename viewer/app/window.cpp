@@ -36,6 +36,13 @@ class Window final : public Surface {
         viewport_(reinterpret_cast<ViewportFn>(glfwGetProcAddress("glViewport"))) {}
 
   bool start_backends() {
+    // Before Dear ImGui's, which calls it in turn. Not through Dear ImGui's own key state, because
+    // that of 1.86 misses a key that goes down and up between two frames.
+    glfwSetKeyCallback(window_, [](GLFWwindow* window, int key, int, int action, int modifiers) {
+      if (key == GLFW_KEY_Q && action == GLFW_PRESS && (modifiers & GLFW_MOD_CONTROL) != 0) {
+        glfwSetWindowShouldClose(window, GLFW_TRUE);
+      }
+    });
     glfw_started_ = ImGui_ImplGlfw_InitForOpenGL(window_, true);
     opengl_started_ = glfw_started_ && ImGui_ImplOpenGL3_Init("#version 130");
     return opengl_started_;
@@ -68,8 +75,6 @@ class Window final : public Surface {
     if (any_key_held() || ImGui::IsAnyMouseDown()) frames_due_ = kFramesAfterEvent;
     return glfwWindowShouldClose(window_) == 0;
   }
-
-  void close() override { glfwSetWindowShouldClose(window_, GLFW_TRUE); }
 
   void begin_frame() override {
     ImGui_ImplOpenGL3_NewFrame();

@@ -5,6 +5,8 @@
 #include <tuple>
 #include <utility>
 
+#include "tidemark/analyzer/text.h"
+
 namespace tidemark::viewer {
 namespace {
 
@@ -42,13 +44,14 @@ Summary summarize(const trace::Reader& reader, const std::vector<UsageCurve>& cu
   summary.finished = reader.finished();
   summary.threads = reader.threads().size();
   for (const trace::Process& process : reader.processes()) {
-    if (summary.processes++ == 0) summary.command = process.command;
+    if (summary.processes++ == 0) summary.command = analyzer::printable(process.command);
     const bool known = process.exit != std::numeric_limits<int32_t>::min();
     if (known && process.exit != 0) ++summary.failed_processes;
   }
   for (const UsageCurve& curve : curves) summary.allocations += curve.allocations;
   for (const trace::Loss& loss : reader.losses()) {
-    if (loss.count != 0) summary.losses.push_back(loss);
+    if (loss.count == 0) continue;
+    summary.losses.push_back({analyzer::printable(loss.name), loss.severity, loss.count});
   }
   std::stable_sort(summary.losses.begin(), summary.losses.end(),
                    [](const auto& a, const auto& b) { return a.severity > b.severity; });

@@ -5,6 +5,8 @@
 #include <array>
 #include <cmath>
 
+#include "tidemark/analyzer/units.h"
+
 namespace tidemark::viewer {
 namespace {
 
@@ -68,29 +70,14 @@ std::string in_unit(int64_t time_ns, int64_t resolution_ns, int64_t scale_ns) {
 
 }  // namespace
 
-std::string format_count(uint64_t count) {
-  std::string text = fmt::format("{}", count);
-  for (size_t i = text.size(); i > 3; i -= 3)
-    text.insert(text.begin() + static_cast<ptrdiff_t>(i) - 3, ',');
-  return text;
-}
+std::string format_count(uint64_t count) { return analyzer::format_count(count); }
 
 std::string format_bytes_exact(int64_t bytes) {
   return fmt::format("{}{} B", bytes < 0 ? "-" : "", format_count(magnitude(bytes)));
 }
 
 std::string format_bytes(int64_t bytes) {
-  const uint64_t size = magnitude(bytes);
-  if (size < 1024) return format_bytes_exact(bytes);
-  double value = static_cast<double>(size);
-  size_t unit = 0;
-  // 1023.6 KiB would print as "1024 KiB": it is 1.00 MiB by then.
-  while (value >= 1023.5 && unit + 1 < kByteUnits.size()) {
-    value /= 1024.0;
-    ++unit;
-  }
-  const int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-  return fmt::format("{}{:.{}f} {}", bytes < 0 ? "-" : "", value, decimals, kByteUnits.at(unit));
+  return fmt::format("{}{}", bytes < 0 ? "-" : "", analyzer::format_bytes(magnitude(bytes)));
 }
 
 std::string format_bytes_tick(int64_t bytes) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "tidemark/analyzer/text.h"
+
 namespace tidemark::viewer {
 
 LiveWorker::LiveWorker(Open open, Query query, std::function<void()> on_answer)
@@ -94,7 +96,8 @@ std::shared_ptr<const LiveAnswer> LiveWorker::answer(const Question& question) {
   fresh->rows.reserve(set->groups.size());
   for (const analyzer::LiveGroup& group : set->groups) {
     if (overtaken(question)) return nullptr;
-    LiveRow row{group.stack, reader_->text(group.api), group.bytes, group.count,
+    LiveRow row{group.stack, analyzer::printable(reader_->text(group.api)),
+                group.bytes, group.count,
                 0.0,         text_of(group.stack)};
     if (set->bytes > 0) {
       row.share = static_cast<double>(group.bytes) / static_cast<double>(set->bytes);
@@ -108,8 +111,14 @@ std::shared_ptr<const StackText> LiveWorker::text_of(trace::StackId stack) {
   auto& slot = texts_[stack];
   if (slot == nullptr) {
     const auto frames = reader_->frames(stack);
-    slot = std::make_shared<const StackText>(
-        StackText{stack_caption(frames), {frames.begin(), frames.end()}});
+    StackText text{{}, {frames.begin(), frames.end()}};
+    for (trace::Frame& frame : text.frames) {  // untrusted
+      frame.function = analyzer::printable(frame.function);
+      frame.file = analyzer::printable(frame.file);
+      frame.module = analyzer::printable(frame.module);
+    }
+    text.caption = stack_caption(text.frames);
+    slot = std::make_shared<const StackText>(std::move(text));
   }
   return slot;
 }

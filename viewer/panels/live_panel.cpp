@@ -93,17 +93,18 @@ void LivePanel::draw_table(const PanelContext& context, ImVec2 size) {
       ImGuiTableFlags_ScrollY | ImGuiTableFlags_Sortable | ImGuiTableFlags_RowBg |
       ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_NoSavedSettings;
   if (!ImGui::BeginTable("live", 5, kFlags, size)) return;
+  const float tight = size.x < em * 45.0F ? 0.78F : 1.0F;  // leave the stacks room
   constexpr auto kDescending = ImGuiTableColumnFlags_PreferSortDescending;
   const auto id = [](LiveColumn column) { return static_cast<ImGuiID>(column); };
   ImGui::TableSetupScrollFreeze(0, 1);
   ImGui::TableSetupColumn(
       "Bytes", ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_DefaultSort | kDescending,
-      em * 6.0F, id(LiveColumn::kBytes));
+      em * 6.0F * tight, id(LiveColumn::kBytes));
   ImGui::TableSetupColumn("Share", ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_NoSort,
-                          em * 7.0F);
-  ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed | kDescending, em * 4.6F,
-                          id(LiveColumn::kCount));
-  ImGui::TableSetupColumn("Call", ImGuiTableColumnFlags_WidthFixed, em * 6.5F,
+                          em * 7.0F * tight);
+  ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed | kDescending,
+                          em * 4.6F * tight, id(LiveColumn::kCount));
+  ImGui::TableSetupColumn("Call", ImGuiTableColumnFlags_WidthFixed, em * 6.5F * tight,
                           id(LiveColumn::kApi));
   ImGui::TableSetupColumn("Allocated at", ImGuiTableColumnFlags_WidthStretch, 1.0F,
                           id(LiveColumn::kStack));

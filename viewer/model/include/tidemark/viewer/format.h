@@ -7,7 +7,7 @@
 
 namespace tidemark::viewer {
 
-// "0 B", "1,023 B", "1.50 KiB", "24.0 GiB", "-1.00 MiB": three significant digits.
+// As every command prints them: "0 B", "1023 B", "1.50 KiB", "24.0 GiB", "-1.00 MiB".
 std::string format_bytes(int64_t bytes);
 // "3,456,789,012 B".
 std::string format_bytes_exact(int64_t bytes);
