@@ -313,7 +313,8 @@ TEST(viewer_panels, clicking_a_row_selects_its_stack) {
 TEST(viewer_panels, any_trace_and_any_window_can_be_drawn) {
   for (const PanelName panel :
        {PanelName::kAll, PanelName::kTimeline, PanelName::kLive, PanelName::kSummary}) {
-    for (const ImVec2 size : {ImVec2{1, 1}, ImVec2{40, 30}, ImVec2{7680, 4320}}) {
+    for (const ImVec2 size : {ImVec2{1, 1}, ImVec2{2, 2}, ImVec2{16, 17}, ImVec2{19, 90},
+                              ImVec2{40, 30}, ImVec2{7680, 4320}}) {
       Ui full(testing::training_trace(), panel, size);
       full.move({size.x / 2, size.y / 2});
       full.wheel(2);

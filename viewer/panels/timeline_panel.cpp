@@ -58,8 +58,8 @@ void TimelinePanel::draw(const PanelContext& context, float height) {
   // Whole pixels: a column of the curve is then a column of the screen.
   ImVec2 origin = ImGui::GetCursorScreenPos();
   origin = {std::floor(origin.x), std::floor(origin.y)};
-  const float width = ImGui::GetContentRegionAvail().x;
-  gutter_ = std::floor(std::min(em * 16.0F, width * 0.35F));
+  const float width = std::max(ImGui::GetContentRegionAvail().x, 1.0F);
+  gutter_ = std::max(std::floor(std::min(em * 16.0F, width * 0.35F)), 1.0F);
   const float axis_height = std::floor(em * 1.9F);
   const float right = ImGui::GetStyle().ScrollbarSize;
 
