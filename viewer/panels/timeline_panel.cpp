@@ -14,7 +14,7 @@ namespace {
 constexpr double kWheelZoom = 1.25;
 constexpr double kKeyPansPerSecond = 0.9;   // widths
 constexpr double kKeyZoomsPerSecond = 6.0;  // factor
-constexpr float kLeastLines = 4.1F;         // of text: name, value, peak
+constexpr float kLeastLines = 3.8F;         // of text: name, value, peak
 constexpr float kDragThreshold = 4.0F;      // pixels before a press is a drag
 
 // A framework's pool is what people come for, and carries two lines.
@@ -46,8 +46,11 @@ void draw_peak(const PanelContext& context, const Track& track, const TimelinePa
   const std::string label = "peak " + format_bytes(track.curve.peak_bytes);
   const float width = text_width(context.fonts.small, label);
   const bool left = at.x + em + width > box.max.x;
+  // Above every line of the track, so that none strikes it through.
+  const float above = box.min.y + static_cast<float>(values.to_pixel(
+                                      static_cast<double>(track.top_bytes), box.height()));
   draw_text(list, context.fonts.small,
-            {left ? at.x - em * 0.6F - width : at.x + em * 0.6F, at.y - em * 1.2F},
+            {left ? at.x - em * 0.6F - width : at.x + em * 0.6F, above - em * 1.25F},
             context.colours().text, label);
 }
 

@@ -32,7 +32,7 @@ class Workspace {
   PanelName only_;
   TimelinePanel timeline_;
   LivePanel live_;
-  float timeline_share_ = 0.60F;
+  float timeline_share_ = 0.61F;
 };
 
 // What is shown before a document is there.
