@@ -41,7 +41,7 @@ class Surface {
 
 // Errors: no display, no OpenGL.
 [[nodiscard]] Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size);
-// Makes wait() return. Any thread, while a window is open.
+// Makes wait() return. Any thread; does nothing when no window is open.
 void wake_window();
 
 // Through EGL, loaded at run time. Errors: no EGL, no OpenGL, too large.

@@ -5,6 +5,7 @@
 #include <imgui.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "surface.h"
 #include "tidemark/viewer/input.h"
@@ -21,6 +22,15 @@ using ClearColourFn = void (*)(float, float, float, float);
 using ClearFn = void (*)(unsigned);
 using ViewportFn = void (*)(int, int, int, int);
 constexpr unsigned kColourBufferBit = 0x4000;
+
+// A worker may wake the window just as it goes away.
+std::mutex window_mutex;
+bool window_is_open = false;
+
+void set_window_open(bool open) {
+  const std::lock_guard lock(window_mutex);
+  window_is_open = open;
+}
 
 std::string& last_error() {
   static std::string error;
@@ -49,6 +59,7 @@ class Window final : public Surface {
   }
 
   ~Window() override {
+    set_window_open(false);
     if (opengl_started_) ImGui_ImplOpenGL3_Shutdown();
     if (glfw_started_) ImGui_ImplGlfw_Shutdown();
     glfwDestroyWindow(window_);
@@ -132,9 +143,13 @@ Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size
   if (!surface->start_backends()) {
     return fail("OpenGL could not be started: install libGL.so.1 (package libgl1)");
   }
+  set_window_open(true);
   return surface;
 }
 
-void wake_window() { glfwPostEmptyEvent(); }
+void wake_window() {
+  const std::lock_guard lock(window_mutex);
+  if (window_is_open) glfwPostEmptyEvent();
+}
 
 }  // namespace tidemark::viewer
