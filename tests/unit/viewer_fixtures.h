@@ -1,0 +1,81 @@
+// A trace made up in memory, for the viewer's tests and benchmark: a Reader over plain vectors, and
+// a training run whose every number is known.
+#pragma once
+
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tidemark/trace/reader.h"
+
+namespace tidemark::viewer::testing {
+
+struct MemoryTrace {
+  std::string path = "gpt2.db";
+  std::vector<trace::Process> processes;
+  std::vector<trace::Thread> threads;
+  std::vector<trace::Loss> losses;
+  std::vector<std::string> texts = {""};                 // by StringId
+  std::vector<std::vector<trace::Frame>> stacks = {{}};  // by StackId
+  std::vector<trace::Allocation> allocations;
+  std::vector<trace::PoolReserved> reserved;
+  int64_t end_ns = 0;
+  bool finished = true;
+
+  trace::StringId intern(const std::string& text);
+  trace::StackId stack(std::vector<trace::Frame> innermost_first);
+  // Returns its index, for free().
+  size_t allocate(trace::Layer layer, trace::Space space, uint64_t size, int64_t time_ns,
+                  trace::StackId stack, const std::string& api);
+  void free(size_t index, int64_t time_ns) { allocations[index].free_ns = time_ns; }
+};
+
+class MemoryReader final : public trace::Reader {
+ public:
+  explicit MemoryReader(std::shared_ptr<const MemoryTrace> trace) : trace_(std::move(trace)) {}
+
+  const std::string& path() const override { return trace_->path; }
+  std::string meta(std::string_view) const override { return {}; }
+  const std::vector<std::pair<std::string, std::string>>& all_meta() const override {
+    return meta_;
+  }
+  const std::vector<trace::Process>& processes() const override { return trace_->processes; }
+  const std::vector<trace::Thread>& threads() const override { return trace_->threads; }
+  const std::vector<trace::Loss>& losses() const override { return trace_->losses; }
+  bool finished() const override { return trace_->finished; }
+  int64_t end_ns() const override { return trace_->end_ns; }
+  const std::string& text(trace::StringId id) const override;
+  std::span<const trace::Frame> frames(trace::StackId id) const override;
+  Result<void> allocations(const trace::AllocationFilter& filter,
+                           const Visit<trace::Allocation>& visit) const override;
+  Result<void> transfers(const Visit<trace::Transfer>&) const override { return {}; }
+  Result<void> memsets(const Visit<trace::Memset>&) const override { return {}; }
+  Result<void> kernels(const Visit<trace::Kernel>&) const override { return {}; }
+  Result<void> markers(const Visit<trace::Marker>&) const override { return {}; }
+  Result<std::vector<trace::PoolReserved>> pool_reserved() const override {
+    return trace_->reserved;
+  }
+  Result<std::vector<trace::OutOfMemory>> out_of_memory() const override {
+    return std::vector<trace::OutOfMemory>{};
+  }
+  Result<void> query(const std::string&, const std::function<void(std::span<const std::string>)>&,
+                     const std::function<bool(std::span<const trace::Cell>)>&) const override {
+    return fail("a trace in memory answers no SQL");
+  }
+
+ private:
+  std::shared_ptr<const MemoryTrace> trace_;
+  std::vector<std::pair<std::string, std::string>> meta_;
+};
+
+inline constexpr trace::ProcessId kTrainer{1};
+
+// GPT-2 small in single precision, ten steps with Adam: weights, then a sawtooth of activations.
+MemoryTrace training_trace();
+
+// The same rows as a file.
+[[nodiscard]] Result<void> write_trace(const MemoryTrace& from, const std::string& path);
+
+}  // namespace tidemark::viewer::testing

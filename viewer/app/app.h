@@ -1,0 +1,22 @@
+// The program: loads a trace and shows it, in a window until that is closed or once into a file.
+#pragma once
+
+#include <string>
+
+#include "surface.h"
+#include "tidemark/viewer/workspace.h"
+
+namespace tidemark::viewer {
+
+struct Options {
+  std::string trace;
+  std::string screenshot;  // "": a window
+  Size size{1440, 900};
+  PanelName panel = PanelName::kAll;
+  Theme theme = Theme::kDark;
+};
+
+// Errors: the trace, the display, the picture's file. Main thread.
+[[nodiscard]] Result<void> run(const Options& options);
+
+}  // namespace tidemark::viewer

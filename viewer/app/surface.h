@@ -1,0 +1,50 @@
+// Where frames go: a window, or a picture in memory. One at a time, on the main thread. The Dear
+// ImGui context is there before a Surface and outlives it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tidemark/trace/result.h"
+#include "tidemark/viewer/palette.h"
+
+namespace tidemark::viewer {
+
+struct Size {
+  int width = 0;
+  int height = 0;
+};
+
+struct Image {
+  Size size;
+  std::vector<uint8_t> rgba;  // rows from the top
+};
+
+class Surface {
+ public:
+  Surface() = default;
+  Surface(const Surface&) = delete;
+  Surface& operator=(const Surface&) = delete;
+  virtual ~Surface() = default;
+
+  // Of the monitor: 1 for 96 dpi.
+  virtual float scale() const = 0;
+  // Waits until there is something to draw. False: the user closed it.
+  virtual bool wait() = 0;
+  virtual void begin_frame() = 0;
+  virtual void end_frame(Colour background) = 0;
+  // The last frame.
+  [[nodiscard]] virtual Result<Image> read_back() = 0;
+};
+
+// Errors: no display, no OpenGL.
+[[nodiscard]] Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size);
+// Makes wait() return. Any thread; does nothing when no window is open.
+void wake_window();
+
+// Through EGL, loaded at run time. Errors: no EGL, no OpenGL, too large.
+[[nodiscard]] Result<std::unique_ptr<Surface>> open_offscreen(Size size);
+
+}  // namespace tidemark::viewer

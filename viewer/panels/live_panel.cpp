@@ -1,0 +1,208 @@
+#include "tidemark/viewer/live_panel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tidemark/viewer/format.h"
+
+namespace tidemark::viewer {
+namespace {
+
+void right_aligned(const std::string& text) {
+  const float room = ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(text.c_str()).x;
+  if (room > 0) ImGui::SetCursorPosX(ImGui::GetCursorPosX() + room);
+  ImGui::TextUnformatted(text.c_str());
+}
+
+void share_bar(const PanelContext& context, const LiveRow& row, Colour colour) {
+  const ImVec2 at = ImGui::GetCursorScreenPos();
+  const float width = ImGui::GetContentRegionAvail().x;
+  const float height = ImGui::GetTextLineHeight();
+  ImDrawList* list = ImGui::GetWindowDrawList();
+  const float filled = std::max(1.0F, width * static_cast<float>(row.share));
+  list->AddRectFilled({at.x, at.y + height * 0.12F}, {at.x + filled, at.y + height * 0.92F},
+                      to_u32(with_alpha(colour, 0.38)), 2.0F);
+  draw_text(list, context.fonts.regular, {at.x + width, at.y}, context.colours().text,
+            format_percent(row.share), Align::kRight);
+  ImGui::Dummy({width, height});
+}
+
+std::string plural(uint64_t count, const char* noun) {
+  return fmt::format("{} {}{}", format_count(count), noun, count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+void LivePanel::draw(const PanelContext& context) {
+  const ViewState& state = context.state;
+  if (context.document.find(state.selected) == nullptr) {
+    text_coloured(context.colours().text_dim, "Nothing to list");
+    return;
+  }
+  context.live.request(state.selected, state.cursor_ns);
+  table_.set_answer(context.live.latest());
+  draw_title(context);
+
+  const ImVec2 room = ImGui::GetContentRegionAvail();
+  const float em = ImGui::GetFontSize();
+  const float gap = ImGui::GetStyle().ItemSpacing.x;
+  // Beside the table where there is room to read both, else below it.
+  if (room.x > em * 75.0F || room.y < em * 16.0F) {
+    const float table = std::floor(room.x * 0.62F);
+    draw_table(context, {table, room.y});
+    ImGui::SameLine();
+    draw_stack(context, {room.x - table - gap, room.y});
+  } else {
+    const float table = std::floor(room.y * 0.58F);
+    draw_table(context, {room.x, table});
+    draw_stack(context, {room.x, room.y - table - gap});
+  }
+}
+
+void LivePanel::draw_title(const PanelContext& context) const {
+  const Palette& colours = context.colours();
+  const ViewState& state = context.state;
+  ImGui::PushFont(context.fonts.bold);
+  ImGui::TextUnformatted("Live in");
+  ImGui::SameLine(0, ImGui::GetFontSize() * 0.4F);
+  text_coloured(series_colour(state.selected, state.theme), analyzer::series_text(state.selected));
+  ImGui::SameLine(0, ImGui::GetFontSize() * 0.4F);
+  ImGui::TextUnformatted(fmt::format("at {}", format_time(state.cursor_ns)).c_str());
+  ImGui::PopFont();
+  ImGui::SameLine(0, ImGui::GetFontSize());
+
+  const LiveAnswer* answer = table_.answer();
+  const bool current =
+      answer != nullptr && answer->series == state.selected && answer->time_ns == state.cursor_ns;
+  if (!current) {
+    text_coloured(colours.text_dim, "looking up ...");
+  } else if (!answer->error.empty()) {
+    text_coloured(colours.bad, answer->error);
+  } else {
+    text_coloured(
+        colours.text_dim,
+        fmt::format("{}  \u00b7  {}  \u00b7  {}", format_bytes(static_cast<int64_t>(answer->bytes)),
+                    plural(answer->count, "block"), plural(answer->rows.size(), "call stack")));
+  }
+}
+
+void LivePanel::draw_table(const PanelContext& context, ImVec2 size) {
+  const float em = ImGui::GetFontSize();
+  constexpr ImGuiTableFlags kFlags =
+      ImGuiTableFlags_ScrollY | ImGuiTableFlags_Sortable | ImGuiTableFlags_RowBg |
+      ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_NoSavedSettings;
+  if (!ImGui::BeginTable("live", 5, kFlags, size)) return;
+  const float tight = size.x < em * 45.0F ? 0.78F : 1.0F;  // leave the stacks room
+  constexpr auto kDescending = ImGuiTableColumnFlags_PreferSortDescending;
+  const auto id = [](LiveColumn column) { return static_cast<ImGuiID>(column); };
+  ImGui::TableSetupScrollFreeze(0, 1);
+  ImGui::TableSetupColumn(
+      "Bytes", ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_DefaultSort | kDescending,
+      em * 6.0F * tight, id(LiveColumn::kBytes));
+  ImGui::TableSetupColumn("Share", ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_NoSort,
+                          em * 7.0F * tight);
+  ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed | kDescending,
+                          em * 4.6F * tight, id(LiveColumn::kCount));
+  ImGui::TableSetupColumn("Call", ImGuiTableColumnFlags_WidthFixed, em * 6.5F * tight,
+                          id(LiveColumn::kApi));
+  ImGui::TableSetupColumn("Allocated at", ImGuiTableColumnFlags_WidthStretch, 1.0F,
+                          id(LiveColumn::kStack));
+  ImGui::TableHeadersRow();
+
+  if (ImGuiTableSortSpecs* specs = ImGui::TableGetSortSpecs();
+      specs != nullptr && specs->SpecsCount > 0) {
+    const ImGuiTableColumnSortSpecs& spec = specs->Specs[0];
+    table_.sort_by(static_cast<LiveColumn>(spec.ColumnUserID),
+                   spec.SortDirection == ImGuiSortDirection_Descending);
+  }
+  ImGuiListClipper clipper;
+  clipper.Begin(static_cast<int>(table_.size()));
+  while (clipper.Step()) {
+    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
+      draw_row(context, static_cast<size_t>(i));
+    }
+  }
+  ImGui::EndTable();
+}
+
+void LivePanel::draw_row(const PanelContext& context, size_t position) {
+  const LiveRow& row = table_.row(position);
+  ImGui::TableNextRow();
+  ImGui::TableNextColumn();
+  ImGui::PushID(static_cast<int>(position));
+  const float left = ImGui::GetCursorPosX();
+  if (ImGui::Selectable(
+          "##row", table_.selected() == position,
+          ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowItemOverlap)) {
+    table_.select(position);
+  }
+  ImGui::PopID();
+  ImGui::SameLine();
+  ImGui::SetCursorPosX(left);
+  right_aligned(format_bytes(static_cast<int64_t>(row.bytes)));
+  ImGui::TableNextColumn();
+  share_bar(context, row, series_colour(table_.answer()->series, context.state.theme));
+  ImGui::TableNextColumn();
+  right_aligned(format_count(row.count));
+  ImGui::TableNextColumn();
+  text_coloured(context.colours().text_dim, row.api);
+  ImGui::TableNextColumn();
+  ImGui::TextUnformatted(row.text->caption.c_str());
+}
+
+void LivePanel::draw_stack(const PanelContext& context, ImVec2 size) const {
+  const Palette& colours = context.colours();
+  const float em = ImGui::GetFontSize();
+  ImGui::PushStyleColor(ImGuiCol_ChildBg, to_vec4(colours.plot));
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {em * 0.8F, em * 0.6F});
+  ImGui::BeginChild("stack", size, false, ImGuiWindowFlags_AlwaysUseWindowPadding);
+  if (table_.selected()) {
+    const LiveRow& row = table_.row(*table_.selected());
+    ImGui::PushFont(context.fonts.bold);
+    ImGui::TextUnformatted(format_bytes(static_cast<int64_t>(row.bytes)).c_str());
+    ImGui::PopFont();
+    ImGui::SameLine();
+    text_coloured(
+        colours.text_dim,
+        fmt::format("{}  \u00b7  {} by {}", format_bytes_exact(static_cast<int64_t>(row.bytes)),
+                    plural(row.count, "block"), row.api.empty() ? "?" : row.api));
+    ImGui::Dummy({0, em * 0.15F});
+    if (row.text->frames.empty()) text_coloured(colours.text_dim, "No call stack was recorded");
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(row.text->frames.size()));
+    while (clipper.Step()) {
+      for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
+        const trace::Frame& frame = row.text->frames[static_cast<size_t>(i)];
+        const bool python = frame.kind == trace::FrameKind::kPython;
+        const std::string name = frame.function.empty()
+                                     ? fmt::format("[{}]", base_name(frame.module))
+                                     : short_function(frame.function);
+        ImGui::BeginGroup();
+        text_coloured(python ? colours.accent : colours.text, name);
+        ImGui::SameLine(0, em * 0.7F);
+        const std::string place = frame_place(frame) + (frame.inlined ? "  inlined" : "");
+        text_coloured(colours.text_dim, place);
+        ImGui::EndGroup();
+        if (ImGui::IsItemHovered()) {
+          ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {12, 9});
+          ImGui::BeginTooltip();
+          ImGui::PushTextWrapPos(em * 48.0F);
+          ImGui::TextUnformatted(frame.function.c_str());
+          if (!frame.file.empty()) {
+            ImGui::TextUnformatted(fmt::format("{}:{}", frame.file, frame.line).c_str());
+          }
+          ImGui::TextUnformatted(frame.module.c_str());
+          ImGui::PopTextWrapPos();
+          ImGui::EndTooltip();
+          ImGui::PopStyleVar();
+        }
+      }
+    }
+  }
+  ImGui::EndChild();
+  ImGui::PopStyleVar();
+  ImGui::PopStyleColor();
+}
+
+}  // namespace tidemark::viewer
