@@ -11,6 +11,8 @@ class App;
 
 namespace tidemark::cli {
 
+// `program`: the command to record, which stood after '--'.
+void add_record(CLI::App& app, int& status, const std::vector<std::string>& program);
 void add_info(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
 void add_sql(CLI::App& app, int& status);

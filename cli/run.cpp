@@ -68,14 +68,25 @@ int show_help(const CLI::App& app) {
 
 }  // namespace
 
-int run(const std::vector<std::string>& arguments) {
+int run(const std::vector<std::string>& all_arguments) {
   int status = kOk;
+  // What follows `record … --` is another program's business.
+  auto arguments = all_arguments;
+  std::vector<std::string> program;
+  if (const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+      dashes != arguments.end() && arguments.front() == "record") {
+    program.assign(dashes + 1, arguments.end());
+    arguments.erase(dashes, arguments.end());
+  }
   CLI::App app("Tidemark shows who owns the memory of a program that trains neural networks.",
                "tidemark");
   app.set_version_flag("--version", "tidemark " TIDEMARK_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(28);
-  app.footer("Example:\n  tidemark report train.db\n\ntidemark COMMAND --help says more.");
+  app.footer(
+      "Example:\n  tidemark record -o train.db -- python3 train.py\n  tidemark report "
+      "train.db\n\ntidemark COMMAND --help says more.");
+  add_record(app, status, program);
   add_info(app, status);
   add_report(app, status);
   add_sql(app, status);

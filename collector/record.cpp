@@ -122,6 +122,7 @@ class Recorder {
     for (const auto& [key, value] : machine_facts()) writer_->meta(key, value);
     for (const auto& [key, value] : option_facts(options_)) writer_->meta(key, value);
     writer_->meta("start_unix_ns", fmt::to_string(unix_ns()));
+    writer_->meta("start_monotonic_ns", fmt::to_string(start_ns_));
   }
 
   void explain_injection(const Executable& executable) {

@@ -14,7 +14,7 @@
 namespace cpu_trainer {
 namespace {
 
-constexpr size_t kFirstCapacity = 64 * 1024;
+constexpr size_t kFirstCapacity = 1 << 16;
 constexpr size_t kBatchesAhead = 4;
 
 constexpr std::array<std::string_view, 8> kSubjects = {"the tide", "a gull",      "the old keeper",

@@ -92,11 +92,8 @@ int train(const Options& options) {
   return fell ? 0 : 1;
 }
 
-}  // namespace
-}  // namespace cpu_trainer
-
-int main(int argc, char** argv) {
-  cpu_trainer::Options options;
+int run(int argc, char** argv) {
+  Options options;
   CLI::App app("Trains a small transformer, letter by letter, on text that it makes up itself.");
   app.add_option("--steps", options.steps, "Steps")
       ->capture_default_str()
@@ -126,8 +123,15 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  return train(options);
+}
+
+}  // namespace
+}  // namespace cpu_trainer
+
+int main(int argc, char** argv) {
   try {
-    return cpu_trainer::train(options);
+    return cpu_trainer::run(argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "cpu_trainer: %s\n", error.what());
     return 1;

@@ -23,6 +23,7 @@ std::string object(const std::vector<std::pair<std::string, std::string>>& membe
 template <typename Map, typename Format>
 std::string object_of(const Map& map, const Format& format) {
   std::vector<std::pair<std::string, std::string>> members;
+  members.reserve(map.size());
   for (const auto& [key, value] : map) members.emplace_back(key, format(value));
   return object(members);
 }

@@ -10,8 +10,11 @@
 
 #include "trainer.h"
 
-int main(int argc, char** argv) {
-  cuda_trainer::Options options;
+namespace cuda_trainer {
+namespace {
+
+int run(int argc, char** argv) {
+  Options options;
   std::string count_file;
   CLI::App app("Trains a small perceptron on the GPU, on points that it makes up itself.");
   app.add_option("--steps", options.steps, "Steps")
@@ -31,19 +34,26 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  Ledger ledger;
+  std::string why_not;
+  if (!gpu_present(ledger, why_not)) {
+    std::fprintf(stderr, "cuda_trainer: no usable GPU: %s\n", why_not.c_str());
+    return 3;
+  }
+  const bool learned = train(options, ledger);
+  if (!count_file.empty() && !ledger.write(count_file)) {
+    std::fprintf(stderr, "cuda_trainer: cannot write %s\n", count_file.c_str());
+    return 1;
+  }
+  return learned ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace cuda_trainer
+
+int main(int argc, char** argv) {
   try {
-    cuda_trainer::Ledger ledger;
-    std::string why_not;
-    if (!cuda_trainer::gpu_present(ledger, why_not)) {
-      std::fprintf(stderr, "cuda_trainer: no usable GPU: %s\n", why_not.c_str());
-      return 3;
-    }
-    const bool learned = cuda_trainer::train(options, ledger);
-    if (!count_file.empty() && !ledger.write(count_file)) {
-      std::fprintf(stderr, "cuda_trainer: cannot write %s\n", count_file.c_str());
-      return 1;
-    }
-    return learned ? 0 : 1;
+    return cuda_trainer::run(argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "cuda_trainer: %s\n", error.what());
     return 1;

@@ -40,7 +40,7 @@ class Recording:
 
     def start_ns(self):
         """CLOCK_MONOTONIC at the trace's time 0."""
-        return int(self.value("select value from meta where key = 'clock.start_monotonic_ns'"))
+        return int(self.value("select value from meta where key = 'start_monotonic_ns'"))
 
     def losses(self, *severities):
         wanted = severities or ("data_loss", "error")

@@ -34,7 +34,7 @@ using wire::Layer;
   if (address == nullptr) return;
   thread.recorded_new = address;
   if (for_new != Api::kUnknown) {
-    record_alloc(for_new, Layer::kHeap, address, size, *thread.pending_caller);
+    record_alloc(for_new, Layer::kHeap, address, thread.pending_size, *thread.pending_caller);
   } else {
     record_alloc(api, Layer::kHeap, address, size, caller);
   }

@@ -46,6 +46,9 @@ template <class Call>
                                              Call call) {
   if (!wanted()) return call();
   ThreadState& thread = t_thread;
+  // operator new[] calls operator new: one allocation, named by what the program called.
+  if (thread.pending_new != Api::kUnknown) return call();
+  thread.pending_size = size;
   thread.pending_caller = &caller;
   thread.pending_new = api;
   thread.recorded_new = nullptr;
@@ -59,7 +62,8 @@ template <class Call>
 
 [[gnu::always_inline]] inline void about_to_delete(Api api, void* address,
                                                    const stack::Context& caller) {
-  if (address == nullptr || !wanted()) return;
+  // Sized, aligned and array forms call the plain one in turn.
+  if (address == nullptr || !wanted() || t_thread.recorded_delete == address) return;
   record_free(api, Layer::kHeap, address, caller);
   t_thread.recorded_delete = address;
 }

@@ -23,9 +23,10 @@ struct ThreadState {
   bool closed = false;      // the thread is past its destructors: each event takes a ring and
                             // gives it back
   wire::Api pending_new = wire::Api::kUnknown;  // operator new is about to call malloc
+  size_t pending_size = 0;  // … for this many bytes (libstdc++ rounds aligned requests up)
   const stack::Context* pending_caller = nullptr;  // … on behalf of this
   const void* recorded_new = nullptr;              // … and malloc recorded this
-  const void* recorded_delete = nullptr;        // operator delete recorded this; free will see it
+  const void* recorded_delete = nullptr;  // operator delete recorded this; free will see it
 };
 extern thread_local constinit ThreadState t_thread [[gnu::tls_model("initial-exec")]];
 
