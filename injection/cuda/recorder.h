@@ -17,7 +17,8 @@
 // outside the CUDA libraries), while finding it here would take the loader's lock.
 //
 // Nothing here allocates, waits for a lock of the target's or calls back into CUDA, but for
-// cuptiGetDeviceId and cuptiGetStreamIdEx, which CUPTI allows in callbacks.
+// cuptiGetDeviceId and cuptiGetStreamIdEx, which CUPTI allows in callbacks, and a flush before a
+// context ends.
 #pragma once
 
 #include <cupti.h>

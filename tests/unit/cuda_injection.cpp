@@ -67,9 +67,11 @@ uint64_t now_ns() {
 }
 
 CUcontext context_of_device(uintptr_t device) {
-  return reinterpret_cast<CUcontext>(0x100 + device);
+  return reinterpret_cast<CUcontext>(0x100 + device);  // NOLINT(performance-no-int-to-ptr)
 }
-void* pointer(uintptr_t address) { return reinterpret_cast<void*>(address); }
+void* pointer(uintptr_t address) {
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
 
 uint32_t g_next_correlation = 1;
 
@@ -289,14 +291,14 @@ void a_call_under_way_at_the_start_is_told_by_its_nested_call() {
 void threads_do_not_mix() {
   open_fake_cupti();
   start_library();
-  constexpr int kThreads = 4;
-  constexpr int kRounds = 500;
+  constexpr size_t kThreads = 4;
+  constexpr size_t kRounds = 500;
   std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
+  threads.reserve(kThreads);
+  for (size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([t] {
-      for (int i = 0; i < kRounds; ++i) {
-        const uintptr_t address =
-            0x100000U * static_cast<unsigned>(t + 1) + static_cast<unsigned>(i) * 16;
+      for (size_t i = 0; i < kRounds; ++i) {
+        const uintptr_t address = 0x100000 * (t + 1) + i * 16;
         void* out = pointer(address);
         const auto id = static_cast<uint32_t>(t * kRounds + i + 1);
         const cudaMalloc_v3020_params params{&out, 16};
@@ -367,8 +369,8 @@ void the_device_is_followed(uint32_t version) {
   usleep(700'000);
   CHECK(g_cupti->flushes(false) == 0);  // no context: no thread, no flush
   CHECK(g_cupti->issue_resource(CUPTI_CBID_RESOURCE_CONTEXT_CREATED));
-  static const char kName[] = "_Z6kernelPf";
-  for (int i = 0; i < 20'000; ++i) add(kernel(kName, 100, 200));  // several buffers
+  static const char name[] = "_Z6kernelPf";
+  for (int i = 0; i < 20'000; ++i) add(kernel(name, 100, 200));  // several buffers
   CUpti_ActivityMemcpy5 copy{};
   copy.kind = CUPTI_ACTIVITY_KIND_MEMCPY;
   copy.copyKind = CUPTI_ACTIVITY_MEMCPY_KIND_HTOD;
@@ -385,7 +387,7 @@ void the_device_is_followed(uint32_t version) {
   set.start = 1;
   set.end = 2;
   add(set);
-  add(kernel(kName, 0, 0));
+  add(kernel(name, 0, 0));
   CUpti_ActivityAPI unknown{};
   unknown.kind = CUPTI_ACTIVITY_KIND_RUNTIME;
   add(unknown);
@@ -395,7 +397,7 @@ void the_device_is_followed(uint32_t version) {
   test::lock_fake_client();
   CHECK(fake_client().count(RecordType::kKernel) == 20'000);
   const auto kernels = fake_client().all<wire::Kernel>(RecordType::kKernel);
-  CHECK(fake_client().names[kernels[0].name] == kName && kernels[0].correlation == 11);
+  CHECK(fake_client().names[kernels[0].name] == name && kernels[0].correlation == 11);
   CHECK(fake_client().interned == 1);  // once for one text
   CHECK(fake_client().count(RecordType::kTransfer) == 2);
   CHECK(fake_client().count(RecordType::kMemset) == 1);
@@ -405,7 +407,7 @@ void the_device_is_followed(uint32_t version) {
   test::unlock_fake_client();
 
   CHECK(g_cupti->issue_resource(CUPTI_CBID_RESOURCE_MODULE_UNLOAD_STARTING));
-  add(kernel(kName, 100, 200));
+  add(kernel(name, 100, 200));
   wait_for_flush(2);
   CHECK(fake_client().interned == 2);  // the text may be another one now
 }
@@ -506,7 +508,8 @@ void the_cupti_that_the_process_has_loaded_is_taken() {
   CHECK(fake_client().meta["cuda.cupti"] == "recording");
 }
 void the_cupti_of_a_python_wheel_is_found() {
-  const std::string wheels = std::getenv("TIDEMARK_TEST_WHEELS");
+  const char* set = std::getenv("TIDEMARK_TEST_WHEELS");
+  const std::string wheels = set != nullptr ? set : "";
   unsetenv("TIDEMARK_CUPTI");
   setenv("CUDA_HOME", "/nonexistent", 1);
   CHECK(dlopen((wheels + "/nvidia/cublas/lib/libcublas.so.12").c_str(), RTLD_NOW) != nullptr);
