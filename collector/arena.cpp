@@ -13,6 +13,7 @@
 #include <climits>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace tidemark::collector {
 namespace {

@@ -30,6 +30,7 @@ std::unique_ptr<ElfFile> ElfFile::open(const std::string& path) {
 
 std::unique_ptr<ElfFile> ElfFile::vdso() {
   elf_version(EV_CURRENT);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel hands the address out as a number
   auto* image = reinterpret_cast<char*>(getauxval(AT_SYSINFO_EHDR));
   if (image == nullptr) return nullptr;
   Elf64_Ehdr header{};
@@ -106,7 +107,8 @@ std::unique_ptr<ElfFile> ElfFile::find_debug_file() const {
   if (name.empty() || name.find('/') != std::string::npos) return nullptr;
   const std::string folder = path_.substr(0, path_.rfind('/') + 1);
   for (const std::string& candidate :
-       {folder + name, folder + ".debug/" + name, "/usr/lib/debug" + folder + name}) {
+       {fmt::format("{}{}", folder, name), fmt::format("{}.debug/{}", folder, name),
+        fmt::format("/usr/lib/debug{}{}", folder, name)}) {
     if (candidate == path_) continue;
     auto file = open(candidate);
     if (matches(file)) return file;

@@ -43,7 +43,7 @@ std::vector<std::string> merged_environment(const Environment& changes) {
     for (const auto& [changed, value] : changes) replaced |= changed == name;
     if (!replaced) entries.emplace_back(text);
   }
-  for (const auto& [name, value] : changes) entries.push_back(name + "=" + value);
+  for (const auto& [name, value] : changes) entries.push_back(fmt::format("{}={}", name, value));
   return entries;
 }
 
