@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
 #include <sstream>
 
 #include "tidemark/trace/writer.h"
@@ -168,15 +169,20 @@ TEST_F(viewer_program, a_window_appears_answers_the_mouse_and_closes_cleanly) {
   ASSERT_EQ(shell("command -v xvfb-run && command -v xdotool").status, 0)
       << "this test needs a display of its own: install the packages xvfb, xauth and xdotool";
   write_training();
+  const Colour pool = series_colour(kPool, Theme::kDark);
+  std::ostringstream pattern;
+  for (const uint8_t channel : {pool.blue, pool.green, pool.red}) {
+    pattern << "\\x" << std::hex << std::setw(2) << std::setfill('0') << int{channel};
+  }
   const Outcome outcome =
       shell(std::string("xvfb-run -a -s \"-screen 0 1280x800x24 -fbdir $PWD\" '") +
-            TIDEMARK_VIEW_WINDOW_SCRIPT + "' \"$VIEW\" gpt2.db \"$PWD/Xvfb_screen0\"");
+            TIDEMARK_VIEW_WINDOW_SCRIPT + "' \"$VIEW\" gpt2.db \"$PWD/Xvfb_screen0\" '" +
+            pattern.str() + "'");
   ASSERT_EQ(outcome.status, 0) << outcome.text;
   const std::string before = contents(in_folder("Xvfb_screen0.before"));
   const std::string after = contents(in_folder("Xvfb_screen0.after"));
   ASSERT_GT(before.size(), size_t{1280} * 800 * 4);
   EXPECT_NE(before, after) << "wheel, drag and click changed nothing on the screen";
-  const Colour pool = series_colour(kPool, Theme::kDark);
   const std::string pixel = {static_cast<char>(pool.blue), static_cast<char>(pool.green),
                              static_cast<char>(pool.red)};
   EXPECT_NE(before.find(pixel), std::string::npos) << "the curve was not drawn";

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Drives a real window with a real mouse: viewer_window.sh PROGRAM TRACE FRAMEBUFFER, inside xvfb-run
-# whose server keeps its screen in FRAMEBUFFER. The window appears, takes wheel, drag, click and
-# keys, shows something else afterwards, and closes with status 0.
+# Drives a real window with a real mouse: viewer_window.sh PROGRAM TRACE FRAMEBUFFER PIXEL, inside
+# xvfb-run whose server keeps its screen in FRAMEBUFFER. The window appears and shows a curve, which
+# is a pixel that matches PIXEL (\xBB\xGG\xRR); it takes wheel, drag and click, shows something else
+# afterwards, and closes with status 0.
 set -eu
-program=$1 trace=$2 framebuffer=$3
+program=$1 trace=$2 framebuffer=$3 pixel=$4
 
 "$program" "$trace" --size 900x600 &
 viewer=$!
@@ -11,7 +12,13 @@ trap 'kill "$viewer" 2>/dev/null || true' EXIT
 
 window=$(timeout 30 xdotool search --sync --onlyvisible --name '^Tidemark: ' | head -n 1)
 [ -n "$window" ] || { echo "no window appeared"; exit 1; }
-sleep 1.5
+waited=0
+until LC_ALL=C grep -qaP "$pixel" "$framebuffer"; do
+  [ "$waited" -lt 100 ] || { echo "no curve appeared"; exit 1; }
+  sleep 0.2
+  waited=$((waited + 1))
+done
+sleep 0.5
 cp "$framebuffer" "$framebuffer.before"
 
 xdotool windowfocus "$window"
