@@ -1,6 +1,24 @@
-find_package(tsl - robin - map REQUIRED) find_package(fmt REQUIRED) add_executable(
-    collector_test collector_pairing_test.cpp collector_ring_test.cpp)
-    target_include_directories(collector_test PRIVATE ${PROJECT_SOURCE_DIR} / collector)
-        target_link_libraries(collector_test PRIVATE tidemark_collector tidemark_wire tidemark_trace
-                                  tidemark_warnings tidemark_sanitizers tsl::robin_map fmt::fmt -
-                              header - only GTest::gtest_main) gtest_discover_tests(collector_test)
+find_package(tsl-robin-map REQUIRED)
+find_package(fmt REQUIRED)
+
+add_executable(collector_static_program collector_static_program.c)
+target_link_options(collector_static_program PRIVATE -static)
+set_target_properties(collector_static_program PROPERTIES POSITION_INDEPENDENT_CODE OFF
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+
+add_executable(collector_test
+  collector_pairing_test.cpp
+  collector_record_test.cpp
+  collector_ring_test.cpp
+  collector_symbolizer_test.cpp)
+# The symbolizer's tests look at their own lines and inlined calls.
+target_compile_options(collector_test PRIVATE -g)
+target_compile_definitions(collector_test PRIVATE
+  TIDEMARK_TEST_LIBRARIES="${CMAKE_BINARY_DIR}/${TIDEMARK_PRIVATE_LIBDIR}"
+  TIDEMARK_TEST_STATIC_PROGRAM="$<TARGET_FILE:collector_static_program>")
+target_include_directories(collector_test PRIVATE ${PROJECT_SOURCE_DIR}/collector)
+target_link_libraries(collector_test PRIVATE
+  tidemark_collector tidemark_wire tidemark_trace tidemark_warnings tidemark_sanitizers
+  tsl::robin_map fmt::fmt-header-only GTest::gtest_main ${CMAKE_DL_LIBS})
+add_dependencies(collector_test tidemark_preload collector_static_program)
+gtest_discover_tests(collector_test)

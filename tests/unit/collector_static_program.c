@@ -1,0 +1,2 @@
+/* Linked statically: no dynamic linker, so no preloaded library. */
+int main(void) { return 3; }

@@ -1,0 +1,136 @@
+#include <gtest/gtest.h>
+#include <link.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "collector_fakes.h"
+#include "elf_file.h"
+#include "symbolize_module.h"
+#include "symbolizer.h"
+
+namespace symbolizer_subject {
+
+[[gnu::always_inline]] inline uint64_t innermost() {
+  uint64_t address = 0;  // of the next instruction, as a return address is
+  asm volatile("lea (%%rip), %0" : "=r"(address));
+  return address;
+}
+constexpr int kCallLine = __LINE__ + 1;
+[[gnu::noinline]] uint64_t outermost(int) { return innermost(); }
+
+}  // namespace symbolizer_subject
+
+namespace tidemark::collector {
+namespace {
+
+std::string own_path() {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  return {path, static_cast<size_t>(std::max<ssize_t>(length, 0))};
+}
+
+// This program as a target would announce it.
+LoadedModule own_module() {
+  LoadedModule module;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* into) {
+        auto& found = *static_cast<LoadedModule*>(into);
+        found.base = info->dlpi_addr;
+        found.start = UINT64_MAX;
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& segment = info->dlpi_phdr[i];
+          if (segment.p_type != PT_LOAD) continue;
+          found.start = std::min<uint64_t>(found.start, info->dlpi_addr + segment.p_vaddr);
+          found.end =
+              std::max<uint64_t>(found.end, info->dlpi_addr + segment.p_vaddr + segment.p_memsz);
+        }
+        return 1;  // the program itself comes first
+      },
+      &module);
+  module.path = own_path();
+  return module;
+}
+
+TEST(Symbolize, an_inlined_call_becomes_two_frames_with_file_and_line) {
+  const LoadedModule self = own_module();
+  const uint64_t address = symbolizer_subject::outermost(1) - 1 - self.base;
+  const auto result = symbolize_module({self.path, ""}, std::vector{address});
+  ASSERT_EQ(result.state, ModuleState::kRead);
+  const auto& frames = result.frames.at(0);
+  ASSERT_EQ(frames.size(), 2U);
+  EXPECT_EQ(frames[0].function, "symbolizer_subject::innermost()");
+  EXPECT_TRUE(frames[0].inlined);
+  EXPECT_EQ(frames[1].function, "symbolizer_subject::outermost(int)");
+  EXPECT_FALSE(frames[1].inlined);
+  EXPECT_EQ(frames[1].line, symbolizer_subject::kCallLine);
+  EXPECT_TRUE(frames[1].file.ends_with("collector_symbolizer_test.cpp"));
+  EXPECT_EQ(frames[1].module, self.path);
+}
+
+TEST(Symbolize, a_library_without_debug_information_has_function_names) {
+  Dl_info info{};
+  ASSERT_NE(dladdr(reinterpret_cast<void*>(&std::abort), &info), 0);
+  const auto address = reinterpret_cast<uint64_t>(dlsym(RTLD_DEFAULT, "qsort"));
+  ASSERT_NE(dladdr(reinterpret_cast<void*>(address), &info), 0);
+  const auto base = reinterpret_cast<uint64_t>(info.dli_fbase);
+  const auto result = symbolize_module({info.dli_fname, ""}, std::vector{address - base + 4});
+  ASSERT_FALSE(result.frames.at(0).empty());
+  EXPECT_NE(result.frames[0].back().function.find("qsort"), std::string::npos);
+}
+
+TEST(Symbolize, another_file_at_the_same_path_is_not_believed) {
+  const std::string path = own_path();
+  const auto changed = symbolize_module({path, "another build"}, std::vector<uint64_t>{0x1000});
+  EXPECT_EQ(changed.state, ModuleState::kChanged);
+  EXPECT_EQ(changed.frames.at(0).at(0).module, path);
+  EXPECT_EQ(changed.frames[0][0].function, "");
+  const auto missing = symbolize_module({"/nowhere/lib.so", ""}, std::vector<uint64_t>{1, 2});
+  EXPECT_EQ(missing.state, ModuleState::kMissing);
+  EXPECT_EQ(missing.frames.size(), 2U);
+  EXPECT_EQ(symbolize_module({"/dev/zero", ""}, std::vector<uint64_t>{1}).state,
+            ModuleState::kMissing);
+}
+
+TEST(Symbolize, the_kernels_own_library_is_read_from_memory) {
+  const auto vdso = ElfFile::vdso();
+  if (vdso == nullptr) GTEST_SKIP() << "this kernel gives processes no vdso";
+  const auto result = symbolize_module({"[vdso]", vdso->build_id()}, std::vector<uint64_t>{0xa00});
+  EXPECT_EQ(result.state, ModuleState::kRead);
+}
+
+TEST(Symbolizer, stacks_begin_at_the_caller_of_the_hook_and_keep_unknown_addresses) {
+  const LoadedModule self = own_module();
+  ProcessState process;
+  process.modules.load(self);
+  process.modules.load({"/x/libtidemark_preload.so", "", 0x1000, 0x1000, 0x2000, 0, kStillLoaded});
+  const uint64_t address = symbolizer_subject::outermost(1);
+  process.addresses = {0x1500, 0x1600, address, 0x42};
+  process.stack_entries.push_back({trace::StackId{1}, 0, 4, 0, 5, false, false, {}, {}});
+  std::vector<std::unique_ptr<ProcessState>> processes;
+  processes.push_back(std::make_unique<ProcessState>(std::move(process)));
+  fakes::RecordingWriter writer;
+  Losses losses;
+  symbolize(processes, writer, losses, nullptr);
+  const auto& frames = writer.defined.at(1);
+  ASSERT_EQ(frames.size(), 3U);
+  EXPECT_EQ(frames[0].function, "symbolizer_subject::innermost()");
+  EXPECT_EQ(frames[1].function, "symbolizer_subject::outermost(int)");
+  EXPECT_EQ(frames[2], trace::Frame{});
+}
+
+TEST(ModuleTable, the_module_at_a_time_is_the_one_that_was_loaded_then) {
+  ModuleTable table;
+  table.load({"/a.so", "", 0, 0x1000, 0x3000, 10, kStillLoaded});
+  EXPECT_EQ(table.find(0x2000, 20)->path, "/a.so");
+  EXPECT_EQ(table.find(0x2000, 5)->path, "/a.so") << "constructors run before it is announced";
+  table.unload(0x1000, 30);
+  table.load({"/b.so", "", 0, 0x1800, 0x2800, 40, kStillLoaded});
+  EXPECT_EQ(table.find(0x2000, 20)->path, "/a.so");
+  EXPECT_EQ(table.find(0x2000, 50)->path, "/b.so");
+  EXPECT_EQ(table.find(0x2900, 50)->path, "/a.so");
+  EXPECT_EQ(table.find(0x4000, 50), nullptr);
+}
+
+}  // namespace
+}  // namespace tidemark::collector
