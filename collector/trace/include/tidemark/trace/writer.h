@@ -1,5 +1,5 @@
 // Writes one trace. Single-threaded: one thread owns a Writer. WAL while recording, so a reader can
-// follow and a killed writer leaves a valid file; finish() builds indexes and leaves exactly one
+// follow and a killed writer leaves a valid file; finish() merges chunks and leaves exactly one
 // file.
 //
 // Adding functions buffer and cannot fail by themselves: the first failure (a full disk, say) is
@@ -55,7 +55,7 @@ class Writer {
 
   // Commits what was added. Called by the collector about once a second.
   [[nodiscard]] virtual Result<void> flush() = 0;
-  // Indexes, checkpoint, journal mode back to one file. The Writer is then closed.
+  // Merges chunks, checkpoints, leaves one file. The Writer is then closed.
   [[nodiscard]] virtual Result<void> finish() = 0;
 };
 
