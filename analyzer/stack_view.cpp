@@ -39,13 +39,17 @@ std::string_view without_return_type(std::string_view name) {
 }
 
 bool internal_module(std::string_view module) {
-  static constexpr std::array<std::string_view, 16> prefixes = {
-      "libtidemark_", "libc.so",     "libc-2",    "ld-linux", "ld-2",   "libstdc++",
-      "libgcc_s",     "libpthread",  "libdl.so",  "libm.so",  "libc++", "libjemalloc",
-      "libtcmalloc",  "libmimalloc", "libpython", "[vdso]"};
+  static constexpr std::array<std::string_view, 15> prefixes = {
+      "libtidemark_", "libc.so",     "libc-2",   "ld-linux",    "ld-2",
+      "libstdc++",    "libgcc_s",    "libdl.so", "libm.so",     "libpthread",
+      "libc++",       "libjemalloc", "[vdso]",   "libtcmalloc", "libmimalloc"};
+  return starts_with_any(base_name(module), prefixes);
+}
+
+// libpython3.11.so.1.0, python3, python3.11.
+bool interpreter_module(std::string_view module) {
   const std::string_view name = base_name(module);
-  if (starts_with_any(name, prefixes)) return true;
-  // The interpreter itself: python3, python3.11.
+  if (name.starts_with("libpython")) return true;
   return name.starts_with("python") &&
          name.find_first_not_of("0123456789.td", std::string_view("python").size()) ==
              std::string_view::npos;
@@ -86,9 +90,11 @@ FrameRole role_of(const trace::Frame& frame) {
     return library ? FrameRole::kLibrary : FrameRole::kUser;
   }
   if (internal_module(frame.module) || internal_function(frame.function) ||
-      frame.file.find("/include/c++/") != std::string::npos) {
+      frame.file.find("/include/c++/") != std::string::npos ||
+      frame.file.ends_with("Objects/obmalloc.c")) {
     return FrameRole::kInternal;
   }
+  if (interpreter_module(frame.module)) return FrameRole::kInterpreter;
   return library_module(frame.module) ? FrameRole::kLibrary : FrameRole::kUser;
 }
 
@@ -97,6 +103,11 @@ StackView view_stack(std::span<const trace::Frame> innermost_first, size_t max_l
   std::vector<FrameRole> roles;
   roles.reserve(innermost_first.size());
   for (const trace::Frame& frame : innermost_first) roles.push_back(role_of(frame));
+  const bool has_python = std::any_of(
+      innermost_first.begin(), innermost_first.end(),
+      [](const trace::Frame& frame) { return frame.kind == trace::FrameKind::kPython; });
+  std::replace(roles.begin(), roles.end(), FrameRole::kInterpreter,
+               has_python ? FrameRole::kInternal : FrameRole::kLibrary);
   const bool all_internal = std::all_of(
       roles.begin(), roles.end(), [](FrameRole role) { return role == FrameRole::kInternal; });
 

@@ -78,11 +78,15 @@ TEST(StackView, roles_follow_module_file_and_name) {
       native("void std::vector<float>::_M_realloc_insert<float>(float&&)", "/home/u/app"),
       native("allocate", "/home/u/app", "/usr/include/c++/12/bits/new_allocator.h"),
       native("_PyObject_Malloc", "/usr/bin/python3.11"),
-      native("", "/usr/bin/python3.11"),
-      native("PyObject_Call", "/opt/py/lib/libpython3.12.so.1.0"),
+      native("new_arena", "/opt/py/lib/libpython3.12.so.1.0", "Objects/obmalloc.c"),
   };
   for (const auto& frame : internal) {
     EXPECT_EQ(role_of(frame), FrameRole::kInternal) << frame.function << " " << frame.module;
+  }
+  const auto interpreter = {native("", "/usr/bin/python3.11"),
+                            native("PyObject_Call", "/opt/py/lib/libpython3.12.so.1.0")};
+  for (const auto& frame : interpreter) {
+    EXPECT_EQ(role_of(frame), FrameRole::kInterpreter) << frame.function << " " << frame.module;
   }
   const auto library = {
       native("at::empty_cpu()", "/v/lib/python3.12/site-packages/torch/lib/libtorch_cpu.so"),
@@ -133,6 +137,15 @@ TEST(StackView, the_users_lines_survive_a_deep_library) {
   frames.push_back(python("train", "/home/u/train.py"));
   frames.push_back(python("main", "/home/u/train.py"));
   EXPECT_EQ(shape(view_stack(frames, 6)), "-1 at0 at1 at2 at3 -26 train main ");
+}
+
+TEST(StackView, the_interpreter_speaks_only_where_no_python_frame_does) {
+  std::vector<trace::Frame> frames = {native("malloc", "libc.so.6"),
+                                      native("PyList_New", "/usr/bin/python3.11"),
+                                      native("Py_RunMain", "/usr/bin/python3.11")};
+  EXPECT_EQ(shape(view_stack(frames, 8)), "-1 PyList_New Py_RunMain ");
+  frames.push_back(python("main", "/home/u/train.py"));
+  EXPECT_EQ(shape(view_stack(frames, 8)), "-3 main ");
 }
 
 TEST(StackView, shows_internal_frames_when_there_is_nothing_else) {

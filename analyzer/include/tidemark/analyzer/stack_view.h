@@ -12,9 +12,10 @@
 namespace tidemark::analyzer {
 
 enum class FrameRole : uint8_t {
-  kInternal,  // allocator, C and C++ runtime, interpreter, Tidemark's own hooks
-  kLibrary,   // installed libraries and packages: PyTorch, CUDA, the Python standard library
-  kUser,      // all else
+  kInternal,     // allocators (pymalloc too), C and C++ runtime, Tidemark's own hooks
+  kInterpreter,  // CPython's own code: internal where Python frames say the same, else a library
+  kLibrary,      // installed libraries and packages: PyTorch, CUDA, the Python standard library
+  kUser,         // all else
 };
 
 // By module, file and name alone, so that it holds on any machine.
