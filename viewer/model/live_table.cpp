@@ -78,7 +78,7 @@ void LiveTable::sort() {
   // Stable over "most bytes first", so equal rows keep that order whichever way the column goes.
   std::stable_sort(order_.begin(), order_.end(), [&](size_t x, size_t y) {
     const auto order = compare(answer_->rows[x], answer_->rows[y]);
-    return descending_ ? order > 0 : order < 0;
+    return descending_ ? std::is_gt(order) : std::is_lt(order);
   });
   find_selected();
 }

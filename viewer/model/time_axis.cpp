@@ -87,10 +87,10 @@ void TimeAxis::clamp() {
 }
 
 std::vector<TimeTick> TimeAxis::ticks(double char_width) const {
-  static const std::vector<int64_t> kSteps = nice_steps();
+  static const std::vector<int64_t> steps = nice_steps();
   const int64_t last = static_cast<int64_t>(std::floor(end_ns()));
-  int64_t step = kSteps.back();
-  for (const int64_t candidate : kSteps) {
+  int64_t step = steps.back();
+  for (const int64_t candidate : steps) {
     const double pixels = static_cast<double>(candidate) / span_ * width_;
     if (pixels < char_width * 4.0) continue;
     const size_t characters = format_tick(last, candidate, last).size();
