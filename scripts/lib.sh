@@ -16,7 +16,7 @@ build_packages=(
   libglfw3-dev libimgui-dev libgl-dev libegl-dev libpng-dev libstb-dev
 )
 # To draw without a screen.
-run_packages=(libegl1 libgl1-mesa-dri fonts-dejavu-core sqlite3)
+run_packages=(libegl1 libgl1 libgl1-mesa-dri fonts-dejavu-core sqlite3)
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev libunwind-dev python3 xvfb xauth xdotool clang-format
 )
