@@ -29,7 +29,7 @@ bool is_gpu(Device device) {
 }
 
 void* find_in_c10(const char* name) {
-  const stack::Module* c10 = stack::find_module_by_suffix("/libc10.so");
+  const stack::Module* c10 = stack::find_module_by_name("libc10.so");
   return c10 == nullptr ? nullptr : reinterpret_cast<void*>(stack::find_symbol(*c10, name));
 }
 

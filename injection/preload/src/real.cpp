@@ -63,8 +63,8 @@ bool is_early(const void* address) {
 
 void* find_next(const char* name) {
   if (void* next = dlsym(RTLD_NEXT, name)) return next;
-  for (const char* runtime : {"/libstdc++.so.6", "/libc++.so.1", "/libc++abi.so.1"}) {
-    const stack::Module* module = stack::find_module_by_suffix(runtime);
+  for (const char* runtime : {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"}) {
+    const stack::Module* module = stack::find_module_by_name(runtime);
     if (module == nullptr) continue;
     if (const uint64_t symbol = stack::find_symbol(*module, name)) {
       return reinterpret_cast<void*>(symbol);

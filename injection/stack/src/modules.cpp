@@ -345,15 +345,15 @@ const Module* find_module(uint64_t address, bool refresh) {
   return module;
 }
 
-const Module* find_module_by_suffix(const char* suffix) {
-  const size_t bytes = std::strlen(suffix);
+const Module* find_module_by_name(const char* name) {
+  const size_t bytes = std::strlen(name);
   for (int attempt = 0; attempt < 2; ++attempt) {
     const Table* table = g_table.load(std::memory_order_acquire);
     for (uint32_t i = 0; table != nullptr && i < table->count; ++i) {
-      const Module& module = table->modules[i];
-      if (module.path_bytes >= bytes &&
-          std::memcmp(module.path + module.path_bytes - bytes, suffix, bytes) == 0) {
-        return &module;
+      const char* slash = std::strrchr(table->modules[i].path, '/');
+      const char* file = slash == nullptr ? table->modules[i].path : slash + 1;
+      if (std::strncmp(file, name, bytes) == 0 && (file[bytes] == 0 || file[bytes] == '.')) {
+        return &table->modules[i];
       }
     }
     if (attempt == 0) refresh_modules();

@@ -33,8 +33,10 @@ struct Module {
 // code).
 const Module* find_module(uint64_t address, bool refresh);
 
-// The first module whose path ends with `suffix`, e.g. "/libc10.so".
-const Module* find_module_by_suffix(const char* suffix);
+// The first module whose file is called `name` or `name.…`: "libstdc++.so.6" finds
+// libstdc++.so.6.0.30 too, as the kernel names files, not links to them. Reads the mappings again
+// when it is not among the known ones.
+const Module* find_module_by_name(const char* name);
 
 // The address of a defined dynamic symbol of `module`, 0 when it has none. Reads the module's own
 // hash table: no loader lock, no allocation.
