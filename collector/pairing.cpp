@@ -182,21 +182,23 @@ void Pairing::on_stack(ProcessState& process, const wire::Stack& record) {
       process.stack_entries[known->second.entry].unload_count == process.modules.unload_count()) {
     return;
   }
-  StackEntry entry;
-  entry.first_address = process.addresses.size();
-  entry.address_count = record.frame_count;
-  entry.unload_count = process.modules.unload_count();
-  process.addresses.resize(entry.first_address + record.frame_count);
+  stack_addresses_.resize(record.frame_count);
   if (record.frame_count != 0) {
-    std::memcpy(&process.addresses[entry.first_address], tail_of(record),
-                record.frame_count * sizeof(uint64_t));
+    std::memcpy(stack_addresses_.data(), tail_of(record), record.frame_count * sizeof(uint64_t));
   }
-  entry.id = writer_.add_stack(
-      process.id, std::span(process.addresses).subspan(entry.first_address, record.frame_count));
+  const uint64_t time_ns = record.header.time_ns == 0 ? now_ns_ : record.header.time_ns;
+  add_stack(process, record.id, std::clamp(time_ns, start_ns_, now_ns_));
+}
+
+StackRef& Pairing::add_stack(ProcessState& process, wire::StackId hash, uint64_t time_ns) {
+  StackEntry entry;
+  entry.unload_count = process.modules.unload_count();
+  entry.innermost = process.stack_tree.insert(stack_addresses_, entry.unload_count, time_ns);
+  entry.id = writer_.add_stack(process.id, stack_addresses_);
   ++counts_.stacks;
-  const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size()), false};
-  process.stacks.insert_or_assign(record.id, ref);
+  const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size())};
   process.stack_entries.push_back(entry);
+  return process.stacks.insert_or_assign(hash, ref).first.value();
 }
 
 void Pairing::on_module(ProcessState& process, const wire::Module& record) {
@@ -230,31 +232,15 @@ StackRef* Pairing::find_stack(ProcessState& process, wire::StackId hash, int dep
   const StackRef* inherited = find_stack(*process.parent, hash, depth - 1);
   if (inherited == nullptr) return nullptr;
   const ProcessState& parent = *process.parent;
-  StackEntry entry = parent.stack_entries[inherited->entry];
-  const size_t first = process.addresses.size();
-  for (size_t i = 0; i < entry.address_count; ++i) {
-    process.addresses.push_back(parent.addresses[entry.first_address + i]);
-  }
-  entry = StackEntry{};
-  entry.first_address = first;
-  entry.address_count = static_cast<uint32_t>(process.addresses.size() - first);
-  entry.unload_count = process.modules.unload_count();
-  entry.id = writer_.add_stack(process.id, std::span(process.addresses).subspan(first));
-  const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size()), false};
-  process.stack_entries.push_back(entry);
-  return &process.stacks.insert({hash, ref}).first.value();
+  stack_addresses_ = parent.stack_tree.path(parent.stack_entries[inherited->entry].innermost);
+  return &add_stack(process, hash, now_ns_);
 }
 
-bool Pairing::resolve_stack(ProcessState& process, wire::StackId hash, uint64_t time_ns,
-                            StackRef*& out) {
+bool Pairing::resolve_stack(ProcessState& process, wire::StackId hash, StackRef*& out) {
   out = &no_stack_;
   if (hash == 0) return true;
   StackRef* found = find_stack(process, hash, kMaxForkDepth);
   if (found == nullptr) return !wait_for_stack(process, hash);
-  if (!found->used) {
-    found->used = true;
-    process.stack_entries[found->entry].first_use_ns = time_ns;
-  }
   out = found;
   return true;
 }
@@ -307,7 +293,7 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
     case wire::RecordType::kDeviceAlloc:
       return on_device_alloc(producer, record_as<wire::DeviceAlloc>(record), time_ns);
     case wire::RecordType::kLaunch:
-      return on_launch(producer, record_as<wire::Launch>(record), time_ns);
+      return on_launch(producer, record_as<wire::Launch>(record));
     case wire::RecordType::kOutOfMemory:
       return on_out_of_memory(producer, record_as<wire::OutOfMemory>(record), time_ns);
     default:
@@ -318,7 +304,7 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
 bool Pairing::on_alloc(Producer& producer, const wire::Alloc& record, uint64_t time_ns) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
-  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  if (!resolve_stack(process, record.stack, stack)) return false;
   producer.last_free.kind = LastFree::Kind::kNone;
   trace::Allocation row;
   row.process = process.id;
@@ -357,7 +343,7 @@ void Pairing::count_unknown_free(const ProcessState& process) {
 bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t time_ns) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
-  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  if (!resolve_stack(process, record.stack, stack)) return false;
   LastFree& last = producer.last_free;
   last.kind = LastFree::Kind::kNone;
   BlockMap* blocks = &process.heap;
@@ -432,7 +418,7 @@ void Pairing::map_range(Producer& producer, const trace::Allocation& row) {
 bool Pairing::on_unmap(Producer& producer, const wire::Unmap& record, uint64_t time_ns) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
-  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  if (!resolve_stack(process, record.stack, stack)) return false;
   ++counts_.unmappings;
   LastFree& last = producer.last_free;
   const uint64_t end = page_end(record.address + record.size);

@@ -113,7 +113,7 @@ class Pairing final : public EventSink {
   void undo_block(ProcessState& process, const LastFree& last);
   void undo_range(ProcessState& process, LastFree& last);
   bool on_device_alloc(Producer& producer, const wire::DeviceAlloc& record, uint64_t time_ns);
-  bool on_launch(Producer& producer, const wire::Launch& record, uint64_t time_ns);
+  bool on_launch(Producer& producer, const wire::Launch& record);
   bool on_out_of_memory(Producer& producer, const wire::OutOfMemory& record, uint64_t time_ns);
   void map_range(Producer& producer, const trace::Allocation& row);
   // Ends what lies in [start, end) and begins what is left of it.
@@ -144,9 +144,11 @@ class Pairing final : public EventSink {
 
   // References
   // False: the stack is not defined yet and the event should wait.
-  bool resolve_stack(ProcessState& process, wire::StackId hash, uint64_t time_ns, StackRef*& out);
+  bool resolve_stack(ProcessState& process, wire::StackId hash, StackRef*& out);
   bool wait_for_stack(ProcessState& process, wire::StackId hash);
   StackRef* find_stack(ProcessState& process, wire::StackId hash, int depth);
+  // Of stack_addresses_.
+  StackRef& add_stack(ProcessState& process, wire::StackId hash, uint64_t time_ns);
   NameEntry* find_name(ProcessState& process, wire::NameId id, int depth);
   trace::StringId plain_name(ProcessState& process, wire::NameId id);
   trace::StringId source_of(ProcessState& process, const StackRef* stack, wire::NameId told,
@@ -167,6 +169,7 @@ class Pairing final : public EventSink {
   EventCounts counts_;
   uint32_t thread_count_ = 0;
   StackRef no_stack_;
+  std::vector<uint64_t> stack_addresses_;
 };
 
 }  // namespace tidemark::collector

@@ -36,9 +36,10 @@ trace::StringId Pairing::source_of(ProcessState& process, const StackRef* stack,
   trace::StringId& source = pool ? entry.pool_source : entry.driver_source;
   if (!known) {
     known = true;
-    for (size_t i = 0; i < entry.address_count; ++i) {
+    const auto& nodes = process.stack_tree.nodes();
+    for (uint32_t i = entry.innermost; i != StackTree::kNone; i = nodes[i].caller) {
       // A return address may lie one past the end of a function that never returns.
-      const uint64_t address = process.addresses[entry.first_address + i] - 1;
+      const uint64_t address = nodes[i].address - 1;
       const LoadedModule* module = process.modules.find(address, time_ns);
       if (module == nullptr) continue;
       const std::string_view name = base_name(module->path);
@@ -62,7 +63,7 @@ bool Pairing::on_device_alloc(Producer& producer, const wire::DeviceAlloc& recor
                               uint64_t time_ns) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
-  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  if (!resolve_stack(process, record.stack, stack)) return false;
   producer.last_free.kind = LastFree::Kind::kNone;
   trace::Allocation row;
   row.process = process.id;
@@ -91,10 +92,10 @@ bool Pairing::on_device_alloc(Producer& producer, const wire::DeviceAlloc& recor
   return true;
 }
 
-bool Pairing::on_launch(Producer& producer, const wire::Launch& record, uint64_t time_ns) {
+bool Pairing::on_launch(Producer& producer, const wire::Launch& record) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
-  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  if (!resolve_stack(process, record.stack, stack)) return false;
   const PendingLaunch launch{record.src_address, record.dst_address, stack->id, false};
   if (process.launches.add(record.correlation, launch)) {
     losses_.add("launches_forgotten", Severity::kDataLoss);
@@ -106,7 +107,7 @@ bool Pairing::on_out_of_memory(Producer& producer, const wire::OutOfMemory& reco
                                uint64_t time_ns) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
-  if (!resolve_stack(process, record.stack, time_ns, stack)) return false;
+  if (!resolve_stack(process, record.stack, stack)) return false;
   ++counts_.out_of_memory;
   trace::OutOfMemory row;
   row.process = process.id;

@@ -12,6 +12,7 @@
 #include "launch_table.h"
 #include "module_table.h"
 #include "os_map.h"
+#include "stack_tree.h"
 #include "tidemark/trace/types.h"
 #include "tidemark/wire/records.h"
 
@@ -27,10 +28,8 @@ struct AddressHash {
 
 struct StackEntry {
   trace::StackId id{};
-  size_t first_address = 0;  // in ProcessState::addresses
-  uint32_t address_count = 0;
-  uint32_t unload_count = 0;  // of the module table when it was defined
-  uint64_t first_use_ns = 0;
+  uint32_t innermost = StackTree::kNone;  // in ProcessState::stack_tree
+  uint32_t unload_count = 0;              // of the module table when it was defined
   bool driver_source_known = false;
   bool pool_source_known = false;
   trace::StringId driver_source{};
@@ -40,7 +39,6 @@ struct StackEntry {
 struct StackRef {
   trace::StackId id{};
   uint32_t entry = 0;
-  bool used = false;
 };
 
 struct NameEntry {
@@ -69,7 +67,7 @@ struct ProcessState {
 
   tsl::robin_map<wire::StackId, StackRef, AddressHash> stacks;
   std::vector<StackEntry> stack_entries;
-  std::vector<uint64_t> addresses;
+  StackTree stack_tree;
   tsl::robin_map<wire::NameId, NameEntry, AddressHash> names;
   ModuleTable modules;
 

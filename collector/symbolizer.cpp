@@ -26,30 +26,30 @@ struct ModuleWork {
   std::vector<uint64_t> addresses;
   ModuleFrames result;
 
-  [[nodiscard]] const std::vector<trace::Frame>& frames(uint64_t address) const {
+  std::vector<std::vector<trace::FrameId>> ids;  // of result.frames, once written
+
+  [[nodiscard]] size_t index_of(uint64_t address) const {
     const auto at = std::lower_bound(addresses.begin(), addresses.end(), address);
-    return result.frames[static_cast<size_t>(at - addresses.begin())];
+    return static_cast<size_t>(at - addresses.begin());
   }
 };
 
 class Symbolizer {
  public:
-  // Which file each address of each stack lies in. Parallel to ProcessState::addresses.
+  // Which file each node of each stack tree lies in. Parallel to StackTree::nodes().
   void locate(const ProcessState& process) {
-    std::vector<Location>& locations = locations_.emplace_back(process.addresses.size());
+    const auto& nodes = process.stack_tree.nodes();
+    std::vector<Location>& locations = locations_.emplace_back(nodes.size());
     std::map<const LoadedModule*, uint32_t> seen;
-    for (const StackEntry& stack : process.stack_entries) {
-      for (size_t i = 0; i < stack.address_count; ++i) {
-        const size_t index = stack.first_address + i;
-        // The call lies before the address that it returns to.
-        const uint64_t address = process.addresses[index] - 1;
-        const LoadedModule* module = process.modules.find(address, stack.first_use_ns);
-        if (module == nullptr) continue;
-        auto known = seen.find(module);
-        if (known == seen.end()) known = seen.emplace(module, work_for(*module)).first;
-        locations[index] = {known->second, address - module->base};
-        work_[known->second].addresses.push_back(address - module->base);
-      }
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      // The call lies before the address that it returns to.
+      const uint64_t address = nodes[i].address - 1;
+      const LoadedModule* module = process.modules.find(address, nodes[i].time_ns);
+      if (module == nullptr) continue;
+      auto known = seen.find(module);
+      if (known == seen.end()) known = seen.emplace(module, work_for(*module)).first;
+      locations[i] = {known->second, address - module->base};
+      work_[known->second].addresses.push_back(address - module->base);
     }
   }
 
@@ -75,27 +75,31 @@ class Symbolizer {
     for (std::thread& worker : workers) worker.join();
   }
 
-  void define(const ProcessState& process, size_t process_index, trace::Writer& writer) const {
+  // Gives the Writer the tree, as far as stacks need it, and each stack its innermost node.
+  void define(const ProcessState& process, size_t process_index, trace::Writer& writer) {
+    const auto& nodes = process.stack_tree.nodes();
     const std::vector<Location>& locations = locations_[process_index];
-    std::vector<trace::Frame> frames;
+    std::vector<trace::StackNodeId> written(nodes.size());
+    std::vector<uint32_t> chain;
     for (const StackEntry& stack : process.stack_entries) {
-      frames.clear();
-      bool ours =
-          true;  // frames of the injected libraries come before the hooked function's caller
-      for (size_t i = 0; i < stack.address_count; ++i) {
-        const Location& location = locations[stack.first_address + i];
-        if (location.module == kNoModule) {
-          ours = false;
-          frames.emplace_back();
-          continue;
-        }
-        const ModuleWork& work = work_[location.module];
-        ours = ours && base_name(work.file.path).starts_with("libtidemark_");
-        if (ours) continue;
-        const auto& named = work.frames(location.address);
-        frames.insert(frames.end(), named.begin(), named.end());
+      uint32_t innermost = stack.innermost;
+      // Frames of the injected libraries come before the hooked function's caller.
+      while (innermost != StackTree::kNone && is_ours(locations[innermost])) {
+        innermost = nodes[innermost].caller;
       }
-      writer.define_stack(stack.id, frames);
+      chain.clear();
+      uint32_t node = innermost;
+      for (; node != StackTree::kNone && written[node] == trace::StackNodeId{};
+           node = nodes[node].caller) {
+        chain.push_back(node);
+      }
+      trace::StackNodeId caller = node == StackTree::kNone ? trace::StackNodeId{} : written[node];
+      for (; !chain.empty(); chain.pop_back()) {
+        const std::vector<trace::FrameId>& frames = frame_ids(locations[chain.back()], writer);
+        for (size_t i = frames.size(); i-- > 0;) caller = writer.add_stack_node(caller, frames[i]);
+        written[chain.back()] = caller;
+      }
+      writer.define_stack(stack.id, caller);
     }
   }
 
@@ -110,10 +114,33 @@ class Symbolizer {
   }
 
  private:
+  [[nodiscard]] bool is_ours(const Location& location) const {
+    return location.module != kNoModule &&
+           base_name(work_[location.module].file.path).starts_with("libtidemark_");
+  }
+
+  // Innermost first, at least one: an address in no module is a frame of which nothing is known.
+  const std::vector<trace::FrameId>& frame_ids(const Location& location, trace::Writer& writer) {
+    if (location.module == kNoModule) {
+      if (unknown_frame_.empty()) unknown_frame_.push_back(writer.add_frame({}));
+      return unknown_frame_;
+    }
+    ModuleWork& work = work_[location.module];
+    work.ids.resize(work.addresses.size());
+    const size_t index = work.index_of(location.address);
+    std::vector<trace::FrameId>& ids = work.ids[index];
+    if (ids.empty()) {
+      for (const trace::Frame& frame : work.result.frames[index]) {
+        ids.push_back(writer.add_frame(frame));
+      }
+    }
+    return ids;
+  }
+
   uint32_t work_for(const LoadedModule& module) {
     const ModuleFile file{module.path, module.build_id};
     const auto [it, fresh] = by_file_.emplace(file, static_cast<uint32_t>(work_.size()));
-    if (fresh) work_.push_back({file, {}, {}});
+    if (fresh) work_.push_back({file, {}, {}, {}});
     return it->second;
   }
 
@@ -130,6 +157,7 @@ class Symbolizer {
   std::map<ModuleFile, uint32_t> by_file_;
   std::vector<ModuleWork> work_;
   std::vector<std::vector<Location>> locations_;
+  std::vector<trace::FrameId> unknown_frame_;
   std::atomic<size_t> next_{0};
   std::mutex mutex_;
   std::condition_variable changed_;

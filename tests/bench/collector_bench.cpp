@@ -26,7 +26,11 @@ class NullWriter final : public trace::Writer {
   trace::StackId add_stack(trace::ProcessId, std::span<const uint64_t>) override {
     return trace::StackId{++stacks_};
   }
-  void define_stack(trace::StackId, std::span<const trace::Frame>) override {}
+  trace::FrameId add_frame(const trace::Frame&) override { return trace::FrameId{1}; }
+  trace::StackNodeId add_stack_node(trace::StackNodeId, trace::FrameId) override {
+    return trace::StackNodeId{1};
+  }
+  void define_stack(trace::StackId, trace::StackNodeId) override {}
   void add_module(trace::ProcessId, std::string_view, std::string_view, uint64_t, uint64_t,
                   uint64_t, int64_t, int64_t) override {}
   trace::AllocationId add_allocation(const trace::Allocation&) override {

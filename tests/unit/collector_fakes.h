@@ -48,9 +48,23 @@ class RecordingWriter final : public trace::Writer {
     stacks.emplace_back(addresses.begin(), addresses.end());
     return static_cast<trace::StackId>(stacks.size());
   }
-  void define_stack(trace::StackId id, std::span<const trace::Frame> frames) override {
-    defined[static_cast<int64_t>(id)].assign(frames.begin(), frames.end());
+  trace::FrameId add_frame(const trace::Frame& frame) override {
+    frames.push_back(frame);
+    return static_cast<trace::FrameId>(frames.size());
   }
+  trace::StackNodeId add_stack_node(trace::StackNodeId caller, trace::FrameId frame) override {
+    nodes.emplace_back(caller, frame);
+    return static_cast<trace::StackNodeId>(nodes.size());
+  }
+  void define_stack(trace::StackId id, trace::StackNodeId innermost) override {
+    auto& stack = defined[static_cast<int64_t>(id)];
+    for (auto node = static_cast<size_t>(innermost); node != 0;
+         node = static_cast<size_t>(nodes.at(node - 1).first)) {
+      stack.push_back(frames.at(static_cast<size_t>(nodes[node - 1].second) - 1));
+    }
+  }
+  std::vector<trace::Frame> frames;
+  std::vector<std::pair<trace::StackNodeId, trace::FrameId>> nodes;  // caller, frame
   void add_module(trace::ProcessId, std::string_view path, std::string_view, uint64_t, uint64_t,
                   uint64_t, int64_t, int64_t) override {
     modules.emplace_back(path);

@@ -105,8 +105,10 @@ TEST(Symbolizer, stacks_begin_at_the_caller_of_the_hook_and_keep_unknown_address
   process.modules.load(self);
   process.modules.load({"/x/libtidemark_preload.so", "", 0x1000, 0x1000, 0x2000, 0, kStillLoaded});
   const uint64_t address = symbolizer_subject::outermost(1);
-  process.addresses = {0x1500, 0x1600, address, 0x42};
-  process.stack_entries.push_back({trace::StackId{1}, 0, 4, 0, 5, false, false, {}, {}});
+  const std::vector<uint64_t> addresses = {0x1500, 0x1600, address, 0x42};
+  const uint32_t innermost = process.stack_tree.insert(addresses, 0, 5);
+  EXPECT_EQ(process.stack_tree.path(innermost), addresses);
+  process.stack_entries.push_back({trace::StackId{1}, innermost, 0, false, false, {}, {}});
   std::vector<std::unique_ptr<ProcessState>> processes;
   processes.push_back(std::make_unique<ProcessState>(std::move(process)));
   fakes::RecordingWriter writer;

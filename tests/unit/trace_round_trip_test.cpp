@@ -193,19 +193,29 @@ TEST(TraceRoundTrip, interning_gives_one_id_per_text) {
   EXPECT_EQ(writer->intern(""), StringId{});
 }
 
-TEST(TraceRoundTrip, raw_addresses_are_kept_only_for_stacks_without_frames) {
+TEST(TraceRoundTrip, raw_addresses_are_kept_until_every_stack_has_frames) {
   const TestFolder folder;
   auto writer = make_writer(folder.file("t.db"));
   const std::vector<uint64_t> addresses = {0x1122334455667788, 1};
   const StackId known = writer->add_stack(ProcessId{1}, addresses);
-  const StackId unknown = writer->add_stack(ProcessId{1}, addresses);
+  writer->add_stack(ProcessId{1}, std::vector<uint64_t>{2, 1});
   writer->define_stack(known, std::vector<Frame>{{FrameKind::kNative, "main", "", 0, "", false}});
   ASSERT_TRUE(writer->finish());
   const auto reader = make_reader(folder.file("t.db"));
-  EXPECT_EQ(ask(*reader, "SELECT stack_id, hex(addresses) FROM stack_address"),
-            std::vector<std::string>{
-                fmt::format("{}|88776655443322110100000000000000", static_cast<int64_t>(unknown))});
+  EXPECT_EQ(
+      ask(*reader, "SELECT stack_id, shared, hex(addresses) FROM stack_address"),
+      (std::vector<std::string>{"1|0|88776655443322110100000000000000", "2|1|0200000000000000"}));
   EXPECT_EQ(reader->frames(known).size(), 1U);
+}
+
+TEST(TraceRoundTrip, raw_addresses_go_when_every_stack_has_frames) {
+  const TestFolder folder;
+  auto writer = make_writer(folder.file("t.db"));
+  const StackId only = writer->add_stack(ProcessId{1}, std::vector<uint64_t>{5, 1});
+  writer->define_stack(only, std::vector<Frame>{{FrameKind::kNative, "main", "", 0, "", false}});
+  ASSERT_TRUE(writer->finish());
+  EXPECT_EQ(ask(*make_reader(folder.file("t.db")), "SELECT count(*) FROM stack_address"),
+            std::vector<std::string>{"0"});
 }
 
 TEST(TraceRoundTrip, nothing_is_added_after_finish) {

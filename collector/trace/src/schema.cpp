@@ -39,8 +39,8 @@ constexpr SchemaObject kTables[] = {
     {"table", "stack",
      "CREATE TABLE stack(id INTEGER PRIMARY KEY, process_id INTEGER, node_id INTEGER)"},
     {"table", "stack_address",
-     "CREATE TABLE stack_address(stack_id INTEGER PRIMARY KEY, process_id INTEGER, addresses "
-     "BLOB)"},
+     "CREATE TABLE stack_address(stack_id INTEGER PRIMARY KEY, process_id INTEGER, shared "
+     "INTEGER, addresses BLOB)"},
     {"table", "stack_node",
      "CREATE TABLE stack_node(id INTEGER PRIMARY KEY, parent_id INTEGER, location_id INTEGER)"},
     {"table", "location",

@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "sqlite.h"
 #include "tidemark/trace/types.h"
@@ -17,7 +18,12 @@ class StackWriter {
   explicit StackWriter(sqlite3* db);
 
   bool add(StackId id, ProcessId process, std::span<const uint64_t> addresses);
-  bool define(StackId id, std::span<const Frame> innermost_first, const Intern& intern);
+  // Set `ok` to false when SQLite failed.
+  FrameId frame(const Frame& frame, const Intern& intern, bool& ok);
+  StackNodeId node(StackNodeId caller, FrameId frame, bool& ok);
+  bool define(StackId id, StackNodeId innermost);
+  // When all stacks are defined: nobody needs their addresses any more.
+  bool drop_addresses(sqlite3* db);
 
  private:
   struct Location {
@@ -35,13 +41,12 @@ class StackWriter {
     size_t operator()(const Location& location) const;
     size_t operator()(const Node& node) const;
   };
-  int64_t location_id(const Location& location, bool& ok);
-  int64_t node_id(const Node& node, bool& ok);
 
-  Statement insert_addresses_, insert_stack_, remove_addresses_, insert_location_, insert_node_;
+  Statement insert_addresses_, insert_stack_, insert_location_, insert_node_;
   std::unordered_map<Location, int64_t, Hash> locations_;
   std::unordered_map<Node, int64_t, Hash> nodes_;
   std::string bytes_;
+  std::vector<uint64_t> previous_;  // addresses of the stack added last
 };
 
 }  // namespace tidemark::trace

@@ -157,10 +157,23 @@ class SqliteWriter final : public Writer {
     return id;
   }
 
-  void define_stack(StackId id, std::span<const Frame> innermost_first) override {
-    if (!ready()) return;
-    check(stacks_->define(id, innermost_first,
-                          [this](std::string_view text) { return intern(text); }));
+  FrameId add_frame(const Frame& frame) override {
+    bool ok = true;
+    if (!ready()) return {};
+    const FrameId id = stacks_->frame(
+        frame, [this](std::string_view text) { return intern(text); }, ok);
+    check(ok);
+    return id;
+  }
+  StackNodeId add_stack_node(StackNodeId caller, FrameId frame) override {
+    bool ok = true;
+    if (!ready()) return {};
+    const StackNodeId id = stacks_->node(caller, frame, ok);
+    check(ok);
+    return id;
+  }
+  void define_stack(StackId id, StackNodeId innermost) override {
+    if (ready()) check(stacks_->define(id, innermost));
   }
 
   void add_module(ProcessId process, std::string_view path, std::string_view build_id_hex,
@@ -426,6 +439,7 @@ Result<void> SqliteWriter::finish() {
   if (!db_) return outcome();
   if (flush() && ready()) {
     if (!end_given_) meta(kMetaEndNs, std::to_string(last_event_ns_));
+    check(stacks_->drop_addresses(db_.get()));
     static_cast<void>(flush());
   }
   if (!error_) {

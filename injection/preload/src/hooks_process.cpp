@@ -162,6 +162,7 @@ TIDEMARK_EXPORT int dlclose(void* handle) {
     // Other code may come to lie where this was: what is known of those addresses is void.
     tidemark::stack::invalidate_modules();
     tidemark::stack::forget_rules();
+    g_process.unloads.fetch_add(1, std::memory_order_relaxed);
   }
   return result;
 }

@@ -31,7 +31,9 @@ struct Process {
   bool forked = false;
   uint32_t max_frames = 0;
   bool take_stacks = false;
-  stack::SeenSet seen;                // stacks and names that were published
+  stack::SeenSet seen;  // stacks and names that were published
+  // Modules unloaded so far. Part of a stack's id: the same addresses then mean other code.
+  std::atomic<uint32_t> unloads{0};
   uint64_t* frame_scratch = nullptr;  // max_frames for each slot
 };
 extern Process g_process;

@@ -175,14 +175,14 @@ uint64_t mix(uint64_t hash, uint64_t word) {
 
 wire::StackId publish_stack(ThreadState& thread, const uint64_t* addresses,
                             const stack::Unwound& unwound) {
-  uint64_t id = unwound.count;
+  uint64_t id = mix(unwound.count, g_process.unloads.load(std::memory_order_relaxed));
   for (uint32_t i = 0; i < unwound.count; ++i) id = mix(id, addresses[i]);
   if (id == 0) id = 1;
   if (g_process.seen.contains(id)) return id;
   if (unwound.ending == stack::Ending::kTruncated) count_loss(wire::Loss::kStacksTruncated);
   if (unwound.ending == stack::Ending::kIncomplete) count_loss(wire::Loss::kStacksIncomplete);
   wire::Stack record{};
-  record.header = header_of(RecordType::kStack, 0, 0);
+  record.header = header_of(RecordType::kStack, 0, now_ns());
   record.id = id;
   record.frame_count = unwound.count;
   record.truncated = unwound.ending != stack::Ending::kOutermost;

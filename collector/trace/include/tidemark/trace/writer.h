@@ -35,7 +35,17 @@ class Writer {
   // An id for a stack whose frames come later: define_stack before finish(). The raw return
   // addresses, innermost first, are stored at once, so that a killed recording can be symbolized.
   virtual StackId add_stack(ProcessId process, std::span<const uint64_t> addresses) = 0;
-  virtual void define_stack(StackId id, std::span<const Frame> innermost_first) = 0;
+  virtual void define_stack(StackId id, StackNodeId innermost) = 0;
+  // Same frame, same id; same frame beneath the same caller (0: outermost), same node.
+  virtual FrameId add_frame(const Frame& frame) = 0;
+  virtual StackNodeId add_stack_node(StackNodeId caller, FrameId frame) = 0;
+  void define_stack(StackId id, std::span<const Frame> innermost_first) {
+    StackNodeId node{};
+    for (size_t i = innermost_first.size(); i-- > 0;) {
+      node = add_stack_node(node, add_frame(innermost_first[i]));
+    }
+    define_stack(id, node);
+  }
   virtual void add_module(ProcessId process, std::string_view path, std::string_view build_id_hex,
                           uint64_t base, uint64_t start, uint64_t end, int64_t loaded_ns,
                           int64_t unloaded_ns) = 0;

@@ -13,7 +13,7 @@ namespace tidemark::stack {
 
 class SeenSet {
  public:
-  static constexpr size_t kCapacity = size_t{1} << 20;
+  static constexpr size_t kCapacity = size_t{1} << 21;
   static constexpr size_t kMaxProbes = 64;
 
   // Memory from the kernel, touched as it fills. False when there is none.

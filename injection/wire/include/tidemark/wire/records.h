@@ -266,7 +266,7 @@ struct Module {  // header.time_ns: when seen; unload: when gone
 };
 static_assert(sizeof(Module) == 48);
 
-struct Stack {  // header.time_ns: 0
+struct Stack {  // header.time_ns: when it was first taken; 0 unknown
   Header header;
   StackId id;
   uint32_t frame_count;  // return addresses, innermost first, 8 bytes each, follow
