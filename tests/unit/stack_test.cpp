@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tidemark/stack/modules.h"
+#include "tidemark/stack/seen_set.h"
 #include "tidemark/stack/unwind.h"
 
 namespace tidemark::stack {
@@ -214,6 +215,43 @@ TEST(Modules, a_file_mapped_as_data_is_no_module) {
   EXPECT_NE(find_module(reinterpret_cast<uint64_t>(&on_signal), true), nullptr);
   munmap(data, 64 * 1024);
   fclose(self);
+}
+
+uint64_t spread(uint64_t i) {
+  i = (i + 1) * 0x9e3779b97f4a7c15ULL;
+  return (i ^ (i >> 29)) * 0xbf58476d1ce4e5b9ULL;
+}
+
+TEST(SeenSet, knows_what_was_inserted_and_hardly_anything_else) {
+  SeenSet set;
+  ASSERT_TRUE(set.create());
+  constexpr uint64_t kMany = 400000;  // through three levels
+  for (uint64_t i = 0; i < kMany; ++i) {
+    ASSERT_TRUE(set.insert(spread(i)));
+    ASSERT_TRUE(set.contains(spread(i)));
+  }
+  uint64_t mistaken = 0;
+  for (uint64_t i = 0; i < kMany; ++i) {
+    ASSERT_TRUE(set.contains(spread(i))) << i;
+    mistaken += set.contains(spread(i + kMany)) ? 1 : 0;
+  }
+  EXPECT_LE(mistaken, 2U);
+  ASSERT_TRUE(set.renew());
+  EXPECT_FALSE(set.contains(spread(1)));
+}
+
+TEST(SeenSet, loses_nothing_that_threads_insert_at_once) {
+  SeenSet set;
+  ASSERT_TRUE(set.create());
+  constexpr uint64_t kEach = 40000;
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&set, t] {
+      for (uint64_t i = 0; i < kEach; ++i) set.insert(spread(t * kEach + i));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (uint64_t i = 0; i < 4 * kEach; ++i) ASSERT_TRUE(set.contains(spread(i))) << i;
 }
 
 }  // namespace

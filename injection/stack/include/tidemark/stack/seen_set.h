@@ -1,6 +1,11 @@
 // A set of 64-bit hashes, shared by all threads without a lock: which stacks and names have been
-// published already. Never shrinks. When it is full, `insert` says so and the caller publishes
+// published already. Never shrinks; takes memory as it fills (64 KB for a small program, at most
+// 37 MB, for some seven million stacks). When it is full, `insert` says so and the caller publishes
 // again.
+//
+// Levels of growing size, filled one after the other, hold 32 bits of each hash beside the 14 to 23
+// that choose its place. A hash that is taken for a known one (once in some 10^9 lookups) costs the
+// definition of one stack, which the collector counts as missing.
 #pragma once
 
 #include <atomic>
@@ -12,45 +17,78 @@
 namespace tidemark::stack {
 
 class SeenSet {
- public:
-  static constexpr size_t kCapacity = size_t{1} << 21;
-  static constexpr size_t kMaxProbes = 64;
+  static constexpr size_t kLevels = 4;
+  static constexpr size_t kEntries = (1U << 14) + (1U << 17) + (1U << 20) + (1U << 23);
+  static constexpr size_t kBytes = kEntries * sizeof(uint32_t);
 
-  // Memory from the kernel, touched as it fills. False when there is none.
+ public:
+  // Address space from the kernel. False when there is none.
   bool create() {
-    words_ = static_cast<std::atomic<uint64_t>*>(
-        sys::map_anonymous(kCapacity * sizeof(std::atomic<uint64_t>)));
+    words_ = static_cast<std::atomic<uint32_t>*>(sys::map_anonymous(kBytes));
+    for (std::atomic<uint32_t>& count : counts_) count.store(0, std::memory_order_relaxed);
     return words_ != nullptr;
   }
   // Forgets everything, in a forked child: what the parent published is the parent's.
   bool renew() {
-    sys::unmap(words_, kCapacity * sizeof(std::atomic<uint64_t>));
+    sys::unmap(words_, kBytes);
     return create();
   }
 
   bool contains(uint64_t hash) const {
-    for (size_t i = 0; i < kMaxProbes; ++i) {
-      const uint64_t word = at(hash, i).load(std::memory_order_relaxed);
-      if (word == hash) return true;
-      if (word == 0) return false;
+    const uint32_t tag = tag_of(hash);
+    size_t offset = 0;
+    for (size_t level = 0; level < kLevels; ++level) {
+      for (size_t probe = 0; probe < kMaxProbes; ++probe) {
+        const uint32_t word = at(level, offset, hash, probe).load(std::memory_order_relaxed);
+        if (word == tag) return true;
+        if (word == 0) break;
+      }
+      // Nothing is put into a level before the one below it is full.
+      if (counts_[level].load(std::memory_order_relaxed) < room_of(level)) return false;
+      offset += size_of(level);
     }
     return false;
   }
-  // `hash` is not 0. False when there was no room.
+
+  // False when there was no room.
   bool insert(uint64_t hash) {
-    for (size_t i = 0; i < kMaxProbes; ++i) {
-      uint64_t word = 0;
-      if (at(hash, i).compare_exchange_strong(word, hash, std::memory_order_relaxed)) return true;
-      if (word == hash) return true;
+    const uint32_t tag = tag_of(hash);
+    size_t offset = 0;
+    for (size_t level = 0; level < kLevels; ++level) {
+      if (counts_[level].load(std::memory_order_relaxed) < room_of(level)) {
+        for (size_t probe = 0; probe < kMaxProbes; ++probe) {
+          uint32_t word = 0;
+          if (at(level, offset, hash, probe)
+                  .compare_exchange_strong(word, tag, std::memory_order_relaxed)) {
+            counts_[level].fetch_add(1, std::memory_order_relaxed);
+            return true;
+          }
+          if (word == tag) return true;
+        }
+        // A crowded neighbourhood: this level counts as full from now on, so that lookups go on.
+        counts_[level].store(room_of(level), std::memory_order_relaxed);
+      }
+      offset += size_of(level);
     }
     return false;
   }
 
  private:
-  std::atomic<uint64_t>& at(uint64_t hash, size_t probe) const {
-    return words_[(hash + probe) & (kCapacity - 1)];
+  static constexpr size_t kMaxProbes = 64;
+  static constexpr size_t size_of(size_t level) { return size_t{1} << (14 + 3 * level); }
+  static constexpr uint32_t room_of(size_t level) {
+    return static_cast<uint32_t>(size_of(level) / 8 * 7);
   }
-  std::atomic<uint64_t>* words_ = nullptr;
+  static uint32_t tag_of(uint64_t hash) {
+    const auto tag = static_cast<uint32_t>(hash >> 32);
+    return tag == 0 ? 1 : tag;
+  }
+  std::atomic<uint32_t>& at(size_t level, size_t offset, uint64_t hash, size_t probe) const {
+    return words_[offset + ((hash + probe) & (size_of(level) - 1))];
+  }
+
+  std::atomic<uint32_t>* words_ = nullptr;
+  std::atomic<uint32_t> counts_[kLevels]{};
 };
 
 }  // namespace tidemark::stack
