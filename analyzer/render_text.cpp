@@ -188,9 +188,11 @@ std::string shares(const StackShares& shares, size_t most) {
   return out;
 }
 
+// Sections go from the layer that a training run dies of (the framework's pool) outwards.
 std::string at_peaks(const Report& report) {
   std::string out;
-  for (const SeriesReport& line : report.series) {
+  for (auto at = report.series.rbegin(); at != report.series.rend(); ++at) {
+    const SeriesReport& line = *at;
     if (line.at_peak.top.empty()) continue;
     out += fmt::format("\nLive at the peak of {}: {} in {}, at {}\n", series_text(line.series),
                        bytes_text(line.peak_bytes), plural(line.at_peak.count, "block", "blocks"),
@@ -202,7 +204,8 @@ std::string at_peaks(const Report& report) {
 
 std::string leaked(const Report& report) {
   std::string out;
-  for (const SeriesReport& line : report.series) {
+  for (auto at = report.series.rbegin(); at != report.series.rend(); ++at) {
+    const SeriesReport& line = *at;
     if (line.leaked.count == 0) continue;
     out += fmt::format("\nLeaked, {}: {} in {} still held when their process ended\n",
                        series_text(line.series), format_bytes(line.leaked.bytes),

@@ -39,10 +39,11 @@ std::string_view without_return_type(std::string_view name) {
 }
 
 bool internal_module(std::string_view module) {
-  static constexpr std::array<std::string_view, 15> prefixes = {
-      "libtidemark_", "libc.so",     "libc-2",   "ld-linux",    "ld-2",
-      "libstdc++",    "libgcc_s",    "libdl.so", "libm.so",     "libpthread",
-      "libc++",       "libjemalloc", "[vdso]",   "libtcmalloc", "libmimalloc"};
+  static constexpr std::array<std::string_view, 20> prefixes = {
+      "libtidemark_", "libc.so",     "libc-2",     "ld-linux",    "ld-2",
+      "libstdc++",    "libgcc_s",    "libdl.so",   "libm.so",     "libpthread",
+      "libc++",       "libjemalloc", "[vdso]",     "libtcmalloc", "libmimalloc",
+      "libcupti.so",  "libcuda.so",  "libcudart.", "libnvidia-",  "libcudadebugger"};
   return starts_with_any(base_name(module), prefixes);
 }
 
@@ -66,15 +67,36 @@ bool internal_function(std::string_view function) {
       "__libc_",      "_int_malloc",     "__cxxabiv1::",    "_PyObject_Malloc",
       "PyMem_",       "_PyMem_",         "PyObject_Malloc", "PyObject_Calloc",
       "_PyEval_",     "start_thread"};
+  // PyTorch's way from an operator to memory: dispatch, shape inference, the allocator. What stays
+  // is the operator (at::native::…, at::_ops::…::call), its backward node, and what called it.
+  static constexpr std::array<std::string_view, 14> torch_prefixes = {
+      "c10::",
+      "at::detail::",
+      "at::native::empty",
+      "at::empty",
+      "at::_ops::empty",
+      "at::(anonymous namespace)::",
+      "at::meta::",
+      "at::TensorIteratorBase::",
+      "at::native::resize_",
+      "torch::autograd::VariableType::",
+      "torch::autograd::Engine::",
+      "torch::autograd::python::PythonEngine::",
+      "torch::autograd::Node::operator()",
+      "torch::autograd::autogradNotImplementedFallback"};
+  if (starts_with_any(without_return_type(function), torch_prefixes) ||
+      function.find("::redispatch(") != std::string_view::npos) {
+    return true;
+  }
   if (std::find(names.begin(), names.end(), function) != names.end()) return true;
   return starts_with_any(function, prefixes) ||
          starts_with_any(without_return_type(function), prefixes);
 }
 
 bool library_module(std::string_view module) {
-  static constexpr std::array<std::string_view, 14> names = {
-      "libc10",      "libtorch",    "libcudart", "libcuda.so", "libcudnn", "libcublas", "libcufft",
-      "libcusolver", "libcusparse", "libcurand", "libnccl",    "libnvrtc", "libgomp",   "libomp"};
+  static constexpr std::array<std::string_view, 12> names = {
+      "libc10",      "libtorch",  "libcudnn", "libcublas", "libcufft", "libcusolver",
+      "libcusparse", "libcurand", "libnccl",  "libnvrtc",  "libgomp",  "libomp"};
   static constexpr std::array<std::string_view, 5> folders = {"/site-packages/", "/dist-packages/",
                                                               "/usr/lib", "/lib/x86_64", "/lib64/"};
   return starts_with_any(base_name(module), names) || contains_any(module, folders);

@@ -95,12 +95,13 @@ class Acceptance:
 
     # -------------------------------------------------------------------------------- running
 
-    def run(self, label, command, environment=None):
+    def run(self, label, command, environment=None, folder=None):
         """Runs to the end; returns exit status and stdout. A run that hangs is an error."""
         started = time.monotonic()
         self.say(f"running {label}")
         process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True, cwd=self.work,
+                                   stderr=subprocess.PIPE, text=True,
+                                   cwd=folder or self.work,
                                    env={**os.environ, **(environment or {})},
                                    start_new_session=True)
         try:
@@ -116,9 +117,9 @@ class Acceptance:
             self.say(stderr[-2000:])
         return status, stdout
 
-    def record(self, label, trace, command, options=(), environment=None):
+    def record(self, label, trace, command, options=(), environment=None, folder=None):
         return self.run(label, [self.tidemark, "record", "-o", trace, *options, "--", *command],
-                        environment)
+                        environment, folder)
 
     @contextlib.contextmanager
     def part(self, name):
@@ -186,10 +187,10 @@ class Acceptance:
         name = f"gpt2-{short_name(self.machine['gpu'])}"
         trace_path = self.out / f"{name}.db"
         trace_path.unlink(missing_ok=True)
-        script = self.options.samples / "pytorch" / "gpt2.py"
+        # As a user would start it: the trace keeps the command, and no folder of this machine.
         exit_status, _ = self.record(name, trace_path,
-                                     [sys.executable, script, "--steps", SHORT_STEPS],
-                                     ["--host=off"])
+                                     ["python3", "gpt2.py", "--steps", SHORT_STEPS],
+                                     ["--host=off"], folder=self.options.samples / "pytorch")
         self.checks.equal(name, "exit status", 0, exit_status)
         size = trace_path.stat().st_size
         self.checks.holds(name, "small enough for the repository", "<= 3145728 bytes", size,
