@@ -33,6 +33,7 @@ void start() {
   Cupti cupti{};
   Message why;
   if (!open_cupti(cupti, why)) return decline(*client, wire::Loss::kCuptiUnavailable, why);
+  client->disregard_module(reinterpret_cast<const void*>(cupti.get_version));
   Message version;
   version << uint64_t{cupti.version};
   client->meta("cuda.cupti_version", version.c_str());

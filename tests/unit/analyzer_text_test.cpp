@@ -89,7 +89,7 @@ TEST(StackView, roles_follow_module_file_and_name) {
     EXPECT_EQ(role_of(frame), FrameRole::kInterpreter) << frame.function << " " << frame.module;
   }
   const auto library = {
-      native("at::empty_cpu()", "/v/lib/python3.12/site-packages/torch/lib/libtorch_cpu.so"),
+      native("at::native::linear()", "/v/lib/python3.12/site-packages/torch/lib/libtorch_cpu.so"),
       native("cublasCreate_v2", "/opt/cuda/libcublas.so.12"),
       python("forward", "/v/lib/python3.12/site-packages/torch/nn/modules/linear.py"),
       python("loads", "/usr/lib/python3.11/json/__init__.py"),

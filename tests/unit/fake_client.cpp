@@ -50,6 +50,7 @@ const wire::Client kClient = {
     },
     []() { ++t_pause_depth; },
     []() { --t_pause_depth; },
+    [](const void* /*address*/) {},
 };
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include "hooks.h"
 #include "process.h"
 #include "recorder.h"
+#include "tidemark/stack/modules.h"
 
 namespace tidemark::preload {
 namespace {
@@ -30,6 +31,16 @@ void publish_fact(const char* key, const char* value) {
 void pause_thread() { ++t_thread.paused; }
 void resume_thread() { --t_thread.paused; }
 
+void disregard_module(const void* address) {
+  if (!recording()) return;
+  const stack::Module* module = stack::find_module(reinterpret_cast<uint64_t>(address), true);
+  if (module == nullptr) return;
+  // Between the two stores the range is empty or begins where it should.
+  g_disregarded.bytes.store(0, std::memory_order_release);
+  g_disregarded.start.store(module->start, std::memory_order_release);
+  g_disregarded.bytes.store(module->end - module->start, std::memory_order_release);
+}
+
 constexpr wire::Client kClient = {
     wire::kClientVersion,
     0,
@@ -44,6 +55,7 @@ constexpr wire::Client kClient = {
     publish_fact,
     pause_thread,
     resume_thread,
+    disregard_module,
 };
 
 }  // namespace

@@ -31,7 +31,8 @@ using wire::Layer;
   const Api for_new = thread.pending_new;
   // Also when it failed: operator new may now throw, and nobody else would clear it.
   thread.pending_new = Api::kUnknown;
-  if (address == nullptr) return;
+  if (address == nullptr || for_new == Api::kCount) return;
+  if (for_new == Api::kUnknown && disregarded(caller)) return;
   thread.recorded_new = address;
   if (for_new != Api::kUnknown) {
     record_alloc(for_new, Layer::kHeap, address, thread.pending_size, *thread.pending_caller);
@@ -48,11 +49,11 @@ using wire::Layer;
     thread.recorded_delete = nullptr;  // operator delete has recorded it
     return;
   }
-  record_free(api, Layer::kHeap, address, caller);
+  if (!disregarded(caller)) record_free(api, Layer::kHeap, address, caller);
 }
 
 void* reallocate(Api api, void* old, size_t size, const stack::Context& caller) {
-  const bool record = wanted();
+  const bool record = wanted() && !disregarded(caller);
   if (record && old != nullptr) record_free(api, Layer::kHeap, old, caller);
   void* address = g_real.realloc(old, size);
   if (!record) return address;

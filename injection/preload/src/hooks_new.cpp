@@ -53,6 +53,12 @@ template <class Call>
   ThreadState& thread = t_thread;
   // operator new[] calls operator new: one allocation, named by what the program called.
   if (thread.pending_new != Api::kUnknown) return call();
+  if (disregarded(caller)) {
+    thread.pending_new = Api::kCount;  // the malloc of this call is not recorded
+    void* address = call();
+    thread.pending_new = Api::kUnknown;
+    return address;
+  }
   thread.pending_size = size;
   thread.pending_caller = &caller;
   thread.pending_new = api;
@@ -69,7 +75,7 @@ template <class Call>
                                                    const stack::Context& caller) {
   // Sized, aligned and array forms call the plain one in turn.
   if (address == nullptr || !wanted() || t_thread.recorded_delete == address) return;
-  record_free(api, Layer::kHeap, address, caller);
+  if (!disregarded(caller)) record_free(api, Layer::kHeap, address, caller);
   t_thread.recorded_delete = address;
 }
 

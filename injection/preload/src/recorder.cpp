@@ -12,6 +12,7 @@ namespace tidemark::preload {
 void watch_thread_exit(uintptr_t round);  // process.cpp
 
 thread_local constinit ThreadState t_thread [[gnu::tls_model("initial-exec")]];
+constinit Disregarded g_disregarded{};
 
 namespace {
 

@@ -3,6 +3,7 @@
 // nothing from the target, and leaves errno alone.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -31,6 +32,17 @@ struct ThreadState {
 extern thread_local constinit ThreadState t_thread [[gnu::tls_model("initial-exec")]];
 
 inline bool thread_paused() { return t_thread.paused != 0; }
+
+// Code whose host events are not the program's (wire/client.h: disregard_module).
+struct Disregarded {
+  std::atomic<uint64_t> start;
+  std::atomic<uint64_t> bytes;
+};
+extern Disregarded g_disregarded;
+[[gnu::always_inline]] inline bool disregarded(const stack::Context& caller) {
+  return caller.ip - g_disregarded.start.load(std::memory_order_relaxed) <
+         g_disregarded.bytes.load(std::memory_order_relaxed);
+}
 
 // While one lives, this thread's host events are not the program's and are not recorded.
 class Pause {

@@ -39,6 +39,10 @@ struct Client {
   // whose memory is ours and not the program's.
   void (*pause_thread)();
   void (*resume_thread)();
+  // Host memory that code of the module at `address` asks for, on any thread, is not the program's:
+  // it is not recorded from now on. For CUPTI, which makes hundreds of allocations per launch. One
+  // module; a second call replaces the first.
+  void (*disregard_module)(const void* address);
 };
 
 using ClientFunction = const Client* (*)();  // extern "C" const Client* tidemark_client();
