@@ -160,7 +160,9 @@ TEST(Unwind, says_so_when_it_passes_code_without_tables) {
   const auto callee = +[] { unwound = unwind(caller_context(), addresses, 64); };
   reinterpret_cast<void (*)(void (*)())>(page)(callee);
   EXPECT_EQ(unwound.ending, Ending::kIncomplete);
-  EXPECT_EQ(addresses[0], reinterpret_cast<uint64_t>(page) + 6);
+  // Unoptimized, a lambda is called through one more function of the compiler's.
+  const uint64_t unknown_code = reinterpret_cast<uint64_t>(page) + 6;
+  EXPECT_TRUE(addresses[0] == unknown_code || addresses[1] == unknown_code);
   munmap(page, 4096);
 }
 
