@@ -6,6 +6,7 @@
 #include <compare>
 #include <numeric>
 
+#include "tidemark/analyzer/stack_view.h"
 #include "tidemark/viewer/format.h"
 
 namespace tidemark::viewer {
@@ -35,14 +36,23 @@ std::string stack_caption(std::span<const trace::Frame> frames, size_t depth) {
   const bool python = std::any_of(frames.begin(), frames.end(), [](const trace::Frame& frame) {
     return frame.kind == trace::FrameKind::kPython;
   });
-  std::string caption;
-  size_t shown = 0;
-  for (const trace::Frame& frame : frames) {
-    if (python && frame.kind != trace::FrameKind::kPython) continue;
-    if (shown++ == depth) break;
-    if (!caption.empty()) caption += "  <  ";
-    caption += frame_caption(frame);
-  }
+  const auto join = [&](auto wanted) {
+    std::string caption;
+    size_t shown = 0;
+    for (const trace::Frame& frame : frames) {
+      if (!wanted(frame)) continue;
+      if (shown++ == depth) break;
+      if (!caption.empty()) caption += "  <  ";
+      caption += frame_caption(frame);
+    }
+    return caption;
+  };
+  // What every request of its kind passes through (allocators, dispatch) tells nothing apart.
+  std::string caption = join([&](const trace::Frame& frame) {
+    return python ? frame.kind == trace::FrameKind::kPython
+                  : analyzer::role_of(frame) != analyzer::FrameRole::kInternal;
+  });
+  if (caption.empty()) caption = join([](const trace::Frame&) { return true; });
   return caption.empty() ? "(no stack)" : caption;
 }
 

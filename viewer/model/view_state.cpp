@@ -9,6 +9,15 @@ ViewState::ViewState(const Document& document, Theme chosen)
   if (const Track* track = document.most_telling()) {
     selected = track->curve.series;
     set_cursor(track->curve.peak_ns);
+    // A program that imports for 15 s and trains for one: begin with the second that matters.
+    const auto& points = track->curve.points;
+    if (points.empty()) return;
+    const int64_t begin_ns = points.front().time_ns;
+    const int64_t active_ns = points.back().time_ns - begin_ns;
+    if (active_ns > 0 && active_ns < (document.end_ns - document.begin_ns) / 4) {
+      const int64_t margin_ns = active_ns / 16 + 1;
+      axis.frame(begin_ns - margin_ns, begin_ns + active_ns + margin_ns);
+    }
   }
 }
 

@@ -9,7 +9,8 @@
 namespace tidemark::viewer {
 
 struct ViewState {
-  // Shows all, with the cursor at the peak of the most telling series.
+  // The cursor at the peak of the most telling series; shows all, or, when that series lives in a
+  // small part of the recording, that part.
   explicit ViewState(const Document& document, Theme chosen = Theme::kDark);
 
   TimeAxis axis;
