@@ -24,7 +24,7 @@ inline constexpr uint32_t kWireVersion = 1;
 inline constexpr size_t kPageBytes = 4096;
 // Sparse: a slot costs memory only once a thread has written to it, and gives it back when freed.
 inline constexpr uint32_t kRingCount = 4096;
-inline constexpr uint64_t kRingDataBytes = 512 * 1024;
+inline constexpr uint64_t kRingDataBytes = uint64_t{512} * 1024;
 inline constexpr uint64_t kRingSlotBytes = kPageBytes + kRingDataBytes;
 inline constexpr uint64_t kArenaBytes = kPageBytes + kRingCount * kRingSlotBytes;
 
