@@ -33,7 +33,7 @@ void ensure_real() {
 }  // namespace
 }  // namespace tidemark::preload
 
-using namespace tidemark::preload;  // NOLINT(google-build-using-namespace): the file is its hooks
+using namespace tidemark::preload;  // the file is its hooks
 using tidemark::stack::caller_context;
 using tidemark::wire::Api;
 

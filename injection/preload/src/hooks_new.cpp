@@ -92,7 +92,7 @@ void* without_runtime(size_t alignment, size_t size, bool nothrow) {
 }  // namespace
 }  // namespace tidemark::preload
 
-using namespace tidemark::preload;  // NOLINT(google-build-using-namespace): the file is its hooks
+using namespace tidemark::preload;  // the file is its hooks
 using tidemark::stack::caller_context;
 using tidemark::wire::Api;
 

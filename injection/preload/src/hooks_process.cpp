@@ -79,7 +79,7 @@ void copy_arguments(char** into, const char* first, va_list rest) {
 }  // namespace
 }  // namespace tidemark::preload
 
-using namespace tidemark::preload;  // NOLINT(google-build-using-namespace): the file is its hooks
+using namespace tidemark::preload;  // the file is its hooks
 
 #define TIDEMARK_CHILD_ENVIRONMENT(child, environment) \
   const ChildEnvironment child(environment, alloca(ChildEnvironment::room(environment)))

@@ -81,7 +81,7 @@ Function real_of(std::atomic<void*>& known, const char* name) {
 }  // namespace
 }  // namespace tidemark::preload
 
-using namespace tidemark::preload;  // NOLINT(google-build-using-namespace): the file is its hooks
+using namespace tidemark::preload;  // the file is its hooks
 using tidemark::stack::caller_context;
 
 // 2.x and 1.x: c10::reportMemoryUsageToProfiler(void*, int64_t, size_t | int64_t, …, c10::Device)
