@@ -56,8 +56,8 @@ Result<void> make_way(const std::string& path) {
 Result<void> make_schema(sqlite3* db, const std::string& path) {
   std::string script = "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL; BEGIN;";
   for (const SchemaObject& object : schema_objects()) script += std::string(object.sql) + ";";
-  // synchronous=OFF: what was committed survives the death of this process, and the recorded program
-  // never waits for a disk to become quiet.
+  // synchronous=OFF: what was committed survives the death of this process, and the recorded
+  // program never waits for a disk to become quiet.
   script += fmt::format(
       "PRAGMA application_id={}; PRAGMA user_version={}; COMMIT;"
       "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"

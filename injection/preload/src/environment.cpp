@@ -29,10 +29,11 @@ const char* value_of(char* const* environment, const char* name) {
 void keep(char (&into)[kMostBytes], const char* name) {
   const char* value = std::getenv(name);
   const size_t name_bytes = std::strlen(name);
-  if (value == nullptr || name_bytes + std::strlen(value) + 2 > sizeof into) return;
+  const size_t value_bytes = value == nullptr ? 0 : std::strlen(value) + 1;  // with its end
+  if (value == nullptr || name_bytes + 1 + value_bytes > sizeof into) return;
   std::memcpy(into, name, name_bytes);
   into[name_bytes] = '=';
-  std::strcpy(into + name_bytes + 1, value);
+  std::memcpy(into + name_bytes + 1, value, value_bytes);
 }
 
 // LD_PRELOAD without our library in it.
@@ -97,10 +98,15 @@ ChildEnvironment::ChildEnvironment(char* const* environment, void* room) : resul
   if (cuda) entries[used++] = g_cuda;
   if (library) {
     entries[used++] = text;
-    std::strcpy(text, g_preload);
+    const auto append = [&text](const char* part) {
+      const size_t bytes = std::strlen(part);
+      std::memcpy(text, part, bytes + 1);
+      text += bytes;
+    };
+    append(g_preload);
     if (preload != nullptr && preload[0] != 0) {
-      std::strcat(text, ":");
-      std::strcat(text, preload);
+      append(":");
+      append(preload);
     }
   }
   entries[used] = nullptr;

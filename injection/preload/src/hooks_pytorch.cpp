@@ -48,7 +48,7 @@ void report_block(void* address, int64_t bytes, uint64_t reserved, Device device
   record.pool_reserved = reserved;
   record.layer = wire::Layer::kPool;
   record.space = wire::Space::kDevice;
-  record.device = device.index;
+  record.device = int16_t{device.index};
   record.stack = capture(caller);
   publish(&record);
 }
@@ -63,7 +63,7 @@ void report_out_of_memory(int64_t requested, uint64_t allocated, uint64_t reserv
   record.allocated = allocated;
   record.reserved = reserved;
   record.layer = wire::Layer::kPool;
-  record.device = device.index;
+  record.device = int16_t{device.index};
   record.stack = capture(caller);
   publish(&record);
 }

@@ -35,7 +35,7 @@ class Arena {
   }
 
  private:
-  static constexpr size_t kBlock = 256 * 1024;
+  static constexpr size_t kBlock = size_t{256} * 1024;
   uint8_t* next_ = nullptr;
   size_t left_ = 0;
 };
@@ -62,26 +62,28 @@ struct Mapping {
   bool executable;
 };
 
-// Yields the lines of /proc/self/maps. The buffer is static: only used under the refresh.
+char g_maps[16 * 1024];  // only used under the refresh
+
+// Yields the lines of /proc/self/maps.
 class MapsReader {
  public:
   explicit MapsReader(int fd) : fd_(fd) {}
 
   bool next(Mapping* mapping) {
     for (;;) {
-      char* line = buffer_ + begin_;
+      char* line = g_maps + begin_;
       auto* newline = static_cast<char*>(std::memchr(line, '\n', filled_ - begin_));
       if (newline != nullptr) {
-        begin_ = static_cast<size_t>(newline - buffer_) + 1;
+        begin_ = static_cast<size_t>(newline - g_maps) + 1;
         *newline = 0;
         if (parse(line, newline, mapping)) return true;
         continue;
       }
-      std::memmove(buffer_, line, filled_ - begin_);
+      std::memmove(g_maps, line, filled_ - begin_);
       filled_ -= begin_;
       begin_ = 0;
-      if (filled_ == sizeof buffer_) return false;  // a line longer than any path can be
-      const long got = sys::read(fd_, buffer_ + filled_, sizeof buffer_ - filled_);
+      if (filled_ == sizeof g_maps) return false;  // a line longer than any path can be
+      const long got = sys::read(fd_, g_maps + filled_, sizeof g_maps - filled_);
       if (got <= 0) return false;
       filled_ += static_cast<size_t>(got);
     }
@@ -128,9 +130,7 @@ class MapsReader {
   int fd_;
   size_t begin_ = 0;
   size_t filled_ = 0;
-  static char buffer_[16 * 1024];
 };
-char MapsReader::buffer_[16 * 1024];
 
 void read_notes(uint64_t address, uint64_t bytes, Module* module) {
   uint8_t notes[512];
