@@ -13,7 +13,7 @@ build_packages=(
   g++ cmake ninja-build pkg-config
   libsqlite3-dev libzstd-dev libxxhash-dev libdw-dev libelf-dev liblzma-dev libbz2-dev zlib1g-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev libexpected-dev robin-map-dev
-  libglfw3-dev libimgui-dev libgl-dev libegl-dev libpng-dev libstb-dev
+  libglfw3-dev libimgui-dev libgl-dev libegl-dev libstb-dev
 )
 # To draw without a screen.
 run_packages=(libegl1 libgl1 libgl1-mesa-dri fonts-dejavu-core sqlite3)
