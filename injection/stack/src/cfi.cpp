@@ -34,7 +34,8 @@ class Cursor {
   T fixed() {
     T value{};
     const uint64_t from = at_;
-    if (from != 0 && take(sizeof(T))) std::memcpy(&value, reinterpret_cast<const void*>(from), sizeof(T));
+    if (from != 0 && take(sizeof(T)))
+      std::memcpy(&value, reinterpret_cast<const void*>(from), sizeof(T));
     return value;
   }
   uint64_t uleb() {
