@@ -30,7 +30,7 @@ std::unique_ptr<ElfFile> ElfFile::open(const std::string& path) {
 
 std::unique_ptr<ElfFile> ElfFile::vdso() {
   elf_version(EV_CURRENT);
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel hands the address out as a number
+  // The kernel hands the address out as a number.
   auto* image = reinterpret_cast<char*>(getauxval(AT_SYSINFO_EHDR));
   if (image == nullptr) return nullptr;
   Elf64_Ehdr header{};

@@ -12,7 +12,7 @@ namespace tidemark::cuda {
 void* map_pages(size_t bytes) {
   const long address = syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): a system call returns numbers
+  // A system call returns numbers.
   return address == -1 ? nullptr : reinterpret_cast<void*>(address);
 }
 

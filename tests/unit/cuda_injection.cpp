@@ -67,11 +67,9 @@ uint64_t now_ns() {
 }
 
 CUcontext context_of_device(uintptr_t device) {
-  return reinterpret_cast<CUcontext>(0x100 + device);  // NOLINT(performance-no-int-to-ptr)
+  return reinterpret_cast<CUcontext>(0x100 + device);
 }
-void* pointer(uintptr_t address) {
-  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
-}
+void* pointer(uintptr_t address) { return reinterpret_cast<void*>(address); }
 
 uint32_t g_next_correlation = 1;
 
