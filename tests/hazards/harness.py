@@ -3,9 +3,12 @@
 The build passes TIDEMARK (the program under test) and PROGRAMS (where the hazard programs lie).
 """
 
+import bisect
+import itertools
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -16,6 +19,15 @@ TIMEOUT_S = 120
 
 def program(name):
     return os.path.join(PROGRAMS, name)
+
+
+def root(what):
+    """Whether we are root; says on the console which hazard goes untested when we are not."""
+    if os.getuid() == 0:
+        return True
+    print(f"\n*** NOT TESTED: {what} needs root; run the tests as root to test it ***",
+          file=sys.stderr, flush=True)
+    return False
 
 
 class Recording:
@@ -48,6 +60,41 @@ class Recording:
                 if row["severity"] in wanted and row["count"]}
 
 
+def overlapping(rows):
+    """The first two blocks that share a byte at one time, of rows with address, size, alloc_ns,
+    free_ns (None: never); None when there are none. A free and an allocation at the same
+    nanosecond do not meet."""
+    events = []
+    for row in rows:
+        if row["free_ns"] == row["alloc_ns"]:
+            continue  # it never lived
+        events.append((row["alloc_ns"], 1, row["address"], row))
+        if row["free_ns"] is not None:
+            events.append((row["free_ns"], 0, row["address"], row))
+    events.sort(key=lambda event: event[:3])
+    starts, live = [], {}
+    for _, begins, address, row in events:
+        if not begins:
+            if live.get(address) is row:
+                del live[address]
+                starts.pop(bisect.bisect_left(starts, address))
+            continue
+        at = bisect.bisect_left(starts, address)
+        for neighbour in starts[max(at - 1, 0):at + 1]:
+            other = live[neighbour]
+            # A block of no bytes still has its address for itself.
+            if (neighbour < address + max(row["size"], 1)
+                    and address < neighbour + max(other["size"], 1)):
+                return other, row
+        starts.insert(at, address)
+        live[address] = row
+    return None
+
+
+# What is counted although nothing is wrong: how deep and how completely stacks could be taken.
+HARMLESS = ("stacks_truncated", "stacks_incomplete", "stack_table_full", "processes_still_running")
+
+
 class HazardTest(unittest.TestCase):
     maxDiff = None
 
@@ -75,6 +122,41 @@ class HazardTest(unittest.TestCase):
 
     def assert_nothing_lost(self, recording):
         self.assertEqual(recording.losses(), {})
+
+    def assert_consistent(self, recording, expected=(), but=()):
+        """What holds of every trace of an allocator that works: each free comes after its
+        allocation, live bytes are never negative, no two blocks of a layer share a byte at one time
+        (so nothing is freed twice either), processes live as long as what they did.
+
+        Every loss that says otherwise must be absent, of any severity, except those that `expected`
+        names: they must be there. `but` names losses that may or may not be there.
+        """
+        losses = recording.losses("info", "data_loss", "error")
+        allowed = set(expected) | set(but) | set(HARMLESS)
+        self.assertEqual({name: count for name, count in losses.items() if name not in allowed}, {})
+        self.assertLessEqual(set(expected), set(losses), "a loss that was expected was not counted")
+        rows = recording.sql(
+            "select process_id, layer, address, size, alloc_ns, free_ns, api from allocation "
+            "where space = 'host' order by process_id, layer")
+        for (process, layer), group in itertools.groupby(
+                rows, key=lambda row: (row["process_id"], row["layer"])):
+            group = list(group)
+            changes = []
+            for row in group:
+                self.assertGreaterEqual(row["size"], 0, row)
+                if row["free_ns"] is not None:
+                    self.assertGreaterEqual(row["free_ns"], row["alloc_ns"], row)
+                    changes.append((row["free_ns"], 1, -row["size"]))
+                changes.append((row["alloc_ns"], 0, row["size"]))
+            for live in itertools.accumulate(change for _, _, change in sorted(changes)):
+                self.assertGreaterEqual(live, 0, (process, layer))
+            pair = overlapping(group)
+            self.assertIsNone(pair, f"process {process}, {layer}: two blocks share a byte")
+        outside = recording.sql(
+            "select p.pid, p.start_ns, p.end_ns, min(a.alloc_ns) first, max(a.alloc_ns) last "
+            "from process p join allocation a on a.process_id = p.id group by p.id "
+            "having first < p.start_ns or (p.end_ns is not null and last > p.end_ns)")
+        self.assertEqual(outside, [], "allocations outside the life of their process")
 
 
 def main():
