@@ -66,10 +66,10 @@ Result<Arena> Arena::create(const ArenaOptions& options) {
   header->ring_count = wire::kRingCount;
   header->ring_data_bytes = wire::kRingDataBytes;
   header->collector_pid = getpid();
-  header->max_frames = options.max_frames;
   header->stacks = options.stacks;
   header->on_full = options.on_full;
   header->record_host = options.record_host ? 1 : 0;
+  header->clock = options.clock;
   header->record_device = options.record_device ? 1 : 0;
   header->magic = wire::kArenaMagic;
   return Arena(descriptor, static_cast<std::byte*>(memory));

@@ -23,7 +23,7 @@ struct ArenaOptions {
   wire::OnFull on_full = wire::OnFull::kWait;
   bool record_host = true;
   bool record_device = true;
-  uint32_t max_frames = 256;
+  wire::Clock clock = wire::Clock::kMonotonicNs;
 };
 
 class Arena {

@@ -26,15 +26,20 @@ const Record* at_least(const Header& header) {
   return header.bytes >= sizeof(Record) ? &record_as<Record>(header) : nullptr;
 }
 
-bool host_alloc_holds(const Header& header) {
+bool mapping_holds(const Header& header) {
   const auto* record = exactly<wire::Alloc>(header);
-  return record && record->layer <= wire::Layer::kHeap && known_space(record->space) &&
+  return record && record->layer == wire::Layer::kOs && known_space(record->space) &&
          record->address + record->size >= record->address;
+}
+
+bool heap_alloc_holds(const Header& header) {
+  const auto* record = exactly<wire::HeapAlloc>(header);
+  return record && record->address + record->size >= record->address;
 }
 
 bool free_holds(const Header& header) {
   const auto* record = exactly<wire::Free>(header);
-  return record && known_layer(record->layer) && record->layer != wire::Layer::kOs;
+  return record && (record->layer == wire::Layer::kDriver || record->layer == wire::Layer::kPool);
 }
 
 bool unmap_holds(const Header& header) {
@@ -62,7 +67,7 @@ bool module_holds(const Header& header) {
 
 bool stack_holds(const Header& header) {
   const auto* record = at_least<wire::Stack>(header);
-  return record && record->id != 0 &&
+  return record && record->id != 0 && record->frame_count != 0 &&
          tail_fits(header, sizeof *record, uint64_t{record->frame_count} * sizeof(uint64_t));
 }
 
@@ -89,8 +94,12 @@ bool content_holds(const Header& header) {
       const auto* record = at_least<wire::Name>(header);
       return record && record->id != 0 && tail_fits(header, sizeof *record, record->text_bytes);
     }
+    case RecordType::kHeapAlloc:
+      return heap_alloc_holds(header);
+    case RecordType::kHeapFree:
+      return exactly<wire::HeapFree>(header) != nullptr;
     case RecordType::kAlloc:
-      return host_alloc_holds(header);
+      return mapping_holds(header);
     case RecordType::kFree:
       return free_holds(header);
     case RecordType::kUnmap:
@@ -135,7 +144,7 @@ Check check_record(const std::byte* bytes, size_t available) {
   if (header.bytes < sizeof(Header) || header.bytes > wire::kMaxRecordBytes) {
     return Check::kGarbage;
   }
-  if (header.type > RecordType::kOutOfMemory) return Check::kUnknownType;
+  if (header.type > RecordType::kHeapFree) return Check::kUnknownType;
   return content_holds(header) ? Check::kValid : Check::kGarbage;
 }
 

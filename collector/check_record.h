@@ -33,6 +33,8 @@ constexpr RecordClass classify(wire::RecordType type) {
     case RecordType::kName:
     case RecordType::kMeta:
       return RecordClass::kDefinition;
+    case RecordType::kHeapAlloc:
+    case RecordType::kHeapFree:
     case RecordType::kAlloc:
     case RecordType::kFree:
     case RecordType::kUnmap:

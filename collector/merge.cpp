@@ -21,13 +21,15 @@ void each_fresh(Lane& lane, RecordClass kind, const Visit& visit) {
 
 }  // namespace
 
-uint64_t Merge::pass(std::span<Lane* const> lanes, uint64_t now_ns, EventSink& sink,
-                     Losses& losses) {
+uint64_t Merge::pass(std::span<Lane* const> lanes, uint64_t now_ns, uint64_t margin_ns,
+                     EventSink& sink, Losses& losses) {
   delivered_ = 0;
+  horizon_ns_ = now_ns - std::min(now_ns, margin_ns);
+  impossible_ns_ = now_ns + margin_ns;
   sink.begin_pass(now_ns);
   select_lanes(lanes, sink, losses);
   deliver_definitions(sink);
-  deliver_events(now_ns, sink, losses);
+  deliver_events(sink, losses);
   deliver_activities(sink);
   sink.end_pass();
   for (Lane* lane : lanes_) lane->reader.queue().consume_to(lane->cursor);
@@ -70,16 +72,16 @@ void Merge::deliver_definitions(EventSink& sink) {
   }
 }
 
-bool Merge::find_event(Lane& lane, uint64_t now_ns, Losses& losses, uint64_t& time_ns) {
+bool Merge::find_event(Lane& lane, Losses& losses, uint64_t& time_ns) {
   const RecordQueue& queue = lane.reader.queue();
   while (lane.cursor < queue.end()) {
     const wire::Header& record = queue.at(lane.cursor);
     if (classify(record.type) == RecordClass::kEvent) {
       time_ns = record.time_ns;
-      if (time_ns <= now_ns) return true;
-      if (lane.cursor >= queue.fresh()) return false;
+      if (time_ns <= horizon_ns_) return true;
+      if (lane.cursor >= queue.fresh() || time_ns <= impossible_ns_) return false;
       losses.add("impossible_times", trace::Severity::kDataLoss);
-      time_ns = now_ns;
+      time_ns = horizon_ns_;
       return true;
     }
     lane.cursor += record.bytes;
@@ -87,13 +89,13 @@ bool Merge::find_event(Lane& lane, uint64_t now_ns, Losses& losses, uint64_t& ti
   return false;
 }
 
-void Merge::deliver_events(uint64_t now_ns, EventSink& sink, Losses& losses) {
+void Merge::deliver_events(EventSink& sink, Losses& losses) {
   heap_.clear();
   for (uint32_t i = 0; i < lanes_.size(); ++i) {
     Lane& lane = *lanes_[i];
     lane.cursor = lane.reader.queue().begin();
     uint64_t time_ns = 0;
-    if (find_event(lane, now_ns, losses, time_ns)) heap_.push_back({time_ns, i});
+    if (find_event(lane, losses, time_ns)) heap_.push_back({time_ns, i});
   }
   std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
   while (!heap_.empty()) {
@@ -108,7 +110,7 @@ void Merge::deliver_events(uint64_t now_ns, EventSink& sink, Losses& losses) {
       ++delivered_;
       lane.cursor += record.bytes;
       uint64_t time_ns = 0;
-      if (!find_event(lane, now_ns, losses, time_ns)) break;
+      if (!find_event(lane, losses, time_ns)) break;
       const Next next{time_ns, index};
       if (!heap_.empty() && next > heap_.front()) {
         heap_.push_back(next);

@@ -60,8 +60,10 @@ class EventSink {
 
 class Merge {
  public:
-  // `now_ns` was read before the lanes were drained. Returns the number of records delivered.
-  uint64_t pass(std::span<Lane* const> lanes, uint64_t now_ns, EventSink& sink, Losses& losses);
+  // `now_ns` was read before the lanes were drained. `margin_ns`: by how much stamps may be early
+  // (wire::kMaxEarlyNs); so much more is held back. Returns the number of records delivered.
+  uint64_t pass(std::span<Lane* const> lanes, uint64_t now_ns, uint64_t margin_ns, EventSink& sink,
+                Losses& losses);
 
  private:
   struct Next {
@@ -73,14 +75,16 @@ class Merge {
   };
   void select_lanes(std::span<Lane* const> lanes, EventSink& sink, Losses& losses);
   void deliver_definitions(EventSink& sink);
-  void deliver_events(uint64_t now_ns, EventSink& sink, Losses& losses);
+  void deliver_events(EventSink& sink, Losses& losses);
   void deliver_activities(EventSink& sink);
   // Moves the cursor to the next event at or behind it; false: none, or it is held back.
-  bool find_event(Lane& lane, uint64_t now_ns, Losses& losses, uint64_t& time_ns);
+  bool find_event(Lane& lane, Losses& losses, uint64_t& time_ns);
 
   std::vector<Lane*> lanes_;
   std::vector<Next> heap_;
   uint64_t delivered_ = 0;
+  uint64_t horizon_ns_ = 0;     // later than this waits for the next pass
+  uint64_t impossible_ns_ = 0;  // later than this cannot have been there a pass ago
 };
 
 }  // namespace tidemark::collector

@@ -13,6 +13,8 @@ constexpr uint64_t kMissingStackPatienceNs = 20'000'000;
 // A target that scribbles names stacks that never come: it may not slow us down for ever.
 constexpr uint32_t kMaxMissingStacks = 64;
 constexpr int kMaxForkDepth = 64;
+// Paths whose beginning has not come: a few at a time, unless a target scribbles.
+constexpr size_t kMaxOrphans = 10'000;
 // How deep calls of the driver API that free memory nest; a failed one is among the latest.
 constexpr size_t kMaxDeviceFrees = 8;
 
@@ -175,30 +177,57 @@ void Pairing::on_meta(const wire::Meta& record) {
 }
 
 void Pairing::on_stack(ProcessState& process, const wire::Stack& record) {
-  const auto known = process.stacks.find(record.id);
-  // The same addresses mean other code once a module has gone: the injected side then publishes its
-  // stacks anew.
-  if (known != process.stacks.end() &&
-      process.stack_entries[known->second.entry].unload_count == process.modules.unload_count()) {
-    return;
-  }
-  stack_addresses_.resize(record.frame_count);
-  if (record.frame_count != 0) {
-    std::memcpy(stack_addresses_.data(), tail_of(record), record.frame_count * sizeof(uint64_t));
-  }
+  if (process.nodes.contains(record.id)) return;  // two threads met it at once
+  StackPath path;
+  path.id = record.id;
+  path.words.resize(record.frame_count);
+  std::memcpy(path.words.data(), tail_of(record), record.frame_count * sizeof(uint64_t));
   const uint64_t time_ns = record.header.time_ns == 0 ? now_ns_ : record.header.time_ns;
-  add_stack(process, record.id, std::clamp(time_ns, start_ns_, now_ns_));
+  path.time_ns = std::clamp(time_ns, start_ns_, now_ns_);
+  uint32_t caller = StackTree::kNone;
+  if ((record.flags & wire::kStackFromRoot) == 0) {
+    const auto known = process.nodes.find(record.caller);
+    if (known == process.nodes.end()) {
+      // Another thread's, in a ring that is read later in this pass.
+      if (process.orphans.size() >= kMaxOrphans) {
+        losses_.add("stacks_missing", Severity::kDataLoss);
+        return;
+      }
+      process.orphans[record.caller].push_back(std::move(path));
+      return;
+    }
+    caller = known->second;
+  }
+  add_path(process, caller, record.caller, path);
 }
 
-StackRef& Pairing::add_stack(ProcessState& process, wire::StackId hash, uint64_t time_ns) {
+void Pairing::add_path(ProcessState& process, uint32_t caller, wire::StackId caller_id,
+                       const StackPath& path) {
+  wire::StackId id = caller_id;
+  for (size_t i = 0; i < path.words.size(); ++i) {
+    const bool last = i + 1 == path.words.size();
+    id = last ? path.id : wire::stack_child(id, path.words[i]);
+    const auto [known, fresh] = process.nodes.try_emplace(id, StackTree::kNone);
+    if (fresh) known.value() = process.stack_tree.add(path.words[i], caller, path.time_ns);
+    caller = known->second;
+    if (!fresh || process.orphans.empty()) continue;
+    const auto waiting = process.orphans.find(id);
+    if (waiting == process.orphans.end()) continue;
+    const std::vector<StackPath> paths = std::move(waiting.value());
+    process.orphans.erase(waiting);
+    for (const StackPath& child : paths) add_path(process, caller, id, child);
+  }
+}
+
+StackRef& Pairing::add_stack(ProcessState& process, wire::StackId id, uint32_t node) {
   StackEntry entry;
-  entry.unload_count = process.modules.unload_count();
-  entry.innermost = process.stack_tree.insert(stack_addresses_, entry.unload_count, time_ns);
+  entry.innermost = node;
+  stack_addresses_ = process.stack_tree.path(node);
   entry.id = writer_.add_stack(process.id, stack_addresses_);
   ++counts_.stacks;
   const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size())};
   process.stack_entries.push_back(entry);
-  return process.stacks.insert_or_assign(hash, ref).first.value();
+  return process.stacks.insert_or_assign(id, ref).first.value();
 }
 
 void Pairing::on_module(ProcessState& process, const wire::Module& record) {
@@ -224,22 +253,18 @@ void Pairing::on_module_unload(ProcessState& process, const wire::Module& record
 
 // --- references
 
-StackRef* Pairing::find_stack(ProcessState& process, wire::StackId hash, int depth) {
-  const auto found = process.stacks.find(hash);
+StackRef* Pairing::find_stack(ProcessState& process, wire::StackId id) {
+  const auto found = process.stacks.find(id);
   if (found != process.stacks.end()) return &found.value();
-  // A forked child need not publish again what its parent did.
-  if (!process.forked || process.parent == nullptr || depth == 0) return nullptr;
-  const StackRef* inherited = find_stack(*process.parent, hash, depth - 1);
-  if (inherited == nullptr) return nullptr;
-  const ProcessState& parent = *process.parent;
-  stack_addresses_ = parent.stack_tree.path(parent.stack_entries[inherited->entry].innermost);
-  return &add_stack(process, hash, now_ns_);
+  const auto node = process.nodes.find(id);
+  if (node != process.nodes.end()) return &add_stack(process, id, node->second);
+  return nullptr;
 }
 
 bool Pairing::resolve_stack(ProcessState& process, wire::StackId hash, StackRef*& out) {
   out = &no_stack_;
   if (hash == 0) return true;
-  StackRef* found = find_stack(process, hash, kMaxForkDepth);
+  StackRef* found = find_stack(process, hash);
   if (found == nullptr) return !wait_for_stack(process, hash);
   out = found;
   return true;
@@ -281,8 +306,12 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
   const uint64_t time_ns = std::clamp(record.time_ns, start_ns_, now_ns_);
   process.last_event_ns = time_ns;
   switch (record.type) {
+    case wire::RecordType::kHeapAlloc:
+      return on_heap_alloc(producer, record_as<wire::HeapAlloc>(record), time_ns);
+    case wire::RecordType::kHeapFree:
+      return on_heap_free(producer, record_as<wire::HeapFree>(record), time_ns);
     case wire::RecordType::kAlloc:
-      return on_alloc(producer, record_as<wire::Alloc>(record), time_ns);
+      return on_map(producer, record_as<wire::Alloc>(record), time_ns);
     case wire::RecordType::kFree:
       return on_free(producer, record_as<wire::Free>(record), time_ns);
     case wire::RecordType::kUnmap:
@@ -301,7 +330,7 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
   }
 }
 
-bool Pairing::on_alloc(Producer& producer, const wire::Alloc& record, uint64_t time_ns) {
+bool Pairing::on_map(Producer& producer, const wire::Alloc& record, uint64_t time_ns) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
   if (!resolve_stack(process, record.stack, stack)) return false;
@@ -309,20 +338,15 @@ bool Pairing::on_alloc(Producer& producer, const wire::Alloc& record, uint64_t t
   trace::Allocation row;
   row.process = process.id;
   row.thread = producer.thread;
-  row.layer = static_cast<trace::Layer>(record.layer);
+  row.layer = trace::Layer::kOs;
   row.space = static_cast<trace::Space>(record.space);
   row.address = record.address;
   row.size = record.size;
   row.alloc_ns = trace_time(time_ns);
   row.alloc_stack = stack->id;
   row.api = api_text(record.header.detail);
-  if (record.layer == wire::Layer::kOs) {
-    ++counts_.mappings;
-    map_range(producer, row);
-    return true;
-  }
-  ++counts_.host_allocations;
-  begin_block(process.heap, row.address, row);
+  ++counts_.mappings;
+  map_range(producer, row);
   return true;
 }
 
@@ -346,18 +370,10 @@ bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t tim
   if (!resolve_stack(process, record.stack, stack)) return false;
   LastFree& last = producer.last_free;
   last.kind = LastFree::Kind::kNone;
-  BlockMap* blocks = &process.heap;
-  uint64_t key = record.address;
-  uint64_t* count = &counts_.host_frees;
-  if (record.layer == wire::Layer::kDriver) {
-    blocks = &process.driver;
-    key = driver_key(record.address, record.header.detail);
-    count = &counts_.driver_frees;
-  } else if (record.layer == wire::Layer::kPool) {
-    blocks = &process.pool;
-    count = &counts_.pool_frees;
-  }
-  ++*count;
+  const bool driver = record.layer == wire::Layer::kDriver;
+  BlockMap* blocks = driver ? &process.driver : &process.pool;
+  const uint64_t key = driver ? driver_key(record.address, record.header.detail) : record.address;
+  ++(driver ? counts_.driver_frees : counts_.pool_frees);
   const auto found = blocks->find(key);
   if (found == blocks->end()) {
     count_unknown_free(process);
@@ -368,12 +384,10 @@ bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t tim
   last.address = key;
   last.row = found->second;
   last.api = record.header.detail;
-  if (last.layer != trace::Layer::kHeap) {
-    if (producer.device_frees.size() == kMaxDeviceFrees) {
-      producer.device_frees.erase(producer.device_frees.begin());
-    }
-    producer.device_frees.push_back({last.kind, last.layer, last.api, key, last.row, {}, {}});
+  if (producer.device_frees.size() == kMaxDeviceFrees) {
+    producer.device_frees.erase(producer.device_frees.begin());
   }
+  producer.device_frees.push_back({last.kind, last.layer, last.api, key, last.row, {}, {}});
   writer_.end_allocation(found->second, last.layer, trace_time(time_ns), stack->id);
   blocks->erase(key);  // by key: by iterator it would look for the next block, however far
   return true;
@@ -483,6 +497,7 @@ void Pairing::end_process(ProcessState& process, uint64_t time_ns, int32_t exit)
 
 void Pairing::finish(bool killed) {
   for (auto& process : processes_) {
+    give_up_reversed(*process, UINT64_MAX);
     losses_.add("launches_without_activity", killed ? Severity::kDataLoss : Severity::kInfo,
                 process->launches.unmatched());
   }

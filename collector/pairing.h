@@ -24,6 +24,7 @@
 #include "tidemark/collector/recorder.h"
 #include "tidemark/trace/writer.h"
 #include "tidemark/wire/api.h"
+#include "tidemark/wire/stack_id.h"
 
 namespace tidemark::collector {
 
@@ -106,7 +107,15 @@ class Pairing final : public EventSink {
   void adopt(Producer& producer);  // sets process and thread
 
   // Events
-  bool on_alloc(Producer& producer, const wire::Alloc& record, uint64_t time_ns);
+  bool on_heap_alloc(Producer& producer, const wire::HeapAlloc& record, uint64_t time_ns);
+  bool on_heap_free(Producer& producer, const wire::HeapFree& record, uint64_t time_ns);
+  void end_by_early_free(ProcessState& process, const Producer& producer, uint64_t address,
+                         int64_t alloc_ns, trace::AllocationId row);
+  bool end_overlapped(ProcessState& process, const Producer& producer, uint64_t address,
+                      uint64_t time_ns, trace::StackId stack);
+  // What seemed reversed before that time was not.
+  void give_up_reversed(ProcessState& process, uint64_t before_ns);
+  bool on_map(Producer& producer, const wire::Alloc& record, uint64_t time_ns);
   bool on_free(Producer& producer, const wire::Free& record, uint64_t time_ns);
   bool on_unmap(Producer& producer, const wire::Unmap& record, uint64_t time_ns);
   void on_undo(Producer& producer, uint16_t api);
@@ -146,9 +155,12 @@ class Pairing final : public EventSink {
   // False: the stack is not defined yet and the event should wait.
   bool resolve_stack(ProcessState& process, wire::StackId hash, StackRef*& out);
   bool wait_for_stack(ProcessState& process, wire::StackId hash);
-  StackRef* find_stack(ProcessState& process, wire::StackId hash, int depth);
-  // Of stack_addresses_.
-  StackRef& add_stack(ProcessState& process, wire::StackId hash, uint64_t time_ns);
+  StackRef* find_stack(ProcessState& process, wire::StackId id);
+  // Puts a path under `caller`, a node of the tree, and what has waited for its nodes.
+  void add_path(ProcessState& process, uint32_t caller, wire::StackId caller_id,
+                const StackPath& path);
+  // Makes a node of the tree a stack of the trace.
+  StackRef& add_stack(ProcessState& process, wire::StackId id, uint32_t node);
   NameEntry* find_name(ProcessState& process, wire::NameId id, int depth);
   trace::StringId plain_name(ProcessState& process, wire::NameId id);
   trace::StringId source_of(ProcessState& process, const StackRef* stack, wire::NameId told,

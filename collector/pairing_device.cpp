@@ -137,6 +137,11 @@ void Pairing::activity(Producer& producer, const wire::Header& record) {
 }
 
 void Pairing::end_pass() {
+  for (const auto& process : processes_) {
+    if (process->early_frees.empty() && process->overlapped.empty()) continue;
+    // The other half may be held back for one margin, and early by another.
+    give_up_reversed(*process, now_ns_ - std::min(now_ns_, 3 * wire::kMaxEarlyNs));
+  }
   // A launch is stamped before its kernel runs, but its event may be held back for one pass.
   for (const Late& late : late_) {
     add_activity(*late.process, late.thread,

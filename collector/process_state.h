@@ -18,6 +18,8 @@
 
 namespace tidemark::collector {
 
+struct Producer;
+
 // Addresses and hashes are well mixed above their low bits at best: multiply, keep the high half.
 struct AddressHash {
   size_t operator()(uint64_t value) const noexcept {
@@ -29,7 +31,6 @@ struct AddressHash {
 struct StackEntry {
   trace::StackId id{};
   uint32_t innermost = StackTree::kNone;  // in ProcessState::stack_tree
-  uint32_t unload_count = 0;              // of the module table when it was defined
   bool driver_source_known = false;
   bool pool_source_known = false;
   trace::StringId driver_source{};
@@ -39,6 +40,22 @@ struct StackEntry {
 struct StackRef {
   trace::StackId id{};
   uint32_t entry = 0;
+};
+
+// A part of the tree of stacks as it came (wire::Stack).
+struct StackPath {
+  wire::StackId id = 0;         // of its innermost node
+  std::vector<uint64_t> words;  // outermost first
+  uint64_t time_ns = 0;
+};
+
+// An event that may have been stamped too early (pairing_heap.cpp).
+struct Reversed {
+  const Producer* producer;
+  uint64_t address;
+  uint64_t time_ns;
+  trace::AllocationId row;  // overlapped: whose free is missing
+  trace::StackId stack;     // early free: its own
 };
 
 struct NameEntry {
@@ -60,12 +77,16 @@ struct ProcessState {
   uint64_t exit_ns = 0;  // exit() was reached; 0: not
 
   BlockMap heap, driver, pool;
+  std::vector<Reversed> early_frees;  // of blocks that nobody knows yet
+  std::vector<Reversed> overlapped;   // blocks whose address was given to another before their free
   OsMap os;
   LaunchTable launches;
   std::map<int16_t, uint64_t> pool_reserved;
   std::map<int32_t, trace::ThreadId> threads;
 
-  tsl::robin_map<wire::StackId, StackRef, AddressHash> stacks;
+  tsl::robin_map<wire::StackId, uint32_t, AddressHash> nodes;   // of stack_tree
+  tsl::robin_map<wire::StackId, StackRef, AddressHash> stacks;  // nodes that events have named
+  tsl::robin_map<wire::StackId, std::vector<StackPath>, AddressHash> orphans;  // by caller to come
   std::vector<StackEntry> stack_entries;
   StackTree stack_tree;
   tsl::robin_map<wire::NameId, NameEntry, AddressHash> names;

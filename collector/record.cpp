@@ -72,6 +72,9 @@ ArenaOptions arena_options(const RecordOptions& options) {
   arena.on_full =
       options.on_full == RecordOptions::OnFull::kWait ? wire::OnFull::kWait : wire::OnFull::kDrop;
   arena.record_host = options.host == RecordOptions::Host::kFull;
+  const std::string clocksource =
+      read_small_file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+  if (kernel_keeps_time_by_tsc(clocksource.c_str())) arena.clock = wire::Clock::kTsc;
   arena.record_device = options.device == RecordOptions::Device::kAuto;
   return arena;
 }

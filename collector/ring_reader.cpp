@@ -63,7 +63,7 @@ void RingReader::release_to(uint64_t head) {
   if (header_->waiting.load(std::memory_order_seq_cst) != 0) futex_wake_all(header_->released);
 }
 
-size_t RingReader::check(const std::byte* bytes, size_t count, Losses& losses) {
+size_t RingReader::check(std::byte* bytes, size_t count, Losses& losses) {
   size_t offset = 0;
   while (offset < count) {
     const Check verdict = check_record(bytes + offset, count - offset);
@@ -72,7 +72,11 @@ size_t RingReader::check(const std::byte* bytes, size_t count, Losses& losses) {
       losses.add("invalid_record_bytes", trace::Severity::kDataLoss, count - offset);
       return offset;
     }
-    const auto& header = *reinterpret_cast<const wire::Header*>(bytes + offset);
+    auto& header = *reinterpret_cast<wire::Header*>(bytes + offset);
+    if (clock_ != nullptr && (header.type == wire::RecordType::kHeapAlloc ||
+                              header.type == wire::RecordType::kHeapFree)) {
+      header.time_ns = clock_->to_ns(header.time_ns);
+    }
     if (verdict == Check::kUnknownType) {
       losses.add("invalid_records", trace::Severity::kDataLoss);
     } else {

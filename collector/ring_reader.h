@@ -16,6 +16,7 @@
 
 #include "check_record.h"
 #include "losses.h"
+#include "tick_clock.h"
 #include "tidemark/wire/layout.h"
 #include "tidemark/wire/records.h"
 
@@ -54,9 +55,11 @@ class RecordQueue {
 
 class RingReader {
  public:
-  // `header` and `data` must stay mapped. The slot must be live or closed.
-  RingReader(wire::RingHeader& header, const std::byte* data, uint64_t data_bytes)
-      : header_(&header), data_(data), data_bytes_(data_bytes) {}
+  // `header` and `data` must stay mapped. The slot must be live or closed. `clock` turns the ticks
+  // of heap events into nanoseconds; without one they are such.
+  RingReader(wire::RingHeader& header, const std::byte* data, uint64_t data_bytes,
+             const TickClock* clock = nullptr)
+      : header_(&header), data_(data), data_bytes_(data_bytes), clock_(clock) {}
 
   // Bytes taken.
   uint64_t drain(Losses& losses);
@@ -77,11 +80,12 @@ class RingReader {
  private:
   void release_to(uint64_t head);
   // How many of the bytes at `bytes` are whole valid records.
-  size_t check(const std::byte* bytes, size_t count, Losses& losses);
+  size_t check(std::byte* bytes, size_t count, Losses& losses);
 
   wire::RingHeader* header_;
   const std::byte* data_;
   uint64_t data_bytes_;
+  const TickClock* clock_;
   uint64_t tail_ = 0;
   RecordQueue queue_;
   unsigned brought_ = 0;

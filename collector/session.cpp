@@ -27,6 +27,16 @@ uint64_t monotonic_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+Session::Session(Arena& arena, Pairing& pairing, Losses& losses)
+    : arena_(arena), pairing_(pairing), losses_(losses) {
+  if (arena.header().clock != wire::Clock::kTsc) return;
+  constexpr uint64_t kCalibrationNs = 1'000'000;
+  const TickClock::Reading first = read_both_clocks();
+  TickClock::Reading second = first;
+  while (second.ns - first.ns < kCalibrationNs) second = read_both_clocks();
+  clock_ = TickClock(first, second);
+}
+
 void Session::open_slot(uint32_t index, wire::RingHeader& header) {
   RingIdentity identity;
   identity.process_key = header.process_key;
@@ -36,15 +46,17 @@ void Session::open_slot(uint32_t index, wire::RingHeader& header) {
   std::memcpy(name, header.thread_name, sizeof header.thread_name);
   identity.thread_name = name;
   auto producer = pairing_.open_ring(std::move(identity));
-  Slot slot{
-      Lane{RingReader(header, arena_.ring_data(index), wire::kRingDataBytes), producer.get(), 0, 0},
-      std::move(producer), monotonic_ns(), false};
+  Slot slot{Lane{RingReader(header, arena_.ring_data(index), wire::kRingDataBytes,
+                            clock_.converts() ? &clock_ : nullptr),
+                 producer.get(), 0, 0},
+            std::move(producer), monotonic_ns(), false};
   slots_.emplace(index, std::move(slot));
 }
 
 uint64_t Session::pass() {
   // merge.h: first the clock, then which rings there are, then what they hold.
   const uint64_t now_ns = monotonic_ns();
+  if (clock_.converts()) clock_.adjust(read_both_clocks());
   for (const uint32_t index : arena_.touched_slots()) {
     wire::RingHeader& header = arena_.ring(index);
     const auto state = header.state.load(std::memory_order_acquire);
@@ -73,7 +85,7 @@ uint64_t Session::pass() {
   if (discarding_) {
     for (Lane* lane : lanes_) lane->reader.queue().consume_to(lane->reader.queue().end());
   } else {
-    merge_.pass(lanes_, now_ns, pairing_, losses_);
+    merge_.pass(lanes_, now_ns, clock_.converts() ? wire::kMaxEarlyNs : 0, pairing_, losses_);
   }
   free_finished_slots();
   return taken;

@@ -18,8 +18,7 @@ uint64_t monotonic_ns();
 class Session {
  public:
   // All must outlive it.
-  Session(Arena& arena, Pairing& pairing, Losses& losses)
-      : arena_(arena), pairing_(pairing), losses_(losses) {}
+  Session(Arena& arena, Pairing& pairing, Losses& losses);
 
   // Drains every ring once and delivers what may be delivered. Returns the bytes taken.
   uint64_t pass();
@@ -51,6 +50,7 @@ class Session {
   Arena& arena_;
   Pairing& pairing_;
   Losses& losses_;
+  TickClock clock_;
   Merge merge_;
   std::map<uint32_t, Slot> slots_;
   std::vector<Lane*> lanes_;

@@ -72,14 +72,14 @@ class Program {
   }
   // Fills the rings once, within what they hold; returns the number of events.
   uint64_t run() {
-    const uint64_t per_ring = wire::kRingDataBytes / 2 / sizeof(wire::Alloc);
+    const uint64_t per_ring = wire::kRingDataBytes / 2 / sizeof(wire::HeapAlloc);
     for (uint64_t i = 0; i < per_ring; ++i) {
       for (auto& ring : rings_) {
         const uint64_t stack = 1 + random_() % kStacks;
         if (blocks_.size() < live_ || i % 2 == 0) {
           next_address_ += 64;
           blocks_.push_back(next_address_);
-          ring.publish(fakes::alloc(monotonic_ns(), next_address_, 48, wire::Layer::kHeap, stack));
+          ring.publish(fakes::alloc(monotonic_ns(), next_address_, 48, stack));
         } else {
           std::swap(blocks_[random_() % blocks_.size()], blocks_.back());
           auto free = fakes::free_of(monotonic_ns(), blocks_.back());

@@ -2,6 +2,7 @@
 // wire/layout.h and wire/records.h say.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <string>
@@ -10,6 +11,7 @@
 #include "arena.h"
 #include "tidemark/trace/writer.h"
 #include "tidemark/wire/records.h"
+#include "tidemark/wire/stack_id.h"
 
 namespace tidemark::collector::fakes {
 
@@ -126,23 +128,32 @@ Record make(wire::RecordType type, uint64_t time_ns, wire::Api api = wire::Api::
   return record;
 }
 
-inline wire::Alloc alloc(uint64_t time_ns, uint64_t address, uint64_t size,
-                         wire::Layer layer = wire::Layer::kHeap, wire::StackId stack = 0) {
-  auto record =
-      make<wire::Alloc>(wire::RecordType::kAlloc, time_ns,
-                        layer == wire::Layer::kOs ? wire::Api::kMmap : wire::Api::kMalloc);
+inline wire::HeapAlloc alloc(uint64_t time_ns, uint64_t address, uint64_t size,
+                             wire::StackId stack = 0) {
+  auto record = make<wire::HeapAlloc>(wire::RecordType::kHeapAlloc, time_ns, wire::Api::kMalloc);
   record.address = address;
   record.size = size;
   record.stack = stack;
-  record.layer = layer;
+  return record;
+}
+inline wire::HeapFree free_of(uint64_t time_ns, uint64_t address, wire::StackId stack = 0) {
+  auto record = make<wire::HeapFree>(wire::RecordType::kHeapFree, time_ns, wire::Api::kFree);
+  record.address = address;
+  record.stack = stack;
+  return record;
+}
+inline wire::Alloc map(uint64_t time_ns, uint64_t address, uint64_t size) {
+  auto record = make<wire::Alloc>(wire::RecordType::kAlloc, time_ns, wire::Api::kMmap);
+  record.address = address;
+  record.size = size;
+  record.layer = wire::Layer::kOs;
   record.space = wire::Space::kHost;
   return record;
 }
-inline wire::Free free_of(uint64_t time_ns, uint64_t address,
-                          wire::Layer layer = wire::Layer::kHeap) {
-  auto record = make<wire::Free>(wire::RecordType::kFree, time_ns, wire::Api::kFree);
+inline wire::Free driver_free(uint64_t time_ns, uint64_t address) {
+  auto record = make<wire::Free>(wire::RecordType::kFree, time_ns, wire::Api::kCudaFree);
   record.address = address;
-  record.layer = layer;
+  record.layer = wire::Layer::kDriver;
   return record;
 }
 inline wire::Unmap unmap(uint64_t time_ns, uint64_t address, uint64_t size) {
@@ -164,9 +175,13 @@ std::vector<std::byte> with_tail(Record record, const void* tail, size_t bytes) 
   if (bytes != 0) std::memcpy(whole.data() + sizeof record, tail, bytes);
   return whole;
 }
+// A whole stack, innermost first, named as the test likes.
 inline std::vector<std::byte> stack_record(wire::StackId id, std::vector<uint64_t> addresses) {
+  std::reverse(addresses.begin(), addresses.end());
   auto record = make<wire::Stack>(wire::RecordType::kStack, 0);
   record.id = id;
+  record.caller = wire::stack_root(0, true);
+  record.flags = wire::kStackFromRoot;
   record.frame_count = static_cast<uint32_t>(addresses.size());
   return with_tail(record, addresses.data(), addresses.size() * 8);
 }

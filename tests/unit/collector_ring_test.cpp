@@ -65,7 +65,7 @@ TEST_F(RingTest, a_reader_gets_every_record_in_order_across_many_wraps) {
   std::thread writing([&] {
     for (uint64_t i = 0; i < kCount; ++i) {
       producer.publish(alloc(i, i, i));
-      if (i % 3 == 0) producer.publish(stack_record(i + 1, std::vector<uint64_t>(i % 7, i)));
+      if (i % 3 == 0) producer.publish(stack_record(i + 1, std::vector<uint64_t>(1 + i % 7, i)));
     }
   });
   uint64_t next = 0;
@@ -73,8 +73,8 @@ TEST_F(RingTest, a_reader_gets_every_record_in_order_across_many_wraps) {
     reader.drain(losses);
     RecordQueue& queue = reader.queue();
     for (size_t at = queue.begin(); at < queue.end(); at += queue.at(at).bytes) {
-      if (queue.at(at).type != wire::RecordType::kAlloc) continue;
-      ASSERT_EQ(record_as<wire::Alloc>(queue.at(at)).address, next);
+      if (queue.at(at).type != wire::RecordType::kHeapAlloc) continue;
+      ASSERT_EQ(record_as<wire::HeapAlloc>(queue.at(at)).address, next);
       ++next;
     }
     queue.consume_to(queue.end());
@@ -88,7 +88,7 @@ TEST_F(RingTest, records_that_were_held_back_come_before_new_ones) {
   RingReader reader(producer.header(), arena.ring_data(producer.slot()), wire::kRingDataBytes);
   for (uint64_t i = 0; i < 3; ++i) producer.publish(alloc(i, i, 1));
   reader.drain(losses);
-  reader.queue().consume_to(sizeof(wire::Alloc));
+  reader.queue().consume_to(sizeof(wire::HeapAlloc));
   producer.publish(alloc(3, 3, 1));
   reader.drain(losses);
   const RecordQueue& queue = reader.queue();
@@ -97,7 +97,7 @@ TEST_F(RingTest, records_that_were_held_back_come_before_new_ones) {
     seen.push_back(queue.at(at).time_ns);
   }
   EXPECT_EQ(seen, (std::vector<uint64_t>{1, 2, 3}));
-  EXPECT_EQ(queue.fresh(), 2 * sizeof(wire::Alloc));
+  EXPECT_EQ(queue.fresh(), 2 * sizeof(wire::HeapAlloc));
 }
 
 TEST_F(RingTest, a_head_that_runs_away_is_counted_and_reading_goes_on_behind_it) {
@@ -120,9 +120,9 @@ TEST_F(RingTest, after_garbage_the_rest_is_dropped_and_the_next_publication_is_r
   producer.publish(bad);
   producer.publish(alloc(3, 3, 3));
   reader.drain(losses);
-  EXPECT_EQ(reader.queue().end() - reader.queue().begin(), sizeof(wire::Alloc));
+  EXPECT_EQ(reader.queue().end() - reader.queue().begin(), sizeof(wire::HeapAlloc));
   EXPECT_EQ(losses.count("invalid_records"), 1U);
-  EXPECT_EQ(losses.count("invalid_record_bytes"), 2 * sizeof(wire::Alloc));
+  EXPECT_EQ(losses.count("invalid_record_bytes"), 2 * sizeof(wire::HeapAlloc));
   producer.publish(alloc(4, 4, 4));
   reader.queue().consume_to(reader.queue().end());
   reader.drain(losses);

@@ -106,9 +106,12 @@ TEST(Symbolizer, stacks_begin_at_the_caller_of_the_hook_and_keep_unknown_address
   process.modules.load({"/x/libtidemark_preload.so", "", 0x1000, 0x1000, 0x2000, 0, kStillLoaded});
   const uint64_t address = symbolizer_subject::outermost(1);
   const std::vector<uint64_t> addresses = {0x1500, 0x1600, address, 0x42};
-  const uint32_t innermost = process.stack_tree.insert(addresses, 0, 5);
+  uint32_t innermost = StackTree::kNone;
+  for (size_t i = addresses.size(); i-- > 0;) {
+    innermost = process.stack_tree.add(addresses[i], innermost, 5);
+  }
   EXPECT_EQ(process.stack_tree.path(innermost), addresses);
-  process.stack_entries.push_back({trace::StackId{1}, innermost, 0, false, false, {}, {}});
+  process.stack_entries.push_back({trace::StackId{1}, innermost, false, false, {}, {}});
   std::vector<std::unique_ptr<ProcessState>> processes;
   processes.push_back(std::make_unique<ProcessState>(std::move(process)));
   fakes::RecordingWriter writer;

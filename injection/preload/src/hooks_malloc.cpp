@@ -13,7 +13,6 @@ namespace tidemark::preload {
 namespace {
 
 using wire::Api;
-using wire::Layer;
 
 [[gnu::always_inline]] inline bool wanted() { return recording_host() && !thread_paused(); }
 
@@ -35,9 +34,9 @@ using wire::Layer;
   if (for_new == Api::kUnknown && disregarded(caller)) return;
   thread.recorded_new = address;
   if (for_new != Api::kUnknown) {
-    record_alloc(for_new, Layer::kHeap, address, thread.pending_size, *thread.pending_caller);
+    record_heap_alloc(for_new, address, thread.pending_size, *thread.pending_caller);
   } else {
-    record_alloc(api, Layer::kHeap, address, size, caller);
+    record_heap_alloc(api, address, size, caller);
   }
 }
 
@@ -49,16 +48,16 @@ using wire::Layer;
     thread.recorded_delete = nullptr;  // operator delete has recorded it
     return;
   }
-  if (!disregarded(caller)) record_free(api, Layer::kHeap, address, caller);
+  if (!disregarded(caller)) record_heap_free(api, address, caller);
 }
 
 void* reallocate(Api api, void* old, size_t size, const stack::Context& caller) {
   const bool record = wanted() && !disregarded(caller);
-  if (record && old != nullptr) record_free(api, Layer::kHeap, old, caller);
+  if (record && old != nullptr) record_heap_free(api, old, caller);
   void* address = g_real.realloc(old, size);
   if (!record) return address;
   if (address != nullptr) {
-    record_alloc(api, Layer::kHeap, address, size, caller);
+    record_heap_alloc(api, address, size, caller);
   } else if (old != nullptr && size != 0) {
     record_undo();
   }

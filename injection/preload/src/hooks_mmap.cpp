@@ -14,7 +14,6 @@ namespace tidemark::preload {
 namespace {
 
 using wire::Api;
-using wire::Layer;
 
 constexpr size_t kPage = 4096;
 
@@ -23,7 +22,7 @@ size_t whole_pages(size_t bytes) { return (bytes + kPage - 1) & ~(kPage - 1); }
 
 void mapped(Api api, void* address, size_t bytes, const stack::Context& caller) {
   if (address == MAP_FAILED || !wanted()) return;
-  record_alloc(api, Layer::kOs, address, whole_pages(bytes), caller);
+  record_map(api, address, whole_pages(bytes), caller);
 }
 
 void ensure_real() {
@@ -78,7 +77,7 @@ TIDEMARK_EXPORT void* mremap(void* old, size_t old_bytes, size_t new_bytes, int 
   void* address = g_real.mremap(old, old_bytes, new_bytes, flags, fixed);
   if (!record) return address;
   if (address != MAP_FAILED) {
-    record_alloc(Api::kMremap, tidemark::wire::Layer::kOs, address, whole_pages(new_bytes), caller);
+    record_map(Api::kMremap, address, whole_pages(new_bytes), caller);
   } else if (ends) {
     record_undo();
   }

@@ -18,7 +18,6 @@ namespace tidemark::preload {
 namespace {
 
 using wire::Api;
-using wire::Layer;
 
 [[gnu::always_inline]] inline bool wanted() { return recording_host() && !thread_paused(); }
 
@@ -66,7 +65,7 @@ template <class Call>
   void* address = call();  // may throw, after its malloc failed
   thread.pending_new = Api::kUnknown;
   if (address != nullptr && thread.recorded_new != address) {
-    record_alloc(api, Layer::kHeap, address, size, caller);
+    record_heap_alloc(api, address, size, caller);
   }
   return address;
 }
@@ -75,7 +74,7 @@ template <class Call>
                                                    const stack::Context& caller) {
   // Sized, aligned and array forms call the plain one in turn.
   if (address == nullptr || !wanted() || t_thread.recorded_delete == address) return;
-  if (!disregarded(caller)) record_free(api, Layer::kHeap, address, caller);
+  if (!disregarded(caller)) record_heap_free(api, address, caller);
   t_thread.recorded_delete = address;
 }
 

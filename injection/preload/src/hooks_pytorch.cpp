@@ -37,7 +37,7 @@ void report_block(void* address, int64_t bytes, uint64_t reserved, Device device
                   const stack::Context& caller) {
   if (!is_gpu(device) || !recording()) return;
   if (bytes < 0) {
-    record_free(wire::Api::kC10, wire::Layer::kPool, address, caller);
+    record_pool_free(wire::Api::kC10, address, caller);
     return;
   }
   wire::DeviceAlloc record{};

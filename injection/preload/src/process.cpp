@@ -64,14 +64,11 @@ bool map_arena(const char* path, uint64_t nonce) {
 
 bool read_options() {
   const wire::ArenaHeader& arena = *g_process.arena;
-  constexpr uint32_t kMostFrames = 500;
-  uint32_t frames = arena.max_frames;
-  if (frames == 0 || frames > kMostFrames) frames = kMostFrames;
-  g_process.max_frames = frames;
   g_process.take_stacks = arena.stacks != wire::Stacks::kNone;
-  g_process.frame_scratch = static_cast<uint64_t*>(
-      sys::map_anonymous(size_t{g_process.mapped_slots} * frames * sizeof(uint64_t)));
-  return g_process.frame_scratch != nullptr && g_process.seen.create();
+  g_process.use_tsc = arena.clock == wire::Clock::kTsc;
+  g_process.stack_caches = static_cast<stack::StackCache*>(
+      sys::map_anonymous(size_t{g_process.mapped_slots} * sizeof(stack::StackCache)));
+  return g_process.stack_caches != nullptr && g_process.seen.create();
 }
 
 void on_thread_exit(void* /*round*/) { close_thread(); }

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "tidemark/stack/seen_set.h"
+#include "tidemark/stack/stack_cache.h"
 #include "tidemark/wire/layout.h"
 
 namespace tidemark::preload {
@@ -29,12 +30,12 @@ struct Process {
   uint64_t key = 0;
   uint64_t parent_key = 0;
   bool forked = false;
-  uint32_t max_frames = 0;
   bool take_stacks = false;
-  stack::SeenSet seen;  // stacks and names that were published
+  bool use_tsc = false;  // ArenaHeader::clock
+  stack::SeenSet seen;   // stacks and names that were published
   // Modules unloaded so far. Part of a stack's id: the same addresses then mean other code.
   std::atomic<uint32_t> unloads{0};
-  uint64_t* frame_scratch = nullptr;  // max_frames for each slot
+  stack::StackCache* stack_caches = nullptr;  // one for each slot
 };
 extern Process g_process;
 extern std::atomic<std::atomic<uint32_t>*> g_state;

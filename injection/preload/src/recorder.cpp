@@ -6,6 +6,7 @@
 #include "process.h"
 #include "tidemark/stack/modules.h"
 #include "tidemark/stack/syscalls.h"
+#include "tidemark/wire/stack_id.h"
 
 namespace tidemark::preload {
 
@@ -69,6 +70,8 @@ bool claim_ring(ThreadState& thread) {
       thread.ring.attach(ring, reinterpret_cast<uint8_t*>(ring) + wire::kPageBytes);
       thread.slot = slot;
       thread.process_key = g_process.key;
+      // Of another thread, or of the parent: what was published is not.
+      g_process.stack_caches[slot].clear();
       ring->state.store(wire::RingState::kLive, std::memory_order_release);
       return true;
     }
@@ -169,43 +172,101 @@ Header header_of(RecordType type, uint32_t bytes, uint64_t time_ns, wire::Api ap
   return {type, static_cast<uint16_t>(api), bytes, time_ns};
 }
 
-uint64_t mix(uint64_t hash, uint64_t word) {
-  hash = (hash ^ word) * 0x9fb21c651e98df25ULL;
-  return hash ^ (hash >> 32);
+// Ticks of ArenaHeader::clock. The counter is read without a fence (records.h: kMaxEarlyNs).
+[[gnu::always_inline]] inline uint64_t ticks() {
+  if (__builtin_expect(g_process.use_tsc, 1)) return __builtin_ia32_rdtsc();
+  return now_ns();
 }
 
-wire::StackId publish_stack(ThreadState& thread, const uint64_t* addresses,
-                            const stack::Unwound& unwound) {
-  uint64_t id = mix(unwound.count, g_process.unloads.load(std::memory_order_relaxed));
-  for (uint32_t i = 0; i < unwound.count; ++i) id = mix(id, addresses[i]);
-  if (id == 0) id = 1;
-  if (g_process.seen.contains(id)) return id;
-  if (unwound.ending == stack::Ending::kTruncated) count_loss(wire::Loss::kStacksTruncated);
-  if (unwound.ending == stack::Ending::kIncomplete) count_loss(wire::Loss::kStacksIncomplete);
+void write_path(ThreadState& thread, wire::StackId id, wire::StackId caller, uint32_t flags,
+                const uint64_t* words, uint32_t count) {
   wire::Stack record{};
   record.header = header_of(RecordType::kStack, 0, now_ns());
   record.id = id;
-  record.frame_count = unwound.count;
-  record.truncated = unwound.ending != stack::Ending::kOutermost;
-  const Part frames{addresses, unwound.count * sizeof(uint64_t)};
-  write_long(thread, record, &frames, 1);
-  // After publishing: who finds it in the set may rely on its being in some ring.
+  record.caller = caller;
+  record.frame_count = count;
+  record.flags = flags;
+  const Part part{words, count * sizeof(uint64_t)};
+  write_long(thread, record, &part, 1);
+}
+
+void mark_seen(wire::StackId id) {
   if (!g_process.seen.insert(id)) count_loss(wire::Loss::kStackTableFull);
+}
+
+// The frames that nobody has published yet, from the outermost of them inwards.
+[[gnu::noinline]] void publish_stack(ThreadState& thread, stack::StackCache& cache) {
+  const uint32_t leaf = cache.count() - 1;
+  const auto known = [&](uint32_t frame) {
+    return cache.published(frame) || g_process.seen.contains(cache.id(frame));
+  };
+  if (known(leaf)) {
+    cache.set_published(leaf);
+    return;
+  }
+  uint32_t first = leaf;
+  while (first > 0 && !known(first - 1)) --first;
+  uint32_t flags = first == 0 ? wire::kStackFromRoot : 0;
+  if (!cache.complete()) {
+    flags |= wire::kStackIncomplete;
+    count_loss(cache.truncated() ? wire::Loss::kStacksTruncated : wire::Loss::kStacksIncomplete);
+  }
+  constexpr uint32_t kPiece = 64;
+  uint64_t words[kPiece];
+  while (first <= leaf) {
+    const uint32_t count = leaf + 1 - first < kPiece ? leaf + 1 - first : kPiece;
+    for (uint32_t i = 0; i < count; ++i) words[i] = cache.word(first + i);
+    write_path(thread, cache.id(first + count - 1), first == 0 ? cache.root() : cache.id(first - 1),
+               flags, words, count);
+    // After publishing: who finds it in the set may rely on its being in some ring.
+    for (uint32_t i = 0; i < count; ++i) {
+      mark_seen(cache.id(first + i));
+      cache.set_published(first + i);
+    }
+    first += count;
+    flags &= ~wire::kStackFromRoot;
+  }
+}
+
+// In a signal handler that interrupted a capture: the cache is being written.
+[[gnu::noinline]] wire::StackId capture_nested(ThreadState& thread, const stack::Context& caller) {
+  constexpr uint32_t kNestedFrames = 64;
+  uint64_t words[kNestedFrames];
+  const stack::Unwound unwound = stack::unwind(caller, words, kNestedFrames);
+  if (unwound.count == 0) return 0;
+  for (uint32_t i = 0; i < unwound.count / 2; ++i) {  // outermost first
+    const uint64_t word = words[i];
+    words[i] = words[unwound.count - 1 - i];
+    words[unwound.count - 1 - i] = word;
+  }
+  const bool complete = unwound.ending == stack::Ending::kOutermost;
+  const wire::StackId root =
+      wire::stack_root(g_process.unloads.load(std::memory_order_relaxed), complete);
+  wire::StackId id = root;
+  for (uint32_t i = 0; i < unwound.count; ++i) id = wire::stack_child(id, words[i]);
+  if (g_process.seen.contains(id)) return id;
+  if (!complete) count_loss(wire::Loss::kStacksIncomplete);
+  write_path(thread, id, root, wire::kStackFromRoot | (complete ? 0 : wire::kStackIncomplete),
+             words, unwound.count);
+  mark_seen(id);
   return id;
 }
 
 wire::StackId capture_on(ThreadState& thread, const stack::Context& caller) {
   if (!g_process.take_stacks) return 0;
-  constexpr uint32_t kNestedFrames = 48;
-  uint64_t nested[kNestedFrames];  // in a signal handler that interrupted a capture
-  const bool outermost = thread.capturing == 0;
-  uint64_t* addresses =
-      outermost ? g_process.frame_scratch + size_t{thread.slot} * g_process.max_frames : nested;
-  ++thread.capturing;
-  const stack::Unwound unwound =
-      stack::unwind(caller, addresses, outermost ? g_process.max_frames : kNestedFrames);
-  const wire::StackId id = publish_stack(thread, addresses, unwound);
-  --thread.capturing;
+  if (__builtin_expect(thread.capturing != 0, 0)) return capture_nested(thread, caller);
+  thread.capturing = 1;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  stack::StackCache& cache = g_process.stack_caches[thread.slot];
+  cache.update(caller, g_process.unloads.load(std::memory_order_relaxed));
+  wire::StackId id = 0;
+  if (__builtin_expect(cache.count() != 0, 1)) {
+    const uint32_t leaf = cache.count() - 1;
+    id = cache.id(leaf);
+    if (!cache.published(leaf)) publish_stack(thread, cache);
+  }
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.capturing = 0;
   return id;
 }
 
@@ -230,8 +291,33 @@ wire::StackId capture(const stack::Context& caller) {
   return scope ? capture_on(t_thread, caller) : 0;
 }
 
-void record_alloc(wire::Api api, wire::Layer layer, const void* address, size_t size,
-                  const stack::Context& caller) {
+void record_heap_alloc(wire::Api api, const void* address, size_t size,
+                       const stack::Context& caller) {
+  const uint64_t time = ticks();
+  ThreadState& thread = t_thread;
+  EventScope scope(thread);
+  if (!scope) return;
+  wire::HeapAlloc record;
+  record.header = header_of(RecordType::kHeapAlloc, sizeof record, time, api);
+  record.address = reinterpret_cast<uint64_t>(address);
+  record.size = size;
+  record.stack = capture_on(thread, caller);
+  write(thread, record);
+}
+
+void record_heap_free(wire::Api api, const void* address, const stack::Context& caller) {
+  const uint64_t time = ticks();
+  ThreadState& thread = t_thread;
+  EventScope scope(thread);
+  if (!scope) return;
+  wire::HeapFree record;
+  record.header = header_of(RecordType::kHeapFree, sizeof record, time, api);
+  record.address = reinterpret_cast<uint64_t>(address);
+  record.stack = capture_on(thread, caller);
+  write(thread, record);
+}
+
+void record_map(wire::Api api, const void* address, size_t size, const stack::Context& caller) {
   const uint64_t time_ns = now_ns();
   ThreadState& thread = t_thread;
   EventScope scope(thread);
@@ -241,13 +327,12 @@ void record_alloc(wire::Api api, wire::Layer layer, const void* address, size_t 
   record.address = reinterpret_cast<uint64_t>(address);
   record.size = size;
   record.stack = capture_on(thread, caller);
-  record.layer = layer;
+  record.layer = wire::Layer::kOs;
   record.space = wire::Space::kHost;
   write(thread, record);
 }
 
-void record_free(wire::Api api, wire::Layer layer, const void* address,
-                 const stack::Context& caller) {
+void record_pool_free(wire::Api api, const void* address, const stack::Context& caller) {
   const uint64_t time_ns = now_ns();
   ThreadState& thread = t_thread;
   EventScope scope(thread);
@@ -256,7 +341,7 @@ void record_free(wire::Api api, wire::Layer layer, const void* address,
   record.header = header_of(RecordType::kFree, sizeof record, time_ns, api);
   record.address = reinterpret_cast<uint64_t>(address);
   record.stack = capture_on(thread, caller);
-  record.layer = layer;
+  record.layer = wire::Layer::kPool;
   write(thread, record);
 }
 
@@ -304,7 +389,7 @@ wire::NameId intern(const char* text) {
   for (size_t i = 0; i < bytes; i += 8) {
     uint64_t word = 0;
     std::memcpy(&word, text + i, bytes - i < 8 ? bytes - i : 8);
-    id = mix(id, word);
+    id = wire::mix_ids(id, word);
   }
   if (id == 0) id = 1;
   if (g_process.seen.contains(id)) return id;

@@ -55,10 +55,11 @@ class Pause {
 
 wire::StackId capture(const stack::Context& caller);
 
-void record_alloc(wire::Api api, wire::Layer layer, const void* address, size_t size,
-                  const stack::Context& caller);
-void record_free(wire::Api api, wire::Layer layer, const void* address,
-                 const stack::Context& caller);
+void record_heap_alloc(wire::Api api, const void* address, size_t size,
+                       const stack::Context& caller);
+void record_heap_free(wire::Api api, const void* address, const stack::Context& caller);
+void record_pool_free(wire::Api api, const void* address, const stack::Context& caller);
+void record_map(wire::Api api, const void* address, size_t size, const stack::Context& caller);
 void record_unmap(wire::Api api, const void* address, size_t size, const stack::Context& caller);
 // The last free or unmap of this thread did not happen.
 void record_undo();

@@ -1,9 +1,9 @@
 // A set of 64-bit hashes, shared by all threads without a lock: which stacks and names have been
 // published already. Never shrinks; takes memory as it fills (64 KB for a small program, at most
-// 37 MB, for some seven million stacks). When it is full, `insert` says so and the caller publishes
+// 21 MB, for some four million). When it is full, `insert` says so and the caller publishes
 // again.
 //
-// Levels of growing size, filled one after the other, hold 32 bits of each hash beside the 14 to 23
+// Levels of growing size, filled one after the other, hold 32 bits of each hash beside the 14 to 22
 // that choose its place. A hash that is taken for a known one (once in some 10^9 lookups) costs the
 // definition of one stack, which the collector counts as missing.
 #pragma once
@@ -18,7 +18,7 @@ namespace tidemark::stack {
 
 class SeenSet {
   static constexpr size_t kLevels = 4;
-  static constexpr size_t kEntries = (1U << 14) + (1U << 17) + (1U << 20) + (1U << 23);
+  static constexpr size_t kEntries = (1U << 14) + (1U << 17) + (1U << 20) + (1U << 22);
   static constexpr size_t kBytes = kEntries * sizeof(uint32_t);
 
  public:
@@ -75,7 +75,9 @@ class SeenSet {
 
  private:
   static constexpr size_t kMaxProbes = 64;
-  static constexpr size_t size_of(size_t level) { return size_t{1} << (14 + 3 * level); }
+  static constexpr size_t size_of(size_t level) {
+    return size_t{1} << (level == 3 ? 22 : 14 + 3 * level);
+  }
   static constexpr uint32_t room_of(size_t level) {
     return static_cast<uint32_t>(size_of(level) / 8 * 7);
   }

@@ -20,7 +20,7 @@
 namespace tidemark::wire {
 
 inline constexpr uint64_t kArenaMagic = 0x314b524d45444954;  // "TIDEMRK1"
-inline constexpr uint32_t kWireVersion = 1;
+inline constexpr uint32_t kWireVersion = 2;
 inline constexpr size_t kPageBytes = 4096;
 // Sparse: a slot costs memory only once a thread has written to it, and gives it back when freed.
 inline constexpr uint32_t kRingCount = 4096;
@@ -35,6 +35,12 @@ inline constexpr const char* kArenaVariable = "TIDEMARK_ARENA";
 enum class OnFull : uint32_t { kWait = 0, kDrop = 1 };
 // Which stacks to take. Persisted in the arena: do not renumber.
 enum class Stacks : uint32_t { kNone = 0, kNative = 1, kAll = 2 };
+
+// What stamps heap events. The time stamp counter where the kernel itself keeps time by it (it runs
+// at one rate, alike on all processors). Persisted in the arena: do not renumber.
+enum class Clock : uint32_t { kMonotonicNs = 0, kTsc = 1 };
+// How early a stamp of the counter may be: it is read while earlier instructions still execute.
+inline constexpr uint64_t kMaxEarlyNs = 20'000;
 
 // Losses that injected code counts; the collector adds its own (trace/loss names are strings).
 // Persisted in the arena: do not renumber.
@@ -63,7 +69,7 @@ struct ArenaHeader {
   uint32_t ring_count;
   uint32_t ring_data_bytes;
   int32_t collector_pid;
-  uint32_t max_frames;
+  Clock clock;
   // Options, constant once the target runs.
   Stacks stacks;
   OnFull on_full;

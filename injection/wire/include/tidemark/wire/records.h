@@ -22,8 +22,8 @@ enum class RecordType : uint16_t {
   kModuleUnload = 5,  // Module, path and build id empty
   kStack = 6,         // Stack
   kName = 7,          // Name
-  kAlloc = 8,         // Alloc: heap and os
-  kFree = 9,          // Free: every layer
+  kAlloc = 8,         // Alloc: os
+  kFree = 9,          // Free: driver and pool
   kUnmap = 10,        // Unmap: any range of the os layer, also a part of a mapping
   kUndo = 11,         // Header only: a Free or Unmap of this ring did not happen (the call failed):
                       // detail 0: the last one, nothing but Stack records stands between;
@@ -37,6 +37,8 @@ enum class RecordType : uint16_t {
   kMarker = 17,       // Marker
   kMeta = 18,         // Meta: a fact about the process or machine
   kOutOfMemory = 19,  // OutOfMemory
+  kHeapAlloc = 20,    // HeapAlloc
+  kHeapFree = 21,     // HeapFree
 };
 
 enum class Layer : uint8_t { kOs = 0, kHeap = 1, kDriver = 2, kPool = 3 };
@@ -110,8 +112,8 @@ struct Header {
 };
 static_assert(sizeof(Header) == 16);
 
-// 0 means: no stack was taken. Otherwise the hash of its return addresses: the same stack in the
-// same process has the same id, and its Stack record is published at least once.
+// 0 means: no stack was taken. Otherwise a hash (stack_id.h): the same stack in the same process
+// has the same id, and it is published at least once, as the end of a Stack record or on its way.
 using StackId = uint64_t;
 // 0 means: none. Otherwise the hash of the text; its Name record is published at least once.
 using NameId = uint64_t;
@@ -126,6 +128,26 @@ struct Alloc {
   uint16_t reserved_[3];
 };
 static_assert(sizeof(Alloc) == 48);
+
+// Heap events are the many: small records, stamped with the cheapest clock there is.
+// header.time_ns holds ticks of ArenaHeader::clock, which the collector turns into nanoseconds.
+// With Clock::kTsc a stamp may be early by what a processor executes out of order (kMaxEarlyNs), so
+// that two events of two threads at one address can seem reversed: collector/pairing sees that and
+// swaps.
+struct HeapAlloc {
+  Header header;
+  uint64_t address;
+  uint64_t size;  // as requested, bytes
+  StackId stack;
+};
+static_assert(sizeof(HeapAlloc) == 40);
+
+struct HeapFree {
+  Header header;
+  uint64_t address;
+  StackId stack;
+};
+static_assert(sizeof(HeapFree) == 32);
 
 struct Free {
   Header header;
@@ -266,13 +288,19 @@ struct Module {  // header.time_ns: when seen; unload: when gone
 };
 static_assert(sizeof(Module) == 48);
 
+// A path of the tree of stacks (stack_id.h), from a node that has been published before, or from a
+// root, down to the node `id`. Every node on it may be named by events and by later paths. The node
+// `caller` may be published by another thread, in another ring, that is drained later.
 struct Stack {  // header.time_ns: when it was first taken; 0 unknown
   Header header;
   StackId id;
-  uint32_t frame_count;  // return addresses, innermost first, 8 bytes each, follow
-  uint32_t truncated;    // 1: outer frames are missing
+  StackId caller;        // the node that the path begins under
+  uint32_t frame_count;  // words, outermost first, 8 bytes each, follow; at least 1
+  uint32_t flags;
 };
-static_assert(sizeof(Stack) == 32);
+static_assert(sizeof(Stack) == 40);
+inline constexpr uint32_t kStackFromRoot = 1;    // `caller` is a stack_root(), which has no record
+inline constexpr uint32_t kStackIncomplete = 2;  // frames are missing, at the outer end or between
 
 struct Name {
   Header header;

@@ -1,0 +1,72 @@
+// Turns ticks of the time stamp counter into nanoseconds of CLOCK_MONOTONIC. Pure: it is told pairs
+// of readings, one a pass of the collector. One thread.
+//
+// The counter runs evenly; the kernel's clock is steered by some parts in a million. So the
+// function is a chain of straight lines, each beginning where the one before had arrived and aimed
+// at where the clock will be in kCatchUpNs: continuous, always rising, and off by well under a
+// microsecond.
+//
+//      ns │            ╱‾‾
+//         │        ╱‾‾         knots: what the function gave at the counter's reading of each pass
+//         │    ╱‾‾
+//         └──────────────── ticks
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace tidemark::collector {
+
+class TickClock {
+ public:
+  struct Reading {
+    uint64_t ticks;
+    uint64_t ns;
+  };
+
+  // Ticks that are nanoseconds already: to_ns() gives back what it gets.
+  TickClock() = default;
+  // Two readings at least some 100 us apart.
+  TickClock(Reading first, Reading second);
+
+  // A newer reading. What was asked before keeps its answer.
+  void adjust(Reading now);
+
+  [[nodiscard]] bool converts() const { return converts_; }
+  [[nodiscard]] uint64_t to_ns(uint64_t ticks) const {
+    if (!converts_) return ticks;
+    const Line* line = &lines_[newest_];
+    // What a pass brings mostly happened after the reading of the pass before.
+    for (size_t back = 1; ticks < line->ticks && back < kLines; ++back) {
+      line = &lines_[(newest_ + kLines - back) % kLines];
+    }
+    const auto elapsed = static_cast<__int128>(ticks) - static_cast<__int128>(line->ticks);
+    return static_cast<uint64_t>(static_cast<__int128>(line->ns) +
+                                 ((elapsed * line->ns_per_tick) >> kShift));
+  }
+
+ private:
+  static constexpr size_t kLines = 32;
+  static constexpr int kShift = 32;
+  static constexpr int64_t kCatchUpNs = 50'000'000;
+  struct Line {
+    uint64_t ticks = 0;
+    uint64_t ns = 0;
+    int64_t ns_per_tick = 0;  // << kShift
+  };
+  std::array<Line, kLines> lines_{};
+  size_t newest_ = 0;
+  bool converts_ = false;
+  Reading first_{};
+};
+
+// Whether the kernel itself keeps time by the counter of this machine (then it runs at one rate,
+// alike on all processors), from the text of
+// /sys/devices/system/clocksource/clocksource0/current_clocksource.
+bool kernel_keeps_time_by_tsc(const char* clocksource);
+
+// Both clocks now, taken as close together as this thread gets in a few tries.
+TickClock::Reading read_both_clocks();
+
+}  // namespace tidemark::collector

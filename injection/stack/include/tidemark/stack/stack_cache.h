@@ -1,0 +1,97 @@
+// The last stack of one thread, kept so that the next one costs what has changed and not what is
+// there.
+//
+// Two stacks of a thread, taken one after the other, share all but their innermost frames. So the
+// frames are walked outwards only until one is met that the last stack had too (same instruction,
+// same stack pointer); from there on each frame of the last stack is checked to still lead to the
+// next one, which is one comparison instead of one step:
+//
+//     last stack   main ─ train ─ step ─ forward ─ relu ─ malloc'
+//     this stack   main ─ train ─ step ─ forward ─ add ─ resize ─ malloc''
+//                  └────── checked ─────────────┘ └─── walked ──────────┘
+//
+// Why the check is exact. The walk is a function of the registers of the innermost frame and of the
+// words it reads on the way: return addresses, and saved base pointers where an outer frame is
+// found by its base pointer. A frame of the last stack is only believed when those registers that
+// matter agree and every such word still holds what it held, read in the order in which the walk
+// would read them. So nothing is read that a plain walk would not read, nothing is patched, and the
+// result is the walk's own.
+//
+// One owner thread; a signal handler that interrupts update() must not call it. No heap, no locks:
+// the caller gives zeroed memory of sizeof(StackCache), which only fills as deep as stacks are.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tidemark/stack/unwind.h"
+#include "tidemark/wire/records.h"
+
+namespace tidemark::stack {
+
+class StackCache {
+ public:
+  // A deeper stack loses its outermost frames (half of them at a time, so that a deep recursion
+  // does not pay for each level).
+  static constexpr uint32_t kCapacity = 1024;
+
+  // Frame 0 is the outermost; frame count() − 1 is start.ip. `unloads` as in wire/stack_id.h:
+  // another one than last time forgets everything.
+  void update(const Context& start, uint32_t unloads);
+
+  uint32_t count() const { return count_; }
+  uint64_t word(uint32_t frame) const { return links_[frame].ip; }
+  wire::StackId id(uint32_t frame) const { return frames_[frame].id; }
+  // What id() of frame 0 was made from.
+  wire::StackId root() const { return root_; }
+  // False: frames are missing, at the outer end or (guessed through generated code) in between.
+  bool complete() const { return complete_ && !guessed_; }
+  bool truncated() const { return truncated_; }
+
+  // A mark that a frame keeps as long as it stays: the collector has been told of it.
+  bool published(uint32_t frame) const { return (frames_[frame].flags & kPublished) != 0; }
+  void set_published(uint32_t frame) { frames_[frame].flags |= kPublished; }
+
+  void clear() { count_ = 0; }
+
+ private:
+  // What checking needs, 16 bytes a frame; the rest lies apart.
+  struct Link {
+    uint64_t ip;
+    uint64_t slot;  // where the caller's ip was found | kCheckBp; kWalk alone: no such place
+  };
+  struct Frame {
+    uint64_t sp;
+    uint64_t bp;
+    wire::StackId id;
+    int32_t bp_slot;  // where the caller's bp was found, relative to sp
+    uint32_t flags;
+  };
+  static constexpr uint64_t kCheckBp = 1;
+  static constexpr uint64_t kWalk = 2;
+  static constexpr uint32_t kPublished = 1;
+  static constexpr uint32_t kUsesBp = 2;   // its caller is found by bp
+  static constexpr uint32_t kSavesBp = 4;  // its caller's bp is at bp_slot
+  static constexpr uint32_t kNeedsBp = 8;  // bp decides how the walk goes on from here
+  static constexpr uint32_t kGuessed = 16;
+
+  bool needs_bp(uint32_t frame) const { return (frames_[frame].flags & kNeedsBp) != 0; }
+  bool is_frame(int32_t frame, const Context& context) const;
+  int32_t first_broken(int32_t frame) const;
+  bool still_leads_to_caller(int32_t frame) const;
+  bool walk_on(uint32_t frame, Context& context);
+  void drop_outer_half(int32_t& candidate);
+  void settle(uint32_t frame, wire::StackId caller_id, bool caller_needs_bp);
+  void append(uint32_t kept, uint32_t first_new);
+
+  uint32_t count_;
+  uint32_t unloads_;
+  bool complete_;
+  bool truncated_;
+  bool guessed_;
+  wire::StackId root_;
+  Link links_[kCapacity];
+  Frame frames_[kCapacity];
+};
+
+}  // namespace tidemark::stack

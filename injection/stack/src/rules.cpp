@@ -1,0 +1,91 @@
+#include "rules.h"
+
+#include "tidemark/stack/modules.h"
+
+namespace tidemark::stack {
+namespace {
+
+PackedRule pack(const Rule& rule) {
+  return static_cast<uint64_t>(rule.kind) | uint64_t{rule.bp_saved} << 3 |
+         uint64_t{rule.bp_saved_at_base} << 4 |
+         (static_cast<uint64_t>(int64_t{rule.cfa_offset}) & 0x1ffffffff) << 5 |
+         static_cast<uint64_t>(int64_t{rule.bp_offset}) << 38;
+}
+
+// Offsets in the ucontext_t that the kernel leaves where sp points in a signal frame.
+constexpr uint64_t kContextBp = 0x78;
+constexpr uint64_t kContextSp = 0xa0;
+constexpr uint64_t kContextIp = 0xa8;
+
+// Code without tables but with a frame pointer (assembler, generated code). Only believed when the
+// chain leads upwards on the same stack and into known code.
+bool step_by_frame_pointer(Context& context) {
+  constexpr uint64_t kNear = uint64_t{1} << 16;
+  const uint64_t bp = context.bp;
+  if ((bp & 7) != 0 || bp < context.sp || bp - context.sp > kNear) return false;
+  const uint64_t ip = word_at(bp + 8);
+  if (find_module(ip, false) == nullptr) return false;
+  context = {ip, bp + 16, word_at(bp)};
+  return true;
+}
+
+}  // namespace
+
+CachedRule g_rules[kCachedRules];
+
+[[gnu::noinline]] PackedRule compute_rule(uint64_t return_address) {
+  // The call lies before the return address, which may already belong to the next function; a
+  // signal frame's address is exact, and its table covers the byte before it on purpose.
+  const uint64_t ip = return_address - 1;
+  const Module* module = find_module(ip, true);
+  Rule rule;
+  if (module != nullptr) rule = find_rule(*module, ip);
+  constexpr int64_t kFits = int64_t{1} << 25;
+  if (rule.bp_offset >= kFits || rule.bp_offset < -kFits) rule = {};
+  const PackedRule packed = pack(rule);
+  // "No information" may change when a library is loaded there: asked again each time.
+  if (rule.kind != RuleKind::kNone) {
+    CachedRule& entry = g_rules[(return_address * 0x9e3779b97f4a7c15ULL) >> 48];
+    entry.rule.store(packed, std::memory_order_relaxed);
+    entry.check.store(return_address ^ packed, std::memory_order_relaxed);
+  }
+  return packed;
+}
+
+[[gnu::noinline]] Step step_slowly(Context& context, PackedRule rule) {
+  switch (kind_of(rule)) {
+    case RuleKind::kSignalFrame:
+      context = {word_at(context.sp + kContextIp) + 1, word_at(context.sp + kContextSp),
+                 word_at(context.sp + kContextBp)};
+      return Step::kCaller;
+    case RuleKind::kOutermost:
+      return Step::kOutermost;
+    case RuleKind::kDereferenceBase: {
+      const uint64_t at = context.bp + static_cast<uint64_t>(cfa_offset_of(rule));
+      if (at < context.sp || at - context.sp > kMaxFrameBytes) return Step::kIncomplete;
+      const uint64_t cfa = word_at(at);
+      if (cfa <= context.sp || cfa - context.sp > kMaxFrameBytes || (cfa & 7) != 0) {
+        return Step::kIncomplete;
+      }
+      if (saves_bp_at_cfa(rule)) {
+        context.bp = word_at(cfa + static_cast<uint64_t>(bp_offset_of(rule)));
+      } else if (saves_bp_at_base(rule)) {
+        context.bp = word_at(context.bp + static_cast<uint64_t>(bp_offset_of(rule)));
+      }
+      context.ip = word_at(cfa - 8);
+      context.sp = cfa;
+      return Step::kCaller;
+    }
+    default:
+      return step_by_frame_pointer(context) ? Step::kIncompleteCaller : Step::kIncomplete;
+  }
+}
+
+void forget_rules() {
+  for (CachedRule& entry : g_rules) {
+    entry.check.store(0, std::memory_order_relaxed);
+    entry.rule.store(0, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace tidemark::stack

@@ -1,0 +1,68 @@
+// Ticks to nanoseconds: continuous, always rising, close to the clock it follows.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "tick_clock.h"
+
+namespace tidemark::collector {
+namespace {
+
+TEST(TickClock, without_a_counter_ticks_are_nanoseconds) {
+  const TickClock clock;
+  EXPECT_FALSE(clock.converts());
+  EXPECT_EQ(clock.to_ns(12345), 12345U);
+}
+
+TEST(TickClock, goes_through_its_readings_when_the_clock_runs_evenly) {
+  TickClock clock({1'000'000, 500}, {3'000'000, 1'000'500});
+  EXPECT_EQ(clock.to_ns(1'000'000), 500U);
+  EXPECT_NEAR(static_cast<double>(clock.to_ns(2'000'000)), 500'500, 1);
+  EXPECT_EQ(clock.to_ns(999'000), 0U) << "what is older is extrapolated";
+}
+
+// A clock that is steered by some parts in a million while readings jitter, as a kernel's is.
+TEST(TickClock, follows_a_steered_clock_without_ever_going_back) {
+  std::mt19937_64 random(1);
+  constexpr double kTicksPerNs = 2.445;
+  double true_ns = 1e9;
+  uint64_t ticks = 77'000'000'000;
+  const auto reading = [&] {
+    return TickClock::Reading{ticks,
+                              static_cast<uint64_t>(true_ns + static_cast<double>(random() % 60))};
+  };
+  const auto advance = [&](uint64_t step_ticks, double steering) {
+    ticks += step_ticks;
+    true_ns += static_cast<double>(step_ticks) / kTicksPerNs * (1 + steering);
+  };
+  const auto first = reading();
+  advance(2'500'000, 0);
+  TickClock clock(first, reading());
+  uint64_t before = 0;
+  double worst_ns = 0;
+  for (int pass = 0; pass < 5000; ++pass) {
+    const double steering = 1e-5 * std::sin(pass / 300.0);
+    for (int i = 0; i < 4; ++i) {
+      advance(1 + random() % 8'000'000, steering);
+      const uint64_t ns = clock.to_ns(ticks);
+      ASSERT_GE(ns, before);
+      before = ns;
+      worst_ns = std::max(worst_ns, std::abs(static_cast<double>(ns) - true_ns));
+    }
+    const uint64_t unchanged = clock.to_ns(ticks - 1000);
+    clock.adjust(reading());
+    EXPECT_EQ(clock.to_ns(ticks - 1000), unchanged) << "what was asked before keeps its answer";
+  }
+  EXPECT_LT(worst_ns, 2000);
+}
+
+TEST(TickClock, only_a_kernel_that_trusts_the_counter_makes_us_trust_it) {
+  EXPECT_TRUE(kernel_keeps_time_by_tsc("tsc\n"));
+  EXPECT_FALSE(kernel_keeps_time_by_tsc("kvm-clock\n"));
+  EXPECT_FALSE(kernel_keeps_time_by_tsc("hpet"));
+  EXPECT_FALSE(kernel_keeps_time_by_tsc(""));
+}
+
+}  // namespace
+}  // namespace tidemark::collector
