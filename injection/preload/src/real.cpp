@@ -9,9 +9,7 @@
 namespace tidemark::preload {
 namespace {
 
-alignas(64) uint8_t g_early[64 * 1024];
 std::atomic<size_t> g_early_used{0};
-std::atomic<uint32_t> g_resolved{0};  // 0 no, 1 under way, 2 done
 
 template <class Function>
 void resolve(Function& function, const char* name) {
@@ -21,8 +19,8 @@ void resolve(Function& function, const char* name) {
 }  // namespace
 
 RealFunctions g_real;
-
-bool real_functions_ready() { return g_resolved.load(std::memory_order_acquire) == 2; }
+std::atomic<uint32_t> g_resolved{0};
+alignas(64) uint8_t g_early[kEarlyBytes];
 
 void resolve_real_functions() {
   uint32_t expected = 0;
@@ -54,11 +52,6 @@ void* early_allocate(size_t bytes, size_t alignment) {
   if (used + need > sizeof g_early) return nullptr;
   const auto address = reinterpret_cast<uintptr_t>(g_early + used);
   return reinterpret_cast<void*>((address + alignment - 1) & ~(alignment - 1));
-}
-
-bool is_early(const void* address) {
-  const auto* byte = static_cast<const uint8_t*>(address);
-  return byte >= g_early && byte < g_early + sizeof g_early;
 }
 
 void* find_next(const char* name) {

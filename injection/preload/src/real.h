@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -33,11 +34,18 @@ extern RealFunctions g_real;
 // Fills g_real. Cheap when done; safe when it enters itself through an allocation of dlsym's.
 void resolve_real_functions();
 // False only while they are being resolved.
-bool real_functions_ready();
+extern std::atomic<uint32_t> g_resolved;  // 0 no, 1 under way, 2 done
+[[gnu::always_inline]] inline bool real_functions_ready() {
+  return g_resolved.load(std::memory_order_acquire) == 2;
+}
 
 // The static buffer for requests made meanwhile.
+inline constexpr size_t kEarlyBytes = size_t{64} * 1024;
+extern uint8_t g_early[kEarlyBytes];
 void* early_allocate(size_t bytes, size_t alignment);
-bool is_early(const void* address);
+[[gnu::always_inline]] inline bool is_early(const void* address) {
+  return reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(g_early) < kEarlyBytes;
+}
 
 // The next definition of `name` after ours in the global scope, else in a C++ runtime that was
 // loaded locally (by a Python extension, say). nullptr when there is none.

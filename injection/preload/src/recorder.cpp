@@ -23,7 +23,7 @@ using wire::RecordType;
 constexpr uint32_t kWaitMilliseconds = 2;
 constexpr uint32_t kAttemptsBetweenChecks = 64;
 
-void ring_doorbell() {
+[[gnu::noinline]] void ring_doorbell() {
   g_process.arena->doorbell.fetch_add(1, std::memory_order_relaxed);
   sys::futex_wake(&g_process.arena->doorbell, 1);
 }
@@ -85,10 +85,7 @@ bool claim_ring(ThreadState& thread) {
 }
 
 // This thread's ring in this process; false when there is none to be had.
-bool ensure_ring(ThreadState& thread) {
-  if (__builtin_expect(thread.process_key == g_process.key && thread.ring.attached(), 1)) {
-    return true;
-  }
+[[gnu::noinline]] bool take_ring(ThreadState& thread) {
   if (thread.process_key != g_process.key) {  // forked: the ring is the parent's
     thread.ring.detach();
     thread.capturing = 0;
@@ -103,8 +100,14 @@ bool ensure_ring(ThreadState& thread) {
   }
   return true;
 }
+[[gnu::always_inline]] inline bool ensure_ring(ThreadState& thread) {
+  if (__builtin_expect(thread.process_key == g_process.key && thread.ring.attached(), 1)) {
+    return true;
+  }
+  return take_ring(thread);
+}
 
-void release_ring(ThreadState& thread) {
+[[gnu::noinline]] void release_ring(ThreadState& thread) {
   if (!thread.ring.attached() || thread.process_key != g_process.key) return;
   wire::RingHeader* ring = thread.ring.ring();
   thread.ring.detach();
@@ -115,11 +118,11 @@ void release_ring(ThreadState& thread) {
 // gives back the ring that it took.
 class EventScope {
  public:
-  explicit EventScope(ThreadState& thread)
+  [[gnu::always_inline]] explicit EventScope(ThreadState& thread)
       : thread_(thread),
         borrowed_(thread.closed && !thread.ring.attached()),
         open_(ensure_ring(thread)) {}
-  ~EventScope() {
+  [[gnu::always_inline]] ~EventScope() {
     if (__builtin_expect(borrowed_, 0)) release_ring(thread_);
   }
   EventScope(const EventScope&) = delete;
@@ -252,7 +255,8 @@ void mark_seen(wire::StackId id) {
   return id;
 }
 
-wire::StackId capture_on(ThreadState& thread, const stack::Context& caller) {
+[[gnu::always_inline]] inline wire::StackId capture_on(ThreadState& thread,
+                                                       const stack::Context& caller) {
   if (!g_process.take_stacks) return 0;
   if (__builtin_expect(thread.capturing != 0, 0)) return capture_nested(thread, caller);
   thread.capturing = 1;
@@ -297,12 +301,16 @@ void record_heap_alloc(wire::Api api, const void* address, size_t size,
   ThreadState& thread = t_thread;
   EventScope scope(thread);
   if (!scope) return;
-  wire::HeapAlloc record;
-  record.header = header_of(RecordType::kHeapAlloc, sizeof record, time, api);
-  record.address = reinterpret_cast<uint64_t>(address);
-  record.size = size;
-  record.stack = capture_on(thread, caller);
-  write(thread, record);
+  const wire::StackId stack = capture_on(thread, caller);
+  uint8_t* room = thread.ring.reserve(sizeof(wire::HeapAlloc), wait_for_room);
+  if (room == nullptr) return;
+  auto* record = reinterpret_cast<wire::HeapAlloc*>(room);
+  record->header.detail = static_cast<uint16_t>(api);
+  record->header.time_ns = time;
+  record->address = reinterpret_cast<uint64_t>(address);
+  record->size = size;
+  record->stack = stack;
+  if (thread.ring.commit(room, RecordType::kHeapAlloc)) ring_doorbell();
 }
 
 void record_heap_free(wire::Api api, const void* address, const stack::Context& caller) {
@@ -310,11 +318,15 @@ void record_heap_free(wire::Api api, const void* address, const stack::Context& 
   ThreadState& thread = t_thread;
   EventScope scope(thread);
   if (!scope) return;
-  wire::HeapFree record;
-  record.header = header_of(RecordType::kHeapFree, sizeof record, time, api);
-  record.address = reinterpret_cast<uint64_t>(address);
-  record.stack = capture_on(thread, caller);
-  write(thread, record);
+  const wire::StackId stack = capture_on(thread, caller);
+  uint8_t* room = thread.ring.reserve(sizeof(wire::HeapFree), wait_for_room);
+  if (room == nullptr) return;
+  auto* record = reinterpret_cast<wire::HeapFree*>(room);
+  record->header.detail = static_cast<uint16_t>(api);
+  record->header.time_ns = time;
+  record->address = reinterpret_cast<uint64_t>(address);
+  record->stack = stack;
+  if (thread.ring.commit(room, RecordType::kHeapFree)) ring_doorbell();
 }
 
 void record_map(wire::Api api, const void* address, size_t size, const stack::Context& caller) {

@@ -32,15 +32,16 @@ namespace tidemark::stack {
 
 // The innermost of the frames up to `frame` that no longer leads to its caller; −1: all do.
 [[gnu::always_inline]] inline int32_t StackCache::first_broken(int32_t frame) const {
-  for (; frame > 0; --frame) {
-    const uint64_t slot = links_[frame].slot;
-    if (__builtin_expect((slot & (kCheckBp | kWalk)) != 0, 0)) {
-      if (!still_leads_to_caller(frame)) return frame;
-    } else if (word_at(slot) != links_[frame - 1].ip) {
-      return frame;
+  for (const Link* link = links_ + frame;; --link) {
+    const uint64_t slot = link->slot;
+    if (__builtin_expect((slot & (kOutermost | kCheckBp | kWalk)) != 0, 0)) {
+      if ((slot & kOutermost) != 0) return -1;
+      const auto index = static_cast<int32_t>(link - links_);
+      if (!still_leads_to_caller(index)) return index;
+    } else if (__builtin_expect(word_at(slot) != link[-1].ip, 0)) {
+      return static_cast<int32_t>(link - links_);
     }
   }
-  return -1;
 }
 
 // Writes `frame` from `context` and steps to the caller. False: it has none, or none is known.
@@ -97,7 +98,8 @@ namespace tidemark::stack {
   Frame& known = frames_[frame];
   known.id = wire::stack_child(caller_id, link.ip);
   const bool saves = (known.flags & kSavesBp) != 0;
-  if (saves && caller_needs_bp && link.slot != kWalk) link.slot |= kCheckBp;
+  if (saves && caller_needs_bp && (link.slot & kWalk) == 0) link.slot |= kCheckBp;
+  if (frame == 0) link.slot |= kOutermost;
   if ((known.flags & kUsesBp) != 0 || (!saves && caller_needs_bp)) known.flags |= kNeedsBp;
 }
 
@@ -150,6 +152,7 @@ void StackCache::update(const Context& start, uint32_t unloads) {
       if (__builtin_expect(broken < 0, 1)) break;
       candidate = broken - 1;
     }
+    // Has the new end of the stack met the old one?
     if (__builtin_expect(first_new == static_cast<uint32_t>(candidate + 1), 0)) {
       if (candidate >= static_cast<int32_t>(kCapacity / 2)) {
         drop_outer_half(candidate);

@@ -49,16 +49,27 @@ class StackCache {
   bool truncated() const { return truncated_; }
 
   // A mark that a frame keeps as long as it stays: the collector has been told of it.
-  bool published(uint32_t frame) const { return (frames_[frame].flags & kPublished) != 0; }
-  void set_published(uint32_t frame) { frames_[frame].flags |= kPublished; }
+  bool published(uint32_t frame) const {
+    const Frame& known = frames_[frame];
+    return (known.flags & kPublished) != 0 || recent_[known.id % kRecent] == known.id;
+  }
+  void set_published(uint32_t frame) {
+    Frame& known = frames_[frame];
+    known.flags |= kPublished;
+    recent_[known.id % kRecent] = known.id;
+  }
 
-  void clear() { count_ = 0; }
+  // Forgets the frames and the marks.
+  void clear() {
+    count_ = 0;
+    for (wire::StackId& id : recent_) id = 0;
+  }
 
  private:
   // What checking needs, 16 bytes a frame; the rest lies apart.
   struct Link {
     uint64_t ip;
-    uint64_t slot;  // where the caller's ip was found | kCheckBp; kWalk alone: no such place
+    uint64_t slot;  // where the caller's ip was found | marks; under kWalk there is no such place
   };
   struct Frame {
     uint64_t sp;
@@ -69,6 +80,7 @@ class StackCache {
   };
   static constexpr uint64_t kCheckBp = 1;
   static constexpr uint64_t kWalk = 2;
+  static constexpr uint64_t kOutermost = 4;  // frame 0
   static constexpr uint32_t kPublished = 1;
   static constexpr uint32_t kUsesBp = 2;   // its caller is found by bp
   static constexpr uint32_t kSavesBp = 4;  // its caller's bp is at bp_slot
@@ -90,6 +102,9 @@ class StackCache {
   bool truncated_;
   bool guessed_;
   wire::StackId root_;
+  // A loop's few innermost frames come and go; their marks stay here.
+  static constexpr size_t kRecent = 64;
+  wire::StackId recent_[kRecent];
   Link links_[kCapacity];
   Frame frames_[kCapacity];
 };

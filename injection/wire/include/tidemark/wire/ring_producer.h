@@ -38,9 +38,10 @@ class RingProducer {
   bool attached() const { return ring_ != nullptr; }
   RingHeader* ring() const { return ring_; }
 
-  // Room for `bytes` (a multiple of 8), or nullptr when there is none and `wait` gave up. Until the
-  // type is set by commit(), the room reads as padding. Each non-null answer needs one commit().
-  uint8_t* reserve(uint32_t bytes, WaitForRoom wait) {
+  // Room for `bytes` (a multiple of 8), or nullptr when there is none and `wait` gave up. Its
+  // Header has `bytes` set and reads as padding until commit() sets the type. Each non-null answer
+  // needs one commit().
+  [[gnu::always_inline]] uint8_t* reserve(uint32_t bytes, WaitForRoom wait) {
     ++depth_;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     uint32_t attempt = 0;
@@ -72,7 +73,7 @@ class RingProducer {
 
   // Publishes a filled record (its Header::type still kPad) and whatever nested in it. True when
   // the ring has just become half full: the collector should be woken.
-  bool commit(uint8_t* record, RecordType type) {
+  [[gnu::always_inline]] bool commit(uint8_t* record, RecordType type) {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     std::memcpy(record, &type, sizeof type);
     std::atomic_signal_fence(std::memory_order_seq_cst);
