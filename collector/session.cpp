@@ -87,8 +87,25 @@ uint64_t Session::pass() {
   } else {
     merge_.pass(lanes_, now_ns, clock_.converts() ? wire::kMaxEarlyNs : 0, pairing_, losses_);
   }
+  end_gone_processes();
   free_finished_slots();
   return taken;
+}
+
+void Session::end_gone_processes() {
+  std::erase_if(gone_, [this](const auto& entry) {
+    ProcessState& process = *entry.first;
+    const bool waits = std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
+      return slot.second.producer->identity.process_key == process.key &&
+             !slot.second.lane.reader.queue().empty();
+    });
+    if (waits) return false;
+    // Destructors of other libraries free memory after ours has said that exit() was reached.
+    const uint64_t end_ns =
+        process.exit_ns != 0 ? std::max(process.exit_ns, process.last_event_ns) : entry.second;
+    pairing_.end_process(process, end_ns, trace::Process{}.exit);
+    return true;
+  });
 }
 
 void Session::free_finished_slots() {
@@ -105,11 +122,10 @@ void Session::free_finished_slots() {
 void Session::check_liveness(int32_t root) {
   const uint64_t now_ns = monotonic_ns();
   for (const auto& process : pairing_.processes()) {
-    if (process->ended || process->pid == root || !process_has_ended(process->pid)) continue;
-    const uint64_t end_ns =
-        process->exit_ns != 0 ? std::max(process->exit_ns, process->last_event_ns) : now_ns;
+    const bool known = process->ended || gone_.contains(process.get());
+    if (known || process->pid == root || !process_has_ended(process->pid)) continue;
     over_pids_.push_back(process->pid);
-    pairing_.end_process(*process, end_ns, trace::Process{}.exit);
+    gone_.emplace(process.get(), now_ns);
   }
   for (auto& [index, slot] : slots_) {
     const RingIdentity& who = slot.producer->identity;

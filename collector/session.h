@@ -45,6 +45,7 @@ class Session {
     bool over = false;  // closed, or its owner is gone: free it once it is empty
   };
   void open_slot(uint32_t index, wire::RingHeader& header);
+  void end_gone_processes();
   void free_finished_slots();
 
   Arena& arena_;
@@ -55,6 +56,8 @@ class Session {
   std::map<uint32_t, Slot> slots_;
   std::vector<Lane*> lanes_;
   std::vector<int32_t> over_pids_;
+  // Seen dead at a time; they end once nothing of theirs is left in any ring.
+  std::map<ProcessState*, uint64_t> gone_;
   uint64_t target_losses_[wire::kLossSlots] = {};
   bool discarding_ = false;
 };
