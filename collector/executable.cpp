@@ -106,6 +106,11 @@ tl::expected<Executable, RecordError> find_executable(const std::string& command
   Executable found;
   found.path = *path;
   found.program = *path;
+  const std::string name = found.path.substr(found.path.rfind('/') + 1);
+  if (name == "valgrind" || name == "valgrind.bin") {
+    found.injectable = Injectable::kValgrind;
+    return found;
+  }
   for (int depth = 0; depth < kMaxScriptDepth; ++depth) {
     const std::string bytes = read_small_file(found.program, 4096);
     if (bytes.empty()) break;  // executable but not readable: nothing to be known

@@ -10,9 +10,10 @@ namespace tidemark::collector {
 
 enum class Injectable : uint8_t {
   kYes,
-  kStatic,   // no dynamic linker
-  kSetuid,   // the dynamic linker ignores LD_PRELOAD
-  kForeign,  // for another processor or word size
+  kStatic,    // no dynamic linker
+  kSetuid,    // the dynamic linker ignores LD_PRELOAD
+  kForeign,   // for another processor or word size
+  kValgrind,  // runs the program on a processor of its own, with its own malloc
 };
 
 struct Executable {

@@ -131,6 +131,7 @@ class Recorder {
   void explain_injection(const Executable& executable) {
     switch (executable.injectable) {
       case Injectable::kYes:
+      case Injectable::kValgrind:  // refused before
         return;
       case Injectable::kStatic:
         losses_.add("static_binary", Severity::kError);
@@ -267,6 +268,12 @@ tl::expected<RecordSummary, RecordError> record(const RecordOptions& options) {
   if (options.command.empty()) return refuse("no command given", 2);
   const auto executable = find_executable(options.command.front());
   if (!executable) return tl::unexpected<RecordError>(executable.error());
+  if (executable->injectable == Injectable::kValgrind) {
+    return refuse(
+        "valgrind puts its own malloc into the program, which leaves nothing to record: record the "
+        "program without valgrind, or run valgrind without tidemark",
+        2);
+  }
   const auto paths = injection_paths(options);
   if (!paths) return tl::unexpected<RecordError>(paths.error());
   std::string output = options.output;

@@ -94,6 +94,17 @@ class ClearLines(harness.HazardTest):
     def test_no_command_behind_the_dashes(self):
         self.assert_one_line(run("record", "--"), 2, "--")
 
+    def test_valgrind_is_declined_before_anything_starts(self):
+        script = self.path("valgrind")
+        started = self.path("started")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\ntouch {started}\n")
+        os.chmod(script, 0o755)
+        self.assert_one_line(run("record", "-o", self.path(), "--", script, "/bin/true"), 2,
+                             "valgrind", "malloc", "without")
+        self.assertFalse(os.path.exists(started))
+        self.assertFalse(os.path.exists(self.path()))
+
     def test_a_static_program_runs_unharmed_and_is_named(self):
         result = self.record_with_notice(harness.program("static_program"), "3")
         self.assertIn("static", result.stderr)
