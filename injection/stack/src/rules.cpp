@@ -1,5 +1,7 @@
 #include "rules.h"
 
+#include <cstring>
+
 #include "tidemark/stack/modules.h"
 
 namespace tidemark::stack {
@@ -29,6 +31,12 @@ bool step_by_frame_pointer(Context& context) {
   return true;
 }
 
+// The dynamic loader: ld-linux-x86-64.so.2, ld-2.31.so, ld-musl-x86_64.so.1.
+bool is_loader(const Module& module) {
+  const char* slash = std::strrchr(module.path, '/');
+  return slash != nullptr && std::strncmp(slash + 1, "ld-", 3) == 0;
+}
+
 }  // namespace
 
 CachedRule g_rules[kCachedRules];
@@ -39,7 +47,12 @@ CachedRule g_rules[kCachedRules];
   const uint64_t ip = return_address - 1;
   const Module* module = find_module(ip, true);
   Rule rule;
-  if (module != nullptr) rule = find_rule(*module, ip);
+  if (module != nullptr) {
+    rule = find_rule(*module, ip);
+    // The first code of a process, from which constructors run, is written without tables and has
+    // no caller.
+    if (rule.kind == RuleKind::kNone && is_loader(*module)) rule.kind = RuleKind::kOutermost;
+  }
   constexpr int64_t kFits = int64_t{1} << 25;
   if (rule.bp_offset >= kFits || rule.bp_offset < -kFits) rule = {};
   const PackedRule packed = pack(rule);
