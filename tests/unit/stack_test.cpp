@@ -166,6 +166,34 @@ TEST(Unwind, says_so_when_it_passes_code_without_tables) {
   munmap(page, 4096);
 }
 
+TEST(Unwind, follows_frame_pointers_through_generated_code_to_the_program_and_beyond) {
+  // push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret — and another that calls it with %rsi as
+  // %rdi.
+  constexpr uint8_t kInner[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+  constexpr uint8_t kOuter[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x89, 0xf0, 0xff, 0xd0, 0x5d, 0xc3};
+  auto* page = static_cast<uint8_t*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(page, MAP_FAILED);
+  std::memcpy(page, kInner, sizeof kInner);
+  std::memcpy(page + 64, kOuter, sizeof kOuter);
+  ASSERT_EQ(mprotect(page, 4096, PROT_READ | PROT_EXEC), 0);
+  static Stacks stacks;
+  const auto callee = +[] { stacks = take_both(); };
+  using Outer = void (*)(void (*)(), void*);
+  const auto here = reinterpret_cast<uint64_t>(page);
+  reinterpret_cast<Outer>(here + 64)(callee, page);
+  EXPECT_EQ(stacks.ending, Ending::kIncomplete) << "a guess is not sold as a fact";
+  const auto inner = std::find(stacks.ours.begin(), stacks.ours.end(), here + 6);
+  ASSERT_NE(inner, stacks.ours.end());
+  ASSERT_NE(inner + 1, stacks.ours.end());
+  EXPECT_EQ(inner[1], here + 64 + 9);
+  // Beyond it, the program's own frames down to the thread's start.
+  const Stacks plain = take_both();
+  ASSERT_GT(stacks.ours.size(), plain.ours.size());
+  EXPECT_TRUE(std::equal(plain.ours.rbegin(), plain.ours.rend() - 1, stacks.ours.rbegin()));
+  munmap(page, 4096);
+}
+
 TEST(Unwind, the_cache_forgets_and_comes_to_the_same_answer) {
   const Stacks before = recurse(3);
   forget_rules();

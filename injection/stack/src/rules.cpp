@@ -19,15 +19,20 @@ constexpr uint64_t kContextBp = 0x78;
 constexpr uint64_t kContextSp = 0xa0;
 constexpr uint64_t kContextIp = 0xa8;
 
-// Code without tables but with a frame pointer (assembler, generated code). Only believed when the
-// chain leads upwards on the same stack and into known code.
+// Code without tables but with a frame pointer (assembler, generated code: V8's and Java's compiled
+// functions keep one). Only believed when the chain leads upwards on the same stack and either into
+// known code or, between generated frames, on to the next link of such a chain.
 bool step_by_frame_pointer(Context& context) {
   constexpr uint64_t kNear = uint64_t{1} << 16;
   const uint64_t bp = context.bp;
   if ((bp & 7) != 0 || bp < context.sp || bp - context.sp > kNear) return false;
   const uint64_t ip = word_at(bp + 8);
-  if (find_module(ip, false) == nullptr) return false;
-  context = {ip, bp + 16, word_at(bp)};
+  const uint64_t next = word_at(bp);
+  if (find_module(ip - 1, false) == nullptr) {
+    const bool code = ip >= 4096 && ip >> 47 == 0;
+    if (!code || (next & 7) != 0 || next <= bp || next - bp > kNear) return false;
+  }
+  context = {ip, bp + 16, next};
   return true;
 }
 
