@@ -32,7 +32,6 @@ constexpr RecordClass classify(wire::RecordType type) {
     case RecordType::kStack:
     case RecordType::kName:
     case RecordType::kMeta:
-    case RecordType::kPythonCode:
       return RecordClass::kDefinition;
     case RecordType::kHeapAlloc:
     case RecordType::kHeapFree:

@@ -85,7 +85,7 @@ namespace tidemark::stack {
       known.flags |= kUsesBp | kGuessed;
       return true;
     case Step::kCaller:
-      known.flags |= kind == RuleKind::kSignalFrame ? kSignal : kUsesBp;
+      if (kind != RuleKind::kSignalFrame) known.flags |= kUsesBp;
       return true;
   }
   return false;
