@@ -190,8 +190,7 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
   };
   add("--host", words->host, "Heap and mappings", kHosts);
   add("--device", words->device, "The GPU, where there is one", kDevices);
-  add("--stacks", words->stacks,
-      "Call stacks: all there are (native, so far), native only, or none", kStacks);
+  add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
   add("--on-full", words->on_full,
       "When events come too fast: let the program wait, or count a loss", kOnFull);
   record_app->footer(

@@ -71,6 +71,13 @@ bool stack_holds(const Header& header) {
          tail_fits(header, sizeof *record, uint64_t{record->frame_count} * sizeof(uint64_t));
 }
 
+bool python_code_holds(const Header& header) {
+  const auto* record = at_least<wire::PythonCode>(header);
+  return record && record->key != 0 && record->key >> wire::kPythonKeyBits == 0 &&
+         tail_fits(header, sizeof *record,
+                   uint64_t{record->file_bytes} + record->function_bytes + record->lines_bytes);
+}
+
 bool content_holds(const Header& header) {
   switch (header.type) {
     case RecordType::kProcessStart: {
@@ -125,6 +132,8 @@ bool content_holds(const Header& header) {
       const auto* record = exactly<wire::OutOfMemory>(header);
       return record && known_layer(record->layer);
     }
+    case RecordType::kPythonCode:
+      return python_code_holds(header);
     case RecordType::kPad:
       return true;
   }
@@ -144,7 +153,7 @@ Check check_record(const std::byte* bytes, size_t available) {
   if (header.bytes < sizeof(Header) || header.bytes > wire::kMaxRecordBytes) {
     return Check::kGarbage;
   }
-  if (header.type > RecordType::kHeapFree) return Check::kUnknownType;
+  if (header.type > RecordType::kPythonCode) return Check::kUnknownType;
   return content_holds(header) ? Check::kValid : Check::kGarbage;
 }
 

@@ -32,6 +32,7 @@ constexpr RecordClass classify(wire::RecordType type) {
     case RecordType::kStack:
     case RecordType::kName:
     case RecordType::kMeta:
+    case RecordType::kPythonCode:
       return RecordClass::kDefinition;
     case RecordType::kHeapAlloc:
     case RecordType::kHeapFree:

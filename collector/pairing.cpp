@@ -96,6 +96,9 @@ void Pairing::definition(Producer& producer, const wire::Header& record) {
       process.names.insert({name.id, NameEntry{{tail_of(name), name.text_bytes}, {}, {}}});
       break;
     }
+    case wire::RecordType::kPythonCode:
+      python_codes_.add(record_as<wire::PythonCode>(record));
+      break;
     case wire::RecordType::kMeta:
       on_meta(record_as<wire::Meta>(record));
       break;

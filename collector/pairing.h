@@ -21,6 +21,7 @@
 #include "losses.h"
 #include "merge.h"
 #include "process_state.h"
+#include "python_code.h"
 #include "tidemark/collector/recorder.h"
 #include "tidemark/trace/writer.h"
 #include "tidemark/wire/api.h"
@@ -89,6 +90,7 @@ class Pairing final : public EventSink {
     return processes_;
   }
   [[nodiscard]] ProcessState* live_process(int32_t pid) const;
+  [[nodiscard]] const PythonCodes& python_codes() const { return python_codes_; }
   [[nodiscard]] const EventCounts& counts() const { return counts_; }
   [[nodiscard]] uint32_t thread_count() const { return thread_count_; }
   [[nodiscard]] int64_t trace_time(uint64_t time_ns) const {
@@ -180,6 +182,7 @@ class Pairing final : public EventSink {
   std::array<trace::StringId, static_cast<size_t>(wire::Api::kCount)> api_texts_{};
   EventCounts counts_;
   uint32_t thread_count_ = 0;
+  PythonCodes python_codes_;
   StackRef no_stack_;
   std::vector<uint64_t> stack_addresses_;
 };

@@ -224,7 +224,8 @@ class Recorder {
           "its environment, or use another C library?)");
     }
     if (!write_error_) {
-      symbolize(pairing_.processes(), *writer_, losses_, options_.progress);
+      symbolize(pairing_.processes(), pairing_.python_codes(), *writer_, losses_,
+                options_.progress);
       losses_.write_to(*writer_);
       writer_->meta("duration_ns", fmt::to_string(end_ns_ - start_ns_));
       keep_error(writer_->finish());

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 
 #include "symbolize_module.h"
 
@@ -36,12 +37,15 @@ struct ModuleWork {
 
 class Symbolizer {
  public:
+  explicit Symbolizer(const PythonCodes& python_codes) : python_codes_(python_codes) {}
+
   // Which file each node of each stack tree lies in. Parallel to StackTree::nodes().
   void locate(const ProcessState& process) {
     const auto& nodes = process.stack_tree.nodes();
     std::vector<Location>& locations = locations_.emplace_back(nodes.size());
     std::map<const LoadedModule*, uint32_t> seen;
     for (size_t i = 0; i < nodes.size(); ++i) {
+      if (wire::is_python_word(nodes[i].address)) continue;
       // The call lies before the address that it returns to.
       const uint64_t address = nodes[i].address - 1;
       const LoadedModule* module = process.modules.find(address, nodes[i].time_ns);
@@ -95,7 +99,10 @@ class Symbolizer {
       }
       trace::StackNodeId caller = node == StackTree::kNone ? trace::StackNodeId{} : written[node];
       for (; !chain.empty(); chain.pop_back()) {
-        const std::vector<trace::FrameId>& frames = frame_ids(locations[chain.back()], writer);
+        const uint64_t word = nodes[chain.back()].address;
+        const std::vector<trace::FrameId>& frames =
+            wire::is_python_word(word) ? python_frame_ids(word, writer)
+                                       : frame_ids(locations[chain.back()], writer);
         for (size_t i = frames.size(); i-- > 0;) caller = writer.add_stack_node(caller, frames[i]);
         written[chain.back()] = caller;
       }
@@ -104,6 +111,7 @@ class Symbolizer {
   }
 
   void count_losses(Losses& losses) const {
+    losses.add("python_code_missing", trace::Severity::kDataLoss, python_code_missing_);
     for (const ModuleWork& work : work_) {
       if (work.result.state == ModuleState::kChanged) {
         losses.add("modules_changed", trace::Severity::kInfo);
@@ -137,6 +145,15 @@ class Symbolizer {
     return ids;
   }
 
+  const std::vector<trace::FrameId>& python_frame_ids(uint64_t word, trace::Writer& writer) {
+    std::vector<trace::FrameId>& ids = python_ids_[word];
+    if (ids.empty()) {
+      if (!python_codes_.knows(word)) ++python_code_missing_;
+      ids.push_back(writer.add_frame(python_codes_.frame(word)));
+    }
+    return ids;
+  }
+
   uint32_t work_for(const LoadedModule& module) {
     const ModuleFile file{module.path, module.build_id};
     const auto [it, fresh] = by_file_.emplace(file, static_cast<uint32_t>(work_.size()));
@@ -158,6 +175,9 @@ class Symbolizer {
   std::vector<ModuleWork> work_;
   std::vector<std::vector<Location>> locations_;
   std::vector<trace::FrameId> unknown_frame_;
+  const PythonCodes& python_codes_;
+  std::unordered_map<uint64_t, std::vector<trace::FrameId>> python_ids_;  // by word
+  uint64_t python_code_missing_ = 0;
   std::atomic<size_t> next_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -167,9 +187,10 @@ class Symbolizer {
 
 }  // namespace
 
-void symbolize(const std::vector<std::unique_ptr<ProcessState>>& processes, trace::Writer& writer,
-               Losses& losses, const std::function<void(uint64_t, uint64_t)>& progress) {
-  Symbolizer symbolizer;
+void symbolize(const std::vector<std::unique_ptr<ProcessState>>& processes,
+               const PythonCodes& python_codes, trace::Writer& writer, Losses& losses,
+               const std::function<void(uint64_t, uint64_t)>& progress) {
+  Symbolizer symbolizer(python_codes);
   for (const auto& process : processes) symbolizer.locate(*process);
   symbolizer.name_all(progress);
   for (size_t i = 0; i < processes.size(); ++i) symbolizer.define(*processes[i], i, writer);

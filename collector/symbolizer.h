@@ -9,11 +9,13 @@
 
 #include "losses.h"
 #include "process_state.h"
+#include "python_code.h"
 #include "tidemark/trace/writer.h"
 
 namespace tidemark::collector {
 
-void symbolize(const std::vector<std::unique_ptr<ProcessState>>& processes, trace::Writer& writer,
-               Losses& losses, const std::function<void(uint64_t done, uint64_t total)>& progress);
+void symbolize(const std::vector<std::unique_ptr<ProcessState>>& processes,
+               const PythonCodes& python_codes, trace::Writer& writer, Losses& losses,
+               const std::function<void(uint64_t done, uint64_t total)>& progress);
 
 }  // namespace tidemark::collector

@@ -116,7 +116,7 @@ TEST(Symbolizer, stacks_begin_at_the_caller_of_the_hook_and_keep_unknown_address
   processes.push_back(std::make_unique<ProcessState>(std::move(process)));
   fakes::RecordingWriter writer;
   Losses losses;
-  symbolize(processes, writer, losses, nullptr);
+  symbolize(processes, {}, writer, losses, nullptr);
   const auto& frames = writer.defined.at(1);
   ASSERT_EQ(frames.size(), 3U);
   EXPECT_EQ(frames[0].function, "symbolizer_subject::innermost()");

@@ -68,6 +68,11 @@ bool read_options() {
   g_process.use_tsc = arena.clock == wire::Clock::kTsc;
   g_process.stack_caches = static_cast<stack::StackCache*>(
       sys::map_anonymous(size_t{g_process.mapped_slots} * sizeof(stack::StackCache)));
+  if (arena.stacks == wire::Stacks::kAll) {
+    g_process.mixed_stacks = static_cast<stack::MixedStack*>(
+        sys::map_anonymous(size_t{g_process.mapped_slots} * sizeof(stack::MixedStack)));
+    connect_python();
+  }
   return g_process.stack_caches != nullptr && g_process.seen.create();
 }
 

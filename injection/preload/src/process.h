@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "tidemark/stack/mixed.h"
 #include "tidemark/stack/seen_set.h"
 #include "tidemark/stack/stack_cache.h"
 #include "tidemark/wire/layout.h"
@@ -36,6 +37,7 @@ struct Process {
   // Modules unloaded so far. Part of a stack's id: the same addresses then mean other code.
   std::atomic<uint32_t> unloads{0};
   stack::StackCache* stack_caches = nullptr;  // one for each slot
+  stack::MixedStack* mixed_stacks = nullptr;  // one for each slot; nullptr: no Python frames
 };
 extern Process g_process;
 extern std::atomic<std::atomic<uint32_t>*> g_state;

@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "process.h"
+#include "tidemark/stack/mixed.h"
 #include "tidemark/stack/modules.h"
+#include "tidemark/stack/python.h"
 #include "tidemark/stack/syscalls.h"
 #include "tidemark/wire/stack_id.h"
 
@@ -72,6 +74,7 @@ bool claim_ring(ThreadState& thread) {
       thread.process_key = g_process.key;
       // Of another thread, or of the parent: what was published is not.
       g_process.stack_caches[slot].clear();
+      if (g_process.mixed_stacks != nullptr) g_process.mixed_stacks[slot].clear();
       ring->state.store(wire::RingState::kLive, std::memory_order_release);
       return true;
     }
@@ -147,18 +150,14 @@ void write(ThreadState& thread, const Record& record) {
   if (thread.ring.commit(room, record.header.type)) ring_doorbell();
 }
 
-// A record with text or an array behind its fixed part; `parts` are laid one after the other.
-struct Part {
-  const void* data;
-  size_t bytes;
-};
+// False when it was dropped.
 template <class Record>
-void write_long(ThreadState& thread, Record record, const Part* parts, size_t part_count) {
+bool write_long(ThreadState& thread, Record record, const Part* parts, size_t part_count) {
   size_t bytes = sizeof(Record);
   for (size_t i = 0; i < part_count; ++i) bytes += parts[i].bytes;
   record.header.bytes = wire::padded(bytes);
   uint8_t* room = thread.ring.reserve(record.header.bytes, wait_for_room);
-  if (room == nullptr) return;
+  if (room == nullptr) return false;
   std::memcpy(room + sizeof(RecordType),
               reinterpret_cast<const uint8_t*>(&record) + sizeof(RecordType),
               sizeof(Record) - sizeof(RecordType));
@@ -169,6 +168,7 @@ void write_long(ThreadState& thread, Record record, const Part* parts, size_t pa
   }
   std::memset(at, 0, static_cast<size_t>(room + record.header.bytes - at));
   if (thread.ring.commit(room, record.header.type)) ring_doorbell();
+  return true;
 }
 
 Header header_of(RecordType type, uint32_t bytes, uint64_t time_ns, wire::Api api = {}) {
@@ -198,7 +198,8 @@ void mark_seen(wire::StackId id) {
 }
 
 // The frames that nobody has published yet, from the outermost of them inwards.
-[[gnu::noinline]] void publish_stack(ThreadState& thread, stack::StackCache& cache) {
+template <class Stack>
+[[gnu::noinline]] void publish_stack(ThreadState& thread, Stack& cache) {
   const uint32_t leaf = cache.count() - 1;
   const auto known = [&](uint32_t frame) {
     return cache.published(frame) || g_process.seen.contains(cache.id(frame));
@@ -255,6 +256,16 @@ void mark_seen(wire::StackId id) {
   return id;
 }
 
+// The stack with its Python frames; 0 when it has none.
+[[gnu::noinline]] wire::StackId capture_mixed(ThreadState& thread,
+                                              const stack::StackCache& native) {
+  stack::MixedStack& mixed = g_process.mixed_stacks[thread.slot];
+  if (!mixed.update(native)) return 0;
+  const uint32_t leaf = mixed.count() - 1;
+  if (!mixed.published(leaf)) publish_stack(thread, mixed);
+  return mixed.id(leaf);
+}
+
 [[gnu::always_inline]] inline wire::StackId capture_on(ThreadState& thread,
                                                        const stack::Context& caller) {
   if (!g_process.take_stacks) return 0;
@@ -264,7 +275,8 @@ void mark_seen(wire::StackId id) {
   stack::StackCache& cache = g_process.stack_caches[thread.slot];
   cache.update(caller, g_process.unloads.load(std::memory_order_relaxed));
   wire::StackId id = 0;
-  if (__builtin_expect(cache.count() != 0, 1)) {
+  if (__builtin_expect(stack::python::wanted(), 0)) id = capture_mixed(thread, cache);
+  if (__builtin_expect(id == 0 && cache.count() != 0, 1)) {
     const uint32_t leaf = cache.count() - 1;
     id = cache.id(leaf);
     if (!cache.published(leaf)) publish_stack(thread, cache);
@@ -275,6 +287,7 @@ void mark_seen(wire::StackId id) {
 }
 
 void publish_module(const stack::Module& module, bool loaded) {
+  if (g_process.mixed_stacks != nullptr) stack::python::on_module(module, loaded);
   EventScope scope(t_thread);
   if (!scope) return;
   wire::Module record{};
@@ -393,6 +406,11 @@ void publish(const void* record) {
   std::memcpy(room + sizeof(RecordType), static_cast<const uint8_t*>(record) + sizeof(RecordType),
               header.bytes - sizeof(RecordType));
   if (thread.ring.commit(room, header.type)) ring_doorbell();
+}
+
+bool publish_long(const wire::PythonCode& record, const Part* parts, size_t part_count) {
+  EventScope scope(t_thread);
+  return scope && write_long(t_thread, record, parts, part_count);
 }
 
 wire::NameId intern(const char* text) {

@@ -65,6 +65,15 @@ void record_unmap(wire::Api api, const void* address, size_t size, const stack::
 void record_undo();
 // Any record with its Header at the front; fills the ring of this thread.
 void publish(const void* record);
+// A record with text or an array behind its fixed part; `parts` are laid one after the other.
+struct Part {
+  const void* data;
+  size_t bytes;
+};
+// False when it was dropped.
+bool publish_long(const wire::PythonCode& record, const Part* parts, size_t part_count);
+// Before the first module is seen (python_host.cpp).
+void connect_python();
 wire::NameId intern(const char* text);
 void publish_meta(const char* key, const char* value);
 void publish_thread_name(const char* name);

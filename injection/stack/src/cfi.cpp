@@ -448,30 +448,49 @@ uint64_t find_fde(const Module& module, uint64_t ip) {
   return low == 0 ? 0 : data + static_cast<uint64_t>(int64_t{entry(low - 1).fde});
 }
 
-}  // namespace
+// The entry that covers an address.
+struct Fde {
+  Cie cie;
+  CodeRange code;
+  uint64_t program = 0;  // its instructions
+  uint64_t program_end = 0;
+};
 
-Rule find_rule(const Module& module, uint64_t ip) {
-  if (module.eh_frame_hdr == 0) return {};
-  const uint64_t fde = find_fde(module, ip);
-  if (fde < module.start || fde >= module.eh_frame_end) return {};
-  uint64_t end = 0;
-  Cursor cursor = open_entry(fde, module.eh_frame_end, &end);
+bool read_fde(const Module& module, uint64_t ip, Fde* fde) {
+  if (module.eh_frame_hdr == 0) return false;
+  const uint64_t address = find_fde(module, ip);
+  if (address < module.start || address >= module.eh_frame_end) return false;
+  Cursor cursor = open_entry(address, module.eh_frame_end, &fde->program_end);
   const uint64_t id_address = cursor.at();
   const auto id = cursor.fixed<uint32_t>();
-  if (id == 0 || id > id_address - module.start) return {};
-  Cie cie;
-  if (!read_cie(id_address - id, module.eh_frame_end, &cie)) return {};
-  const uint64_t begin = cursor.encoded(cie.fde_encoding, module.eh_frame_hdr);
-  const uint64_t range = cursor.encoded(cie.fde_encoding & kFormatMask, 0);
-  if (!cursor.good() || ip < begin || ip - begin >= range) return {};
-  if (cie.has_augmentation) cursor.skip(cursor.uleb());
-  if (!cursor.good()) return {};
+  if (id == 0 || id > id_address - module.start) return false;
+  if (!read_cie(id_address - id, module.eh_frame_end, &fde->cie)) return false;
+  const uint64_t begin = cursor.encoded(fde->cie.fde_encoding, module.eh_frame_hdr);
+  const uint64_t range = cursor.encoded(fde->cie.fde_encoding & kFormatMask, 0);
+  if (!cursor.good() || ip < begin || ip - begin >= range) return false;
+  fde->code = {begin, begin + range};
+  if (fde->cie.has_augmentation) cursor.skip(cursor.uleb());
+  fde->program = cursor.at();
+  return cursor.good();
+}
+
+}  // namespace
+
+CodeRange find_code_range(const Module& module, uint64_t ip) {
+  Fde fde;
+  return read_fde(module, ip, &fde) ? fde.code : CodeRange{};
+}
+
+Rule find_rule(const Module& module, uint64_t ip) {
+  Fde fde;
+  if (!read_fde(module, ip, &fde)) return {};
+  const Cie& cie = fde.cie;
   if (cie.signal_frame) return {RuleKind::kSignalFrame, false, false, 0, 0};
 
   Interpreter interpreter(cie, module.eh_frame_hdr);
   if (!interpreter.run(cie.program, cie.program_end, 0, ~uint64_t{0})) return {};
   interpreter.remember_initial();
-  if (!interpreter.run(cursor.at(), end, begin, ip)) return {};
+  if (!interpreter.run(fde.program, fde.program_end, fde.code.start, ip)) return {};
   return rule_from(interpreter.row());
 }
 

@@ -28,6 +28,13 @@ struct Rule {
   int32_t bp_offset = 0;
 };
 
+// The code that one entry of the tables describes: a function, or a part of one.
+struct CodeRange {
+  uint64_t start = 0;
+  uint64_t end = 0;  // start == end: none
+};
+CodeRange find_code_range(const Module& module, uint64_t ip);
+
 // The rule that holds at `ip` (the address of the instruction, not the return address).
 Rule find_rule(const Module& module, uint64_t ip);
 

@@ -362,7 +362,11 @@ const Module* find_module_by_name(const char* name) {
 }
 
 uint64_t find_symbol(const Module& module, const char* name) {
-  if (module.dynamic == 0) return 0;
+  return find_symbol_range(module, name).start;
+}
+
+SymbolRange find_symbol_range(const Module& module, const char* name) {
+  if (module.dynamic == 0) return {};
   uint64_t hash_table = 0;
   uint64_t symbols = 0;
   uint64_t strings = 0;
@@ -376,7 +380,7 @@ uint64_t find_symbol(const Module& module, const char* name) {
     if (entry->d_tag == DT_SYMTAB) symbols = absolute(entry->d_un.d_ptr);
     if (entry->d_tag == DT_STRTAB) strings = absolute(entry->d_un.d_ptr);
   }
-  if (hash_table == 0 || symbols == 0 || strings == 0) return 0;
+  if (hash_table == 0 || symbols == 0 || strings == 0) return {};
 
   uint32_t hash = 5381;
   for (const char* c = name; *c != 0; ++c) hash = hash * 33 + static_cast<uint8_t>(*c);
@@ -386,19 +390,20 @@ uint64_t find_symbol(const Module& module, const char* name) {
   const uint32_t bloom_words = words[2];
   const uint32_t* buckets = words + 4 + size_t{bloom_words} * 2;
   const uint32_t* chain = buckets + bucket_count;
-  if (bucket_count == 0) return 0;
+  if (bucket_count == 0) return {};
   uint32_t index = buckets[hash % bucket_count];
-  if (index < first_symbol) return 0;
+  if (index < first_symbol) return {};
   for (;; ++index) {
     const uint32_t candidate = chain[index - first_symbol];
     if ((candidate | 1) == (hash | 1)) {
       const auto& symbol = reinterpret_cast<const Elf64_Sym*>(symbols)[index];
       const char* text = reinterpret_cast<const char*>(strings) + symbol.st_name;
       if (symbol.st_shndx != SHN_UNDEF && std::strcmp(text, name) == 0) {
-        return module.bias + symbol.st_value;
+        const uint64_t start = module.bias + symbol.st_value;
+        return {start, start + symbol.st_size};
       }
     }
-    if ((candidate & 1) != 0) return 0;
+    if ((candidate & 1) != 0) return {};
   }
 }
 

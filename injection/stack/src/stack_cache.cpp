@@ -85,7 +85,7 @@ namespace tidemark::stack {
       known.flags |= kUsesBp | kGuessed;
       return true;
     case Step::kCaller:
-      if (kind != RuleKind::kSignalFrame) known.flags |= kUsesBp;
+      known.flags |= kind == RuleKind::kSignalFrame ? kSignal : kUsesBp;
       return true;
   }
   return false;

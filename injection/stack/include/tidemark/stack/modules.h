@@ -41,6 +41,12 @@ const Module* find_module_by_name(const char* name);
 // The address of a defined dynamic symbol of `module`, 0 when it has none. Reads the module's own
 // hash table: no loader lock, no allocation.
 uint64_t find_symbol(const Module& module, const char* name);
+// The same with its size; start == end when there is none.
+struct SymbolRange {
+  uint64_t start = 0;
+  uint64_t end = 0;
+};
+SymbolRange find_symbol_range(const Module& module, const char* name);
 
 // Something was unloaded: the table is read again at the next unknown address or `refresh_modules`.
 void invalidate_modules();

@@ -48,6 +48,12 @@ class StackCache {
   bool complete() const { return complete_ && !guessed_; }
   bool truncated() const { return truncated_; }
 
+  // Where the frame ends inwards; it begins outwards at sp(frame − 1).
+  uint64_t sp(uint32_t frame) const { return frames_[frame].sp; }
+  // The frame is one that the kernel made for a signal handler.
+  bool is_signal(uint32_t frame) const { return (frames_[frame].flags & kSignal) != 0; }
+  uint32_t unloads() const { return unloads_; }
+
   // A mark that a frame keeps as long as it stays: the collector has been told of it.
   bool published(uint32_t frame) const {
     const Frame& known = frames_[frame];
@@ -86,6 +92,7 @@ class StackCache {
   static constexpr uint32_t kSavesBp = 4;  // its caller's bp is at bp_slot
   static constexpr uint32_t kNeedsBp = 8;  // bp decides how the walk goes on from here
   static constexpr uint32_t kGuessed = 16;
+  static constexpr uint32_t kSignal = 32;
 
   bool needs_bp(uint32_t frame) const { return (frames_[frame].flags & kNeedsBp) != 0; }
   bool is_frame(int32_t frame, const Context& context) const;

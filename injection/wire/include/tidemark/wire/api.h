@@ -103,6 +103,7 @@ constexpr LossText loss_text(Loss loss) {
       {"cuda_used_after_fork", "error"},
       {"events_dropped_reentrant", "data_loss"},
       {"torn_records", "data_loss"},
+      {"python_unsupported", "info"},
   };
   static_assert(sizeof(kTexts) / sizeof(*kTexts) == static_cast<size_t>(Loss::kCount));
   return kTexts[static_cast<size_t>(loss)];

@@ -57,7 +57,8 @@ enum class Loss : uint32_t {
   kCudaAfterFork = 9,          // CUDA used in a child forked after cuInit
   kEventsDroppedReentrant = 10,  // a signal handler interrupted a hook halfway
   kTornRecords = 11,             // the process died between two stores
-  kCount = 12
+  kPythonUnsupported = 12,       // an interpreter whose frames cannot be read: native frames only
+  kCount = 13
 };
 inline constexpr size_t kLossSlots = 32;
 

@@ -39,6 +39,7 @@ enum class RecordType : uint16_t {
   kOutOfMemory = 19,  // OutOfMemory
   kHeapAlloc = 20,    // HeapAlloc
   kHeapFree = 21,     // HeapFree
+  kPythonCode = 22,   // PythonCode
 };
 
 enum class Layer : uint8_t { kOs = 0, kHeap = 1, kDriver = 2, kPool = 3 };
@@ -301,6 +302,35 @@ struct Stack {  // header.time_ns: when it was first taken; 0 unknown
 static_assert(sizeof(Stack) == 40);
 inline constexpr uint32_t kStackFromRoot = 1;    // `caller` is a stack_root(), which has no record
 inline constexpr uint32_t kStackIncomplete = 2;  // frames are missing, at the outer end or between
+
+// A Python frame stands in a Stack as one word beside return addresses:
+//   bit 63 set | 39 bits key of the code object | 24 bits instruction (in code units of two bytes)
+// Key 0: a code object that could not be read. Instruction 2^24 − 1: unknown.
+inline constexpr uint64_t kPythonWordBit = uint64_t{1} << 63;
+inline constexpr unsigned kPythonInstructionBits = 24;
+inline constexpr unsigned kPythonKeyBits = 39;
+inline constexpr uint32_t kPythonUnknownInstruction = (1U << kPythonInstructionBits) - 1;
+constexpr bool is_python_word(uint64_t word) { return (word & kPythonWordBit) != 0; }
+constexpr uint64_t python_key(uint64_t word) {
+  return (word & ~kPythonWordBit) >> kPythonInstructionBits;
+}
+constexpr uint32_t python_instruction(uint64_t word) {
+  return static_cast<uint32_t>(word & kPythonUnknownInstruction);
+}
+
+// What a key of Python words means. The key is a hash of the rest: the same in all processes, so
+// any process may have published it.
+struct PythonCode {
+  Header header;
+  uint64_t key;
+  uint32_t first_line;
+  uint32_t line_format;     // minor version of the Python 3 that wrote the line table
+  uint32_t file_bytes;      // follows
+  uint32_t function_bytes;  // follows the file: qualified name, before 3.11 the plain name
+  uint32_t lines_bytes;     // follows: co_lnotab (3.8, 3.9) or co_linetable, its beginning if long
+  uint32_t reserved_;
+};
+static_assert(sizeof(PythonCode) == 48);
 
 struct Name {
   Header header;
