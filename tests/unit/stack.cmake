@@ -1,7 +1,8 @@
 pkg_check_modules(UNWIND REQUIRED IMPORTED_TARGET libunwind)
-add_executable(stack_test stack_cache_test.cpp stack_test.cpp)
+add_executable(stack_test stack_cache_test.cpp stack_merge_test.cpp stack_test.cpp)
 # Frame pointers where a stack is started from, as in the injected libraries.
 target_compile_options(stack_test PRIVATE -fno-omit-frame-pointer -fno-optimize-sibling-calls)
+target_include_directories(stack_test PRIVATE ${PROJECT_SOURCE_DIR}/injection/stack/src)
 target_link_libraries(stack_test PRIVATE tidemark_stack PkgConfig::UNWIND GTest::gtest_main
   tidemark_warnings ${CMAKE_DL_LIBS})
 gtest_discover_tests(stack_test)

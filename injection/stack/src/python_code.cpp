@@ -18,19 +18,27 @@ namespace {
 // What a code object consists of is behind pointers that stay while it lives. When it is gone,
 // another may come to lie at its address, and even its parts at theirs (exec() in a loop): hence
 // the sizes too.
+// A sum of products: they are computed side by side, for this is done for every frame of a stack.
 uint64_t signature_of(const Layout& layout, uint64_t code) {
   const uint64_t lines = load(code + layout.code_lines);
-  uint64_t hash = mix(code, load(code + layout.code_file));
-  hash = mix(hash, load(code + layout.code_name));
-  if (layout.code_qualified_name != 0) hash = mix(hash, load(code + layout.code_qualified_name));
-  hash = mix(hash, lines);
-  hash = mix(hash, static_cast<uint32_t>(load_int(code + layout.code_first_line)));
+  uint64_t sum =
+      code * 0x9fb21c651e98df25ULL + lines * 0xd6e8feb86659fd93ULL +
+      load(code + layout.code_file) * 0xa0761d6478bd642fULL +
+      load(code + layout.code_name) * 0xe7037ed1a0b428dbULL +
+      static_cast<uint32_t>(load_int(code + layout.code_first_line)) * 0x8ebc6af09c88c6e3ULL;
+  if (layout.code_qualified_name != 0) {
+    sum += load(code + layout.code_qualified_name) * 0x589965cc75374cc3ULL;
+  }
   // ob_size: of the code itself (3.11 on: its bytecode's length) …
-  if (layout.code_instructions != 0) hash = mix(hash, load(code + layout.bytes_size));
+  if (layout.code_instructions != 0) {
+    sum += load(code + layout.bytes_size) * 0x1d8e4e27c47d124fULL;
+  }
   // … and of its line table, with the table's beginning.
-  if (lines < 4096) return hash;
-  hash = mix(hash, load(lines + layout.bytes_size));
-  return mix(hash, load(lines + layout.bytes_data));
+  if (lines >= 4096) {
+    sum += load(lines + layout.bytes_size) * 0xeb44accab455d165ULL +
+           load(lines + layout.bytes_data) * 0x9e3779b97f4a7c15ULL;
+  }
+  return sum ^ sum >> 32;
 }
 
 // An entry holds the key and (signature XOR key): halves of two different entries give the

@@ -85,7 +85,7 @@ namespace tidemark::stack {
       known.flags |= kUsesBp | kGuessed;
       return true;
     case Step::kCaller:
-      known.flags |= kind == RuleKind::kSignalFrame ? kSignal : kUsesBp;
+      known.flags |= kind == RuleKind::kSignalFrame ? kInHandler : kUsesBp;
       return true;
   }
   return false;
@@ -99,7 +99,11 @@ namespace tidemark::stack {
   known.id = wire::stack_child(caller_id, link.ip);
   const bool saves = (known.flags & kSavesBp) != 0;
   if (saves && caller_needs_bp && (link.slot & kWalk) == 0) link.slot |= kCheckBp;
-  if (frame == 0) link.slot |= kOutermost;
+  if (frame == 0) {
+    link.slot |= kOutermost;
+  } else {
+    known.flags |= frames_[frame - 1].flags & kInHandler;
+  }
   if ((known.flags & kUsesBp) != 0 || (!saves && caller_needs_bp)) known.flags |= kNeedsBp;
 }
 

@@ -50,8 +50,10 @@ class StackCache {
 
   // Where the frame ends inwards; it begins outwards at sp(frame − 1).
   uint64_t sp(uint32_t frame) const { return frames_[frame].sp; }
-  // The frame is one that the kernel made for a signal handler.
-  bool is_signal(uint32_t frame) const { return (frames_[frame].flags & kSignal) != 0; }
+  // Among the frames is one that the kernel made for a signal handler.
+  bool in_signal_handler() const {
+    return count_ != 0 && (frames_[count_ - 1].flags & kInHandler) != 0;
+  }
   uint32_t unloads() const { return unloads_; }
 
   // A mark that a frame keeps as long as it stays: the collector has been told of it.
@@ -92,7 +94,7 @@ class StackCache {
   static constexpr uint32_t kSavesBp = 4;  // its caller's bp is at bp_slot
   static constexpr uint32_t kNeedsBp = 8;  // bp decides how the walk goes on from here
   static constexpr uint32_t kGuessed = 16;
-  static constexpr uint32_t kSignal = 32;
+  static constexpr uint32_t kInHandler = 32;  // it, or a frame further out, is a signal's
 
   bool needs_bp(uint32_t frame) const { return (frames_[frame].flags & kNeedsBp) != 0; }
   bool is_frame(int32_t frame, const Context& context) const;
