@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
+#include <cstring>
 #include <limits>
 
 #include "host_rows.h"
@@ -10,20 +13,38 @@ namespace {
 
 constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
 
-std::vector<Column> round_trip(const std::vector<Column>& columns,
+using Values = std::vector<uint64_t>;
+
+void restore_checksum(std::string& bytes) {
+  const uint64_t hash = XXH3_64bits(bytes.data() + 8, bytes.size() - 8);
+  std::memcpy(bytes.data(), &hash, sizeof hash);
+}
+
+// A constant column comes back as one value: written out here.
+std::vector<Values> expanded(const DecodedColumns& decoded) {
+  std::vector<Values> all;
+  for (const Column column : decoded.columns) {
+    all.push_back(column.size() == 1 ? Values(decoded.rows, column[0])
+                                     : Values(column.begin(), column.end()));
+  }
+  return all;
+}
+
+std::vector<Values> round_trip(const std::vector<Values>& columns,
                                const std::vector<ColumnPlan>& plans) {
   ChunkEncoder encoder(1);
   ChunkDecoder decoder;
-  std::vector<Column> decoded(columns.size());
-  const auto result = decoder.decode(encoder.encode(columns, plans), decoded);
-  EXPECT_TRUE(result) << result.error().message;
-  return decoded;
+  const std::vector<Column> views(columns.begin(), columns.end());
+  const auto decoded =
+      decoder.decode(encoder.encode(columns[0].size(), views, plans), columns.size());
+  EXPECT_TRUE(decoded) << decoded.error().message;
+  return expanded(*decoded);
 }
 
 TEST(TraceChunk, every_kind_of_column_gives_its_values_back) {
   std::mt19937_64 random(3);
   for (const size_t rows : {size_t{1}, size_t{2}, size_t{777}, kMaxChunkRows}) {
-    std::vector<Column> columns(7, Column(rows));
+    std::vector<Values> columns(9, Values(rows));
     for (size_t i = 0; i < rows; ++i) {
       columns[0][i] = random() % 20;
       columns[1][i] = random() >> random() % 64;
@@ -32,6 +53,8 @@ TEST(TraceChunk, every_kind_of_column_gives_its_values_back) {
       columns[4][i] = columns[0][i] * 1000 + random() % 3;
       columns[5][i] = random();
       columns[6][i] = i * 100 + random() % 50;
+      columns[7][i] = 0 - i * 7;  // wraps around
+      columns[8][i] = random() >> random() % 64;
     }
     EXPECT_EQ(round_trip(columns, {{Predictor::kNone, Packing::kVarint},
                                    {Predictor::kNone, Packing::kBits},
@@ -39,8 +62,25 @@ TEST(TraceChunk, every_kind_of_column_gives_its_values_back) {
                                    {Predictor::kNone, Packing::kVarint},
                                    {Predictor::kContext, Packing::kVarint, 0},
                                    {Predictor::kContext, Packing::kBits, 1},
-                                   {Predictor::kPrevious, Packing::kBits}}),
+                                   {Predictor::kPrevious, Packing::kBits},
+                                   {Predictor::kContext, Packing::kBits, 3},
+                                   {Predictor::kNone, Packing::kVarint}}),
               columns);
+  }
+}
+
+// The last bits of a column are read another way than those before: every width at every place.
+TEST(TraceChunk, numbers_of_every_width_come_back_from_the_end_of_a_chunk) {
+  for (unsigned width = 0; width <= 64; ++width) {
+    for (size_t rows = 2; rows < 40; ++rows) {
+      Values values(rows, width == 0 ? 0 : kMax >> (64 - width));
+      values[0] = 1;
+      const std::vector<Values> columns = {values};
+      for (const Packing packing : {Packing::kBits, Packing::kVarint}) {
+        ASSERT_EQ(round_trip(columns, {{Predictor::kNone, packing}}), columns)
+            << width << " bits, " << rows << " rows";
+      }
+    }
   }
 }
 
@@ -72,24 +112,59 @@ TEST(TraceChunk, allocations_at_the_limits_of_their_types_come_back) {
 
 TEST(TraceChunk, any_changed_byte_is_found) {
   std::mt19937_64 random(9);
-  std::vector<Column> columns(2, Column(500));
-  for (Column& column : columns) {
+  std::vector<Values> values(2, Values(500));
+  for (Values& column : values) {
     for (uint64_t& value : column) value = random() >> 40;
   }
+  const std::vector<Column> columns(values.begin(), values.end());
   const std::vector<ColumnPlan> plans = {{Predictor::kPrevious, Packing::kVarint},
                                          {Predictor::kPrevious, Packing::kBits}};
   ChunkEncoder encoder(1);
   ChunkDecoder decoder;
-  const std::string bytes(encoder.encode(columns, plans));
+  const std::string bytes(encoder.encode(500, columns, plans));
   for (size_t at = 0; at < bytes.size(); ++at) {
     std::string changed = bytes;
     changed[at] = static_cast<char>(changed[at] ^ (1 + static_cast<int>(random() % 255)));
-    EXPECT_FALSE(decoder.decode(changed, columns)) << "byte " << at;
+    EXPECT_FALSE(decoder.decode(changed, 2)) << "byte " << at;
   }
   for (size_t size = 0; size < bytes.size(); ++size) {
-    EXPECT_FALSE(decoder.decode(bytes.substr(0, size), columns)) << size << " bytes";
+    EXPECT_FALSE(decoder.decode(bytes.substr(0, size), 2)) << size << " bytes";
   }
-  EXPECT_TRUE(decoder.decode(bytes, columns));
+  EXPECT_TRUE(decoder.decode(bytes, 2));
+}
+
+// As a hostile file would have it: the checksum is right, what it covers is not.
+TEST(TraceChunk, damage_under_a_right_checksum_reads_nothing_beyond_the_bytes) {
+  std::mt19937_64 random(12);
+  std::vector<Values> values(4, Values(300));
+  for (size_t i = 0; i < 300; ++i) {
+    values[0][i] = 1 + i;
+    values[1][i] = random() >> random() % 64;
+    values[2][i] = random() >> random() % 64;
+    values[3][i] = random() % 9;
+  }
+  const std::vector<Column> columns(values.begin(), values.end());
+  const std::vector<ColumnPlan> plans = {{Predictor::kPrevious, Packing::kVarint},
+                                         {Predictor::kNone, Packing::kBits},
+                                         {Predictor::kContext, Packing::kVarint, 0},
+                                         {Predictor::kPrevious, Packing::kBits}};
+  ChunkEncoder encoder(1);
+  ChunkDecoder decoder;
+  const std::string bytes(encoder.encode(300, columns, plans));
+  int refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::string changed = bytes;
+    if (random() % 2 == 0) changed.resize(9 + random() % (changed.size() - 9));
+    for (size_t n = 1 + random() % 3; n > 0; --n) {
+      changed[8 + random() % (changed.size() - 8)] = static_cast<char>(random());
+    }
+    restore_checksum(changed);
+    // A vector of exactly this size, so that ASan sees each byte read beyond it.
+    const std::vector<char> exact(changed.begin(), changed.end());
+    const auto decoded = decoder.decode({exact.data(), exact.size()}, 4);
+    if (!decoded) ++refused;
+  }
+  EXPECT_GT(refused, 1000);
 }
 
 TEST(TraceChunk, a_row_is_found_among_gaps) {

@@ -6,6 +6,7 @@
 //   varint: 7 bits a byte, then zstd: for values that repeat (sizes, stacks, addresses)
 //   bits:   the bit width of each number as a byte through zstd, then the bits below the highest
 //           one as they are: for noise (times), which no compressor makes smaller
+// A column whose values are all equal, or that goes up in equal steps, is kept as two numbers.
 #pragma once
 
 #include <cstddef>
@@ -28,15 +29,25 @@ inline constexpr size_t kMaxChunkColumns = 16;
 
 // Persisted: do not renumber.
 enum class Predictor : uint8_t { kNone = 0, kPrevious = 1, kContext = 2 };
-enum class Packing : uint8_t { kConstant = 0, kVarint = 1, kBits = 2 };
+enum class Packing : uint8_t { kConstant = 0, kVarint = 1, kBits = 2, kSteps = 3 };
 
 struct ColumnPlan {
   Predictor predictor = Predictor::kPrevious;
-  Packing packing = Packing::kVarint;  // never kConstant: that is found out
+  Packing packing = Packing::kVarint;  // kVarint or kBits; the others are found out
   uint8_t context = 0;                 // an earlier column, for kContext
 };
 
-using Column = std::vector<uint64_t>;
+// One value a row, or a single value that all rows have.
+using Column = std::span<const uint64_t>;
+
+// Memory for columns that are filled or decoded over and over: it is large, and kept.
+class ColumnBuffers {
+ public:
+  uint64_t* column(size_t i);  // room for kMaxChunkRows values, of which none is initialized
+
+ private:
+  std::vector<std::unique_ptr<uint64_t[]>> columns_;
+};
 
 class ChunkEncoder {
  public:
@@ -45,22 +56,28 @@ class ChunkEncoder {
   ChunkEncoder(const ChunkEncoder&) = delete;
   ChunkEncoder& operator=(const ChunkEncoder&) = delete;
 
-  // All columns have the same number of rows, 1 to kMaxChunkRows. Valid until the next call.
-  std::string_view encode(std::span<const Column> columns, std::span<const ColumnPlan> plans);
-  // Columns to fill and encode; kept from call to call, for their memory is large.
-  std::span<Column> scratch(size_t columns, size_t rows);
+  // `rows`: 1 to kMaxChunkRows. Valid until the next call.
+  std::string_view encode(size_t rows, std::span<const Column> columns,
+                          std::span<const ColumnPlan> plans);
+  // To fill with what will be encoded.
+  ColumnBuffers& buffers() { return buffers_; }
 
  private:
-  void put_block(std::string_view raw);
-  void put_varints(std::span<const uint64_t> values);
-  void put_bits(std::span<const uint64_t> values);
+  bool put_steps(Column column);
+  void put_block(size_t raw_bytes);  // of raw_
+  void put_varints(Column column, Column context, Predictor predictor);
+  void put_bits(Column column, Column context, Predictor predictor);
 
   ZSTD_CCtx_s* zstd_;
   int level_;
-  std::string out_, raw_, packed_;
-  Column residuals_;
-  std::vector<Column> scratch_;
-  std::vector<uint64_t> context_;
+  std::string out_, raw_, packed_, bits_;  // grow only: filling them would cost
+  ColumnBuffers buffers_;
+  std::vector<uint64_t> last_;  // what kContext remembers
+};
+
+struct DecodedColumns {
+  size_t rows = 0;
+  std::span<const Column> columns;
 };
 
 class ChunkDecoder {
@@ -70,21 +87,23 @@ class ChunkDecoder {
   ChunkDecoder(const ChunkDecoder&) = delete;
   ChunkDecoder& operator=(const ChunkDecoder&) = delete;
 
-  // The bytes are untrusted. The error is what is wrong, without the file.
-  Result<void> decode(std::string_view bytes, std::span<Column> columns);
-  // Columns to decode into; kept from call to call.
-  std::span<Column> scratch(size_t columns);
+  // The bytes are untrusted. The error is what is wrong, without the file. Valid until the next
+  // call.
+  Result<DecodedColumns> decode(std::string_view bytes, size_t columns);
 
  private:
   struct Input;
+  struct Head;
+  Result<void> decode_column(Input& input, size_t rows, size_t i);
   Result<std::string_view> take_block(Input& input, size_t max_bytes);
-  Result<void> take_varints(Input& input, Column& values);
-  Result<void> take_bits(Input& input, Column& values);
+  Result<void> take_varints(Input& input, const Head& head, std::span<uint64_t> values);
+  Result<void> take_bits(Input& input, const Head& head, std::span<uint64_t> values);
 
   ZSTD_DCtx_s* zstd_;
   std::string raw_;
-  std::vector<Column> scratch_;
-  std::vector<uint64_t> context_;
+  ColumnBuffers buffers_;
+  std::vector<Column> columns_;
+  std::vector<uint64_t> last_;
 };
 
 }  // namespace tidemark::trace

@@ -61,43 +61,124 @@ uint64_t number(T value) {
   return static_cast<uint64_t>(value);
 }
 
-void put(std::span<Column> columns, size_t i, const Allocation& row) {
-  columns[kId][i] = number(row.id);
-  columns[kThread][i] = number(row.thread);
-  columns[kProcess][i] = number(row.process);
-  columns[kLayer][i] = number(row.layer);
-  columns[kSpace][i] = number(row.space);
-  columns[kDevice][i] = static_cast<uint16_t>(row.device + 1);
-  columns[kStack][i] = number(row.alloc_stack);
-  columns[kSize][i] = row.size;
-  columns[kApi][i] = number(row.api);
-  columns[kSource][i] = number(row.source);
-  columns[kAddress][i] = row.address;
-  columns[kAllocNs][i] = number(row.alloc_ns);
-  columns[kLifetime][i] =
-      row.free_ns == kNever ? 0 : 1 + fold(number(row.free_ns) - number(row.alloc_ns));
-  columns[kFreeStack][i] = number(row.free_stack);
+// Calls `visit(column, get, set)` for each column whose values are fields; the lifetime comes last
+// but one, behind alloc_ns, which it builds upon.
+template <class Visit>
+void each_column(Visit&& visit) {
+  using Row = Allocation;
+  visit(
+      kId, [](const Row& r) { return number(r.id); },
+      [](Row& r, uint64_t v) { r.id = static_cast<AllocationId>(v); });
+  visit(
+      kThread, [](const Row& r) { return number(r.thread); },
+      [](Row& r, uint64_t v) { r.thread = static_cast<ThreadId>(v); });
+  visit(
+      kProcess, [](const Row& r) { return number(r.process); },
+      [](Row& r, uint64_t v) { r.process = static_cast<ProcessId>(v); });
+  visit(
+      kLayer, [](const Row& r) { return number(r.layer); },
+      [](Row& r, uint64_t v) { r.layer = static_cast<Layer>(v); });
+  visit(
+      kSpace, [](const Row& r) { return number(r.space); },
+      [](Row& r, uint64_t v) { r.space = static_cast<Space>(v); });
+  visit(
+      kDevice, [](const Row& r) { return uint64_t{static_cast<uint16_t>(r.device + 1)}; },
+      [](Row& r, uint64_t v) { r.device = static_cast<int16_t>(v - 1); });
+  visit(
+      kStack, [](const Row& r) { return number(r.alloc_stack); },
+      [](Row& r, uint64_t v) { r.alloc_stack = static_cast<StackId>(v); });
+  visit(
+      kSize, [](const Row& r) { return r.size; }, [](Row& r, uint64_t v) { r.size = v; });
+  visit(
+      kApi, [](const Row& r) { return number(r.api); },
+      [](Row& r, uint64_t v) { r.api = static_cast<StringId>(v); });
+  visit(
+      kSource, [](const Row& r) { return number(r.source); },
+      [](Row& r, uint64_t v) { r.source = static_cast<StringId>(v); });
+  visit(
+      kAddress, [](const Row& r) { return r.address; }, [](Row& r, uint64_t v) { r.address = v; });
+  visit(
+      kAllocNs, [](const Row& r) { return number(r.alloc_ns); },
+      [](Row& r, uint64_t v) { r.alloc_ns = static_cast<int64_t>(v); });
+  visit(
+      kLifetime,
+      [](const Row& r) {
+        return r.free_ns == kNever ? 0 : 1 + fold(number(r.free_ns) - number(r.alloc_ns));
+      },
+      [](Row& r, uint64_t v) {
+        r.free_ns = v == 0 ? kNever : static_cast<int64_t>(number(r.alloc_ns) + unfold(v - 1));
+      });
+  visit(
+      kFreeStack, [](const Row& r) { return number(r.free_stack); },
+      [](Row& r, uint64_t v) { r.free_stack = static_cast<StackId>(v); });
 }
 
-Allocation take(std::span<const Column> columns, size_t i) {
-  Allocation row;
-  row.id = static_cast<AllocationId>(columns[kId][i]);
-  row.thread = static_cast<ThreadId>(columns[kThread][i]);
-  row.process = static_cast<ProcessId>(columns[kProcess][i]);
-  row.layer = static_cast<Layer>(columns[kLayer][i]);
-  row.space = static_cast<Space>(columns[kSpace][i]);
-  row.device = static_cast<int16_t>(columns[kDevice][i] - 1);
-  row.alloc_stack = static_cast<StackId>(columns[kStack][i]);
-  row.size = columns[kSize][i];
-  row.api = static_cast<StringId>(columns[kApi][i]);
-  row.source = static_cast<StringId>(columns[kSource][i]);
-  row.address = columns[kAddress][i];
-  row.alloc_ns = static_cast<int64_t>(columns[kAllocNs][i]);
-  const uint64_t lifetime = columns[kLifetime][i];
-  row.free_ns =
-      lifetime == 0 ? kNever : static_cast<int64_t>(columns[kAllocNs][i] + unfold(lifetime - 1));
-  row.free_stack = static_cast<StackId>(columns[kFreeStack][i]);
-  return row;
+// Rows are turned into columns and back a few at a time, while they are in the nearest cache.
+constexpr size_t kBlockRows = 256;
+
+// Fills `columns`; those that turn out to be constant get one value.
+void to_columns(std::span<const Allocation> rows, ColumnBuffers& buffers,
+                std::span<Column> columns) {
+  std::array<bool, kAllocationColumns> varies{};
+  for (size_t begin = 0; begin < rows.size(); begin += kBlockRows) {
+    const auto block = rows.subspan(begin, std::min(kBlockRows, rows.size() - begin));
+    each_column([&](size_t column, auto get, auto) {
+      uint64_t* values = buffers.column(column);
+      if (begin == 0) values[0] = get(rows[0]);
+      const uint64_t first = values[0];
+      if (!varies[column]) {
+        if (std::all_of(block.begin(), block.end(),
+                        [&](const Allocation& row) { return get(row) == first; })) {
+          return;
+        }
+        varies[column] = true;
+        std::fill_n(values, begin, first);
+      }
+      for (size_t i = 0; i < block.size(); ++i) values[begin + i] = get(block[i]);
+    });
+  }
+  for (size_t i = 0; i < kAllocationColumns; ++i) {
+    columns[i] = Column(buffers.column(i), varies[i] ? rows.size() : 1);
+  }
+}
+
+Result<void> check_columns(const ChunkInfo& info, const DecodedColumns& decoded) {
+  int64_t before = info.first_id - 1;
+  if (decoded.columns[kId].size() != decoded.rows) return fail("ids of a chunk are out of order");
+  for (const uint64_t value : decoded.columns[kId]) {
+    const auto id = static_cast<int64_t>(value);
+    if (id <= before || id > info.last_id) return fail("ids of a chunk are out of order");
+    before = id;
+  }
+  const auto within = [&](size_t column, uint64_t most) {
+    const Column values = decoded.columns[column];
+    return *std::max_element(values.begin(), values.end()) <= most;
+  };
+  if (!within(kLayer, number(Layer::kHeap)) || !within(kSpace, number(Space::kDevice)) ||
+      !within(kDevice, std::numeric_limits<uint16_t>::max())) {
+    return fail("a chunk has an impossible value");
+  }
+  return {};
+}
+
+void append_rows(const DecodedColumns& decoded, std::vector<Allocation>& rows) {
+  Allocation same;
+  each_column([&](size_t column, auto, auto set) { set(same, decoded.columns[column][0]); });
+  const size_t start = rows.size();
+  rows.reserve(start + decoded.rows);
+  for (size_t begin = 0; begin < decoded.rows; begin += kBlockRows) {
+    const size_t count = std::min(kBlockRows, decoded.rows - begin);
+    rows.insert(rows.end(), count, same);
+    Allocation* block = rows.data() + start + begin;
+    each_column([&](size_t column, auto, auto set) {
+      const Column values = decoded.columns[column];
+      // A lifetime that all share still ends each row at another time.
+      if (values.size() == 1 && decoded.rows != 1 && column != kLifetime) return;
+      for (size_t i = 0; i < count; ++i) {
+        set(block[i], values.size() == 1 ? values[0] : values[begin + i]);
+      }
+    });
+  }
 }
 
 }  // namespace
@@ -106,7 +187,8 @@ bool is_host(Layer layer) { return layer == Layer::kOs || layer == Layer::kHeap;
 
 std::string_view encode_allocations(ChunkEncoder& encoder, std::span<const Allocation> rows,
                                     ChunkInfo& info) {
-  const std::span<Column> columns = encoder.scratch(kAllocationColumns, rows.size());
+  std::array<Column, kAllocationColumns> columns;
+  to_columns(rows, encoder.buffers(), columns);
   info = {0,
           ChunkKind::kAllocations,
           static_cast<uint32_t>(rows.size()),
@@ -116,67 +198,64 @@ std::string_view encode_allocations(ChunkEncoder& encoder, std::span<const Alloc
           rows.front().alloc_ns,
           rows.front().free_ns,
           0};
-  for (size_t i = 0; i < rows.size(); ++i) {
-    put(columns, i, rows[i]);
-    info.begin_ns = std::min(info.begin_ns, rows[i].alloc_ns);
-    info.last_ns = std::max(info.last_ns, rows[i].alloc_ns);
-    info.end_ns = std::max(info.end_ns, rows[i].free_ns);
-    info.layers = static_cast<uint8_t>(info.layers | 1U << static_cast<unsigned>(rows[i].layer));
+  for (const Allocation& row : rows) {
+    info.begin_ns = std::min(info.begin_ns, row.alloc_ns);
+    info.last_ns = std::max(info.last_ns, row.alloc_ns);
+    info.end_ns = std::max(info.end_ns, row.free_ns);
+    info.layers = static_cast<uint8_t>(info.layers | 1U << static_cast<unsigned>(row.layer));
   }
-  return encoder.encode(columns, kAllocationPlans);
+  return encoder.encode(rows.size(), columns, kAllocationPlans);
 }
 
 Result<void> decode_allocations(ChunkDecoder& decoder, std::string_view bytes,
                                 const ChunkInfo& info, std::vector<Allocation>& rows) {
-  const std::span<Column> columns = decoder.scratch(kAllocationColumns);
-  if (auto decoded = decoder.decode(bytes, columns); !decoded) return decoded;
-  const size_t count = columns[kId].size();
-  rows.reserve(rows.size() + count);
-  int64_t before = info.first_id - 1;
-  for (size_t i = 0; i < count; ++i) {
-    const auto id = static_cast<int64_t>(columns[kId][i]);
-    if (id <= before || id > info.last_id) return fail("ids of a chunk are out of order");
-    if (columns[kLayer][i] > number(Layer::kHeap) || columns[kSpace][i] > number(Space::kDevice) ||
-        columns[kDevice][i] > std::numeric_limits<uint16_t>::max()) {
-      return fail("a chunk has an impossible value");
-    }
-    before = id;
-    rows.push_back(take(columns, i));
-  }
+  const auto decoded = decoder.decode(bytes, kAllocationColumns);
+  if (!decoded) return tl::unexpected(decoded.error());
+  if (auto checked = check_columns(info, *decoded); !checked) return checked;
+  append_rows(*decoded, rows);
   return {};
 }
 
 std::string_view encode_frees(ChunkEncoder& encoder, std::span<const HostFree> frees,
                               ChunkInfo& info) {
-  const std::span<Column> columns = encoder.scratch(kFreeColumns, frees.size());
+  std::array<uint64_t*, kFreeColumns> values{};
+  std::array<Column, kFreeColumns> columns;
+  for (size_t i = 0; i < kFreeColumns; ++i) {
+    values[i] = encoder.buffers().column(i);
+    columns[i] = Column(values[i], frees.size());
+  }
   const ChunkKind kind = info.kind;
   info = {};
   info.kind = kind;
   info.rows = static_cast<uint32_t>(frees.size());
   info.first_id = info.last_id = static_cast<int64_t>(frees.front().id);
   for (size_t i = 0; i < frees.size(); ++i) {
-    columns[kFreeId][i] = number(frees[i].id);
-    columns[kFreeRevived][i] = frees[i].revived ? 1 : 0;
-    columns[kFreeNs][i] = number(frees[i].free_ns);
-    columns[kFreeByStack][i] = number(frees[i].stack);
+    values[kFreeId][i] = number(frees[i].id);
+    values[kFreeRevived][i] = frees[i].revived ? 1 : 0;
+    values[kFreeNs][i] = number(frees[i].free_ns);
+    values[kFreeByStack][i] = number(frees[i].stack);
     info.first_id = std::min(info.first_id, static_cast<int64_t>(frees[i].id));
     info.last_id = std::max(info.last_id, static_cast<int64_t>(frees[i].id));
   }
-  return encoder.encode(columns, kFreePlans);
+  return encoder.encode(frees.size(), columns, kFreePlans);
 }
 
 Result<void> decode_frees(ChunkDecoder& decoder, std::string_view bytes, const ChunkInfo& info,
                           std::vector<HostFree>& frees) {
-  const std::span<Column> columns = decoder.scratch(kFreeColumns);
-  if (auto decoded = decoder.decode(bytes, columns); !decoded) return decoded;
-  for (size_t i = 0; i < columns[kFreeId].size(); ++i) {
-    const auto id = static_cast<int64_t>(columns[kFreeId][i]);
-    if (id < info.first_id || id > info.last_id || columns[kFreeRevived][i] > 1) {
+  const auto decoded = decoder.decode(bytes, kFreeColumns);
+  if (!decoded) return tl::unexpected(decoded.error());
+  const auto value = [&](size_t column, size_t row) {
+    const Column values = decoded->columns[column];
+    return values[values.size() == 1 ? 0 : row];
+  };
+  for (size_t i = 0; i < decoded->rows; ++i) {
+    const auto id = static_cast<int64_t>(value(kFreeId, i));
+    if (id < info.first_id || id > info.last_id || value(kFreeRevived, i) > 1) {
       return fail("a chunk has an impossible value");
     }
-    frees.push_back({static_cast<AllocationId>(id), columns[kFreeRevived][i] != 0,
-                     static_cast<int64_t>(columns[kFreeNs][i]),
-                     static_cast<StackId>(columns[kFreeByStack][i])});
+    frees.push_back({static_cast<AllocationId>(id), value(kFreeRevived, i) != 0,
+                     static_cast<int64_t>(value(kFreeNs, i)),
+                     static_cast<StackId>(value(kFreeByStack, i))});
   }
   return {};
 }
