@@ -32,6 +32,7 @@ Result<LiveSet> live_at(const trace::Reader& reader, const Series& series, int64
   trace::AllocationFilter filter = filter_for(series);
   filter.begin_ns = moment;
   filter.end_ns = moment + 1;
+  filter.any_order = true;
   const auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& allocation : batch) {
       if (allocation.alloc_ns <= moment && moment < lifetimes.end_ns(allocation)) {
@@ -47,6 +48,7 @@ Result<LiveSet> leaks(const trace::Reader& reader, const Series& series) {
   const Lifetimes lifetimes(reader);
   LiveGroups groups;
   trace::AllocationFilter filter = filter_for(series);
+  filter.any_order = true;
   filter.begin_ns = trace::kNever - 1;  // only what has no free: free_ns > begin_ns
   const auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& allocation : batch) {

@@ -3,11 +3,14 @@ find_package(fmt REQUIRED)
 add_executable(trace_tests
   trace_chunk_test.cpp trace_damage_test.cpp trace_kill_test.cpp trace_open_test.cpp
   trace_query_test.cpp trace_round_trip_test.cpp trace_testing.cpp)
-target_include_directories(trace_tests PRIVATE ${PROJECT_SOURCE_DIR}/collector/trace/src)
+find_path(TIDEMARK_XXHASH_INCLUDE xxhash.h REQUIRED)
+target_include_directories(trace_tests PRIVATE
+  ${PROJECT_SOURCE_DIR}/collector/trace/src ${TIDEMARK_XXHASH_INCLUDE})
 target_link_libraries(trace_tests PRIVATE
   tidemark_trace tidemark_warnings tidemark_sanitizers fmt::fmt-header-only GTest::gtest_main)
 find_program(TIDEMARK_SQLITE3_CLI sqlite3)
 target_compile_definitions(trace_tests PRIVATE
-  SQLITE3_CLI="${TIDEMARK_SQLITE3_CLI}" SQLITE_EXTENSION="$<TARGET_FILE:tidemark_sqlite>")
+  SQLITE3_CLI="${TIDEMARK_SQLITE3_CLI}" SQLITE_EXTENSION="$<TARGET_FILE:tidemark_sqlite>"
+  HOST_VERSION_1="${CMAKE_CURRENT_SOURCE_DIR}/data/host-version-1.db")
 add_dependencies(trace_tests tidemark_sqlite)
 gtest_discover_tests(trace_tests DISCOVERY_TIMEOUT 60)

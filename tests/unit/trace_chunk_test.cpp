@@ -104,9 +104,9 @@ TEST(TraceChunk, allocations_at_the_limits_of_their_types_come_back) {
   ChunkEncoder encoder(1);
   ChunkDecoder decoder;
   ChunkInfo info;
-  const std::string bytes(encode_allocations(encoder, rows, info));
+  const std::string bytes(encode_allocations(encoder, ChunkKind::kAllocations, rows, info));
   std::vector<Allocation> decoded;
-  ASSERT_TRUE(decode_allocations(decoder, bytes, info, decoded));
+  ASSERT_TRUE(decode_allocations(decoder, bytes, info, HostFilter{}, decoded));
   EXPECT_TRUE(decoded == rows);
 }
 

@@ -65,12 +65,29 @@ TEST(TraceOpen, files_that_are_no_trace_get_one_clear_line) {
 TEST(TraceOpen, other_versions_are_refused_with_what_to_do) {
   const TestFolder folder;
   make_trace(folder.file("t.db"));
-  ASSERT_EQ(sqlite_on(folder.file("t.db"), "PRAGMA user_version=2"), SQLITE_OK);
+  ASSERT_EQ(sqlite_on(folder.file("t.db"), "PRAGMA user_version=3"), SQLITE_OK);
   EXPECT_EQ(open_error(folder.file("t.db")),
-            "X was written by a newer tidemark (format 2, this one reads 1): update tidemark");
+            "X was written by a newer tidemark (format 3, this one reads 2): update tidemark");
   ASSERT_EQ(sqlite_on(folder.file("t.db"), "PRAGMA user_version=0"), SQLITE_OK);
   EXPECT_EQ(open_error(folder.file("t.db")),
-            "X has the format 0, which this tidemark cannot read (it reads 1)");
+            "X has the format 0, which this tidemark cannot read (it reads 2)");
+}
+
+// The figures are what the tidemark that wrote the file said of it (data/README.md).
+TEST(TraceOpen, a_trace_of_version_1_is_read_as_it_was) {
+  const TestFolder folder;
+  const std::string path = folder.file("old.db");
+  std::filesystem::copy_file(HOST_VERSION_1, path);
+  const auto reader = Reader::open(path);
+  ASSERT_TRUE(reader) << reader.error().message;
+  EXPECT_EQ(read_header(path)->version, 1);
+  EXPECT_EQ(all_allocations(**reader).size(), 2379U);
+  EXPECT_EQ(
+      ask(**reader,
+          "SELECT count(*), sum(size), sum(alloc_ns % 1000003), sum(free_ns % 1000003), "
+          "count(free_ns), sum(alloc_stack_id), sum(free_stack_id), sum(address % 1000003) "
+          "FROM allocation"),
+      std::vector<std::string>{"2379|2350707|435745400|563640111|2379|134774|206687|2125357592"});
 }
 
 TEST(TraceOpen, a_trace_that_is_cut_short_says_so) {

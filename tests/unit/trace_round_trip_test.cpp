@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "host_settle.h"
 #include "host_writer.h"
 #include "trace_testing.h"
 
@@ -91,18 +92,70 @@ TEST(TraceRoundTrip, host_allocations_survive_many_chunks_and_the_merge) {
   EXPECT_GT(chunks_of(1), 5);
   EXPECT_GT(chunks_of(2), 1);
   EXPECT_TRUE(scan_all() == recording.allocations);
-  // Frees that are applied again to merged chunks change nothing: what a kill between two windows
-  // of the merge leaves behind.
-  ASSERT_EQ(execute(db.get(), "CREATE TEMP TABLE kept AS SELECT * FROM host_chunk WHERE kind<>0"),
+  // What a kill between two windows leaves behind: rows that are in their class and still where
+  // they were recorded, and frees of both.
+  ASSERT_EQ(execute(db.get(),
+                    "CREATE TEMP TABLE kept AS SELECT * FROM host_chunk WHERE kind<>0 OR id % 3=0"),
             SQLITE_OK);
-  ASSERT_TRUE(merge_host_chunks(db.get(), path, kMaxChunkRows));
-  EXPECT_EQ(chunks_of(1) + chunks_of(2), 0);
+  ASSERT_TRUE(settle_host_chunks(db.get(), path, kMaxChunkRows));
+  EXPECT_EQ(chunks_of(0) + chunks_of(1) + chunks_of(2), 0);
+  EXPECT_GT(chunks_of(3), 3);
   EXPECT_TRUE(scan_all() == recording.allocations);
   ASSERT_EQ(
       execute(db.get(), "UPDATE kept SET id=id+1000000; INSERT INTO host_chunk SELECT * FROM kept"),
       SQLITE_OK);
+  EXPECT_GT(chunks_of(0), 3);
   EXPECT_GT(chunks_of(1), 5);
   EXPECT_TRUE(scan_all() == recording.allocations);
+  ASSERT_EQ(execute(db.get(), "DELETE FROM host_chunk WHERE kind IN (1,2)"), SQLITE_OK);
+  const auto some = scan_all();
+  EXPECT_EQ(some.size(), recording.allocations.size());
+}
+
+// Two rows in three die young; of the rest some live long, some for ever.
+TEST(TraceRoundTrip, what_lived_at_one_moment_is_found_without_reading_all) {
+  const TestFolder folder;
+  const std::string path = folder.file("t.db");
+  auto writer = make_writer(path);
+  constexpr int64_t kRows = 800'000;
+  constexpr int64_t kSpacingNs = 1000;
+  std::vector<Allocation> all;
+  for (int64_t i = 0; i < kRows; ++i) {
+    Allocation row;
+    row.layer = Layer::kHeap;
+    row.size = 16;
+    row.alloc_ns = i * kSpacingNs;
+    row.alloc_stack = static_cast<StackId>(1 + i % 3);
+    row.id = writer->add_allocation(row);
+    if (i % 100 != 99) {
+      row.free_ns = row.alloc_ns + (i % 100 == 98 ? kRows * kSpacingNs / 2 : 5000);
+      writer->end_allocation(row.id, row.layer, row.free_ns, StackId{});
+    }
+    all.push_back(row);
+  }
+  ASSERT_TRUE(writer->finish());
+  sqlite3* raw = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
+  const Connection db(raw);
+  for (const bool any_order : {false, true}) {
+    HostFilter filter;
+    filter.last_alloc_ns = kRows * kSpacingNs * 3 / 4;
+    filter.min_free_ns = filter.last_alloc_ns + 1;
+    filter.any_order = any_order;
+    HostScan scan(db.get(), path, filter);
+    std::vector<Allocation> found;
+    std::vector<Allocation> part;
+    while (scan.next(part) && !part.empty()) found.insert(found.end(), part.begin(), part.end());
+    std::vector<Allocation> expected;
+    std::copy_if(all.begin(), all.end(), std::back_inserter(expected), [&](const Allocation& row) {
+      return row.alloc_ns <= filter.last_alloc_ns && row.free_ns >= filter.min_free_ns;
+    });
+    std::sort(found.begin(), found.end(),
+              [](const Allocation& a, const Allocation& b) { return a.id < b.id; });
+    EXPECT_TRUE(found == expected) << found.size() << " of " << expected.size();
+    EXPECT_GT(scan.chunks(), 12U);
+    EXPECT_LE(scan.chunks_read(), 4U);
+  }
 }
 
 TEST(TraceRoundTrip, a_revived_allocation_lives_on_wherever_its_free_was_written) {
@@ -160,15 +213,23 @@ TEST(TraceRoundTrip, a_filter_gives_exactly_the_rows_it_describes) {
       if (i % 7 == 0) filter.device = 1;
       if (i % 2 == 0) filter.begin_ns = end / 60 * i;
       if (i % 4 < 2) filter.end_ns = end / 60 * i + end / 20;
+      if (i % 9 == 0) filter.alloc_stack = static_cast<StackId>(1 + i);
+      filter.any_order = i % 8 < 3;
       std::vector<Allocation> expected;
       std::copy_if(recording.allocations.begin(), recording.allocations.end(),
                    std::back_inserter(expected), [&](const Allocation& row) {
                      return row.alloc_ns < filter.end_ns && row.free_ns > filter.begin_ns &&
                             (!filter.layer || row.layer == *filter.layer) &&
                             (!filter.space || row.space == *filter.space) &&
-                            (!filter.device || row.device == *filter.device);
+                            (!filter.device || row.device == *filter.device) &&
+                            (!filter.alloc_stack || row.alloc_stack == *filter.alloc_stack);
                    });
-      EXPECT_TRUE(all_allocations(*reader, filter) == expected) << "filter " << i;
+      std::vector<Allocation> given = all_allocations(*reader, filter);
+      if (filter.any_order) {
+        std::sort(given.begin(), given.end(),
+                  [](const Allocation& a, const Allocation& b) { return a.id < b.id; });
+      }
+      EXPECT_TRUE(given == expected) << "filter " << i;
     }
   }
 }

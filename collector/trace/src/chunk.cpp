@@ -54,7 +54,8 @@ bool read_varint(const unsigned char*& at, const unsigned char* end, uint64_t& v
 
 // The same where 8 bytes can be read at once, without a branch on the length up to 8 bytes: lengths
 // of addresses are as good as random.
-bool read_varint_wide(const unsigned char*& at, const unsigned char* end, uint64_t& value) {
+[[gnu::always_inline]] inline bool read_varint_wide(const unsigned char*& at,
+                                                    const unsigned char* end, uint64_t& value) {
   uint64_t word = 0;
   std::memcpy(&word, at, sizeof word);
   const uint64_t ends = ~word & 0x8080808080808080U;
@@ -374,7 +375,8 @@ Result<void> ChunkDecoder::decode_column(Input& input, size_t rows, size_t i) {
                                           : take_bits(input, head, all);
 }
 
-Result<DecodedColumns> ChunkDecoder::decode(std::string_view bytes, size_t columns) {
+Result<DecodedColumns> ChunkDecoder::decode(std::string_view bytes, size_t columns,
+                                            const OnlyIf& only_if) {
   if (bytes.size() < kHashBytes) return fail("a chunk is too short");
   const std::string_view body = bytes.substr(kHashBytes);
   if (XXH3_64bits(body.data(), body.size()) != load_le64(bytes.data())) {
@@ -393,6 +395,7 @@ Result<DecodedColumns> ChunkDecoder::decode(std::string_view bytes, size_t colum
     if (auto decoded = decode_column(input, rows, i); !decoded) {
       return tl::unexpected(decoded.error());
     }
+    if (i == only_if.column && !only_if.wanted(columns_[i])) return DecodedColumns{};
   }
   if (input.left() != 0) return fail("a chunk is too long");
   return DecodedColumns{rows, columns_};

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -80,6 +81,12 @@ struct DecodedColumns {
   std::span<const Column> columns;
 };
 
+// When this column is not wanted, the rest of the chunk is not decoded.
+struct OnlyIf {
+  size_t column = SIZE_MAX;
+  std::function<bool(Column)> wanted;
+};
+
 class ChunkDecoder {
  public:
   ChunkDecoder();
@@ -88,8 +95,8 @@ class ChunkDecoder {
   ChunkDecoder& operator=(const ChunkDecoder&) = delete;
 
   // The bytes are untrusted. The error is what is wrong, without the file. Valid until the next
-  // call.
-  Result<DecodedColumns> decode(std::string_view bytes, size_t columns);
+  // call. No rows: `only_if` did not want them.
+  Result<DecodedColumns> decode(std::string_view bytes, size_t columns, const OnlyIf& only_if = {});
 
  private:
   struct Input;

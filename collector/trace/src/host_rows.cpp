@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 namespace tidemark::trace {
 namespace {
@@ -61,6 +62,10 @@ uint64_t number(T value) {
   return static_cast<uint64_t>(value);
 }
 
+int64_t free_ns_of(int64_t alloc_ns, uint64_t lifetime) {
+  return lifetime == 0 ? kNever : static_cast<int64_t>(number(alloc_ns) + unfold(lifetime - 1));
+}
+
 // Calls `visit(column, get, set)` for each column whose values are fields; the lifetime comes last
 // but one, behind alloc_ns, which it builds upon.
 template <class Visit>
@@ -105,9 +110,7 @@ void each_column(Visit&& visit) {
       [](const Row& r) {
         return r.free_ns == kNever ? 0 : 1 + fold(number(r.free_ns) - number(r.alloc_ns));
       },
-      [](Row& r, uint64_t v) {
-        r.free_ns = v == 0 ? kNever : static_cast<int64_t>(number(r.alloc_ns) + unfold(v - 1));
-      });
+      [](Row& r, uint64_t v) { r.free_ns = free_ns_of(r.alloc_ns, v); });
   visit(
       kFreeStack, [](const Row& r) { return number(r.free_stack); },
       [](Row& r, uint64_t v) { r.free_stack = static_cast<StackId>(v); });
@@ -161,21 +164,89 @@ Result<void> check_columns(const ChunkInfo& info, const DecodedColumns& decoded)
   return {};
 }
 
-void append_rows(const DecodedColumns& decoded, std::vector<Allocation>& rows) {
+// Which rows of a chunk a filter lets pass, found on its columns.
+class Selection {
+ public:
+  Selection(const DecodedColumns& decoded, const HostFilter& filter) : decoded_(decoded) {
+    keep(kId, [&](uint64_t v) {
+      return static_cast<int64_t>(v) >= filter.first_id &&
+             static_cast<int64_t>(v) <= filter.last_id;
+    });
+    if (filter.layers != HostFilter{}.layers) {
+      keep(kLayer, [&](uint64_t v) { return (filter.layers >> v & 1U) != 0; });
+    }
+    if (filter.alloc_stack) {
+      keep(kStack, [&](uint64_t v) { return v == number(*filter.alloc_stack); });
+    }
+    if (filter.first_alloc_ns != HostFilter{}.first_alloc_ns ||
+        filter.last_alloc_ns != HostFilter{}.last_alloc_ns) {
+      keep(kAllocNs, [&](uint64_t v) {
+        return static_cast<int64_t>(v) >= filter.first_alloc_ns &&
+               static_cast<int64_t>(v) <= filter.last_alloc_ns;
+      });
+    }
+    if (filter.min_free_ns != HostFilter{}.min_free_ns) keep_freed_from(filter.min_free_ns);
+  }
+
+  bool all() const { return all_; }
+  std::span<const uint32_t> rows() const { return rows_; }  // unless all()
+
+ private:
+  uint64_t value(size_t column, size_t row) const {
+    const Column values = decoded_.columns[column];
+    return values[values.size() == 1 ? 0 : row];
+  }
+  template <class Wanted>
+  void keep_rows(const Wanted& wanted) {
+    if (!all_) {
+      std::erase_if(rows_, [&](uint32_t row) { return !wanted(row); });
+      return;
+    }
+    for (uint32_t row = 0; row < decoded_.rows; ++row) {
+      if (wanted(row)) rows_.push_back(row);
+    }
+    all_ = rows_.size() == decoded_.rows;
+  }
+  template <class Wanted>
+  void keep(size_t column, const Wanted& wanted) {
+    const Column values = decoded_.columns[column];
+    if (values.size() == 1 && decoded_.rows != 1) {
+      if (!wanted(values[0])) keep_rows([](uint32_t) { return false; });
+    } else if (!all_ || !std::all_of(values.begin(), values.end(), wanted)) {
+      rows_.reserve(decoded_.rows);
+      keep_rows([&](uint32_t row) { return wanted(values[row]); });
+    }
+  }
+  void keep_freed_from(int64_t min_free_ns) {
+    if (all_) rows_.reserve(decoded_.rows);
+    keep_rows([&](uint32_t row) {
+      return free_ns_of(static_cast<int64_t>(value(kAllocNs, row)), value(kLifetime, row)) >=
+             min_free_ns;
+    });
+  }
+
+  const DecodedColumns& decoded_;
+  bool all_ = true;
+  std::vector<uint32_t> rows_;
+};
+
+// Appends `count` rows, of which the i-th is row index(i) of the chunk.
+template <class Index>
+void append_rows(const DecodedColumns& decoded, size_t count, const Index& index,
+                 std::vector<Allocation>& rows) {
   Allocation same;
   each_column([&](size_t column, auto, auto set) { set(same, decoded.columns[column][0]); });
-  const size_t start = rows.size();
-  rows.reserve(start + decoded.rows);
-  for (size_t begin = 0; begin < decoded.rows; begin += kBlockRows) {
-    const size_t count = std::min(kBlockRows, decoded.rows - begin);
-    rows.insert(rows.end(), count, same);
-    Allocation* block = rows.data() + start + begin;
+  for (size_t begin = 0; begin < count; begin += kBlockRows) {
+    const size_t block_rows = std::min(kBlockRows, count - begin);
+    rows.insert(rows.end(), block_rows, same);
+    Allocation* block = &rows.back() + 1 - block_rows;
     each_column([&](size_t column, auto, auto set) {
       const Column values = decoded.columns[column];
-      // A lifetime that all share still ends each row at another time.
-      if (values.size() == 1 && decoded.rows != 1 && column != kLifetime) return;
-      for (size_t i = 0; i < count; ++i) {
-        set(block[i], values.size() == 1 ? values[0] : values[begin + i]);
+      if (values.size() != 1) {
+        for (size_t i = 0; i < block_rows; ++i) set(block[i], values[index(begin + i)]);
+      } else if (column == kLifetime && values[0] != 0) {
+        // A lifetime that all share still ends each row at another time.
+        for (size_t i = 0; i < block_rows; ++i) set(block[i], values[0]);
       }
     });
   }
@@ -185,12 +256,27 @@ void append_rows(const DecodedColumns& decoded, std::vector<Allocation>& rows) {
 
 bool is_host(Layer layer) { return layer == Layer::kOs || layer == Layer::kHeap; }
 
-std::string_view encode_allocations(ChunkEncoder& encoder, std::span<const Allocation> rows,
-                                    ChunkInfo& info) {
+ChunkKind settled_kind(const Allocation& row) {
+  // Classes grow by a factor of 8, from 2^24 ns = 17 ms; the last is for what was never freed.
+  constexpr unsigned kShortestBits = 24;
+  constexpr unsigned kBitsPerClass = 3;
+  size_t which = kLifetimeClasses - 1;
+  if (row.free_ns != kNever) {
+    const uint64_t lifetime = number(row.free_ns) - number(row.alloc_ns);
+    const bool negative = row.free_ns < row.alloc_ns;
+    const auto bits = negative ? 0 : static_cast<unsigned>(std::bit_width(lifetime));
+    which = bits <= kShortestBits ? 0 : (bits - kShortestBits + kBitsPerClass - 1) / kBitsPerClass;
+    which = std::min(which, kLifetimeClasses - 2);
+  }
+  return static_cast<ChunkKind>(number(ChunkKind::kSettled) + which);
+}
+
+std::string_view encode_allocations(ChunkEncoder& encoder, ChunkKind kind,
+                                    std::span<const Allocation> rows, ChunkInfo& info) {
   std::array<Column, kAllocationColumns> columns;
   to_columns(rows, encoder.buffers(), columns);
   info = {0,
-          ChunkKind::kAllocations,
+          kind,
           static_cast<uint32_t>(rows.size()),
           static_cast<int64_t>(rows.front().id),
           static_cast<int64_t>(rows.back().id),
@@ -208,11 +294,27 @@ std::string_view encode_allocations(ChunkEncoder& encoder, std::span<const Alloc
 }
 
 Result<void> decode_allocations(ChunkDecoder& decoder, std::string_view bytes,
-                                const ChunkInfo& info, std::vector<Allocation>& rows) {
-  const auto decoded = decoder.decode(bytes, kAllocationColumns);
+                                const ChunkInfo& info, const HostFilter& filter,
+                                std::vector<Allocation>& rows) {
+  // The stacks come early: a chunk without the one that is asked for is not read further.
+  const auto has_stack = [&](Column stacks) {
+    return std::find(stacks.begin(), stacks.end(), number(*filter.alloc_stack)) != stacks.end();
+  };
+  const auto decoded = filter.alloc_stack
+                           ? decoder.decode(bytes, kAllocationColumns, {kStack, has_stack})
+                           : decoder.decode(bytes, kAllocationColumns);
   if (!decoded) return tl::unexpected(decoded.error());
+  if (decoded->rows == 0) return {};
   if (auto checked = check_columns(info, *decoded); !checked) return checked;
-  append_rows(*decoded, rows);
+  const Selection selection(*decoded, filter);
+  if (selection.all()) {
+    append_rows(
+        *decoded, decoded->rows, [](size_t i) { return i; }, rows);
+  } else {
+    const auto selected = selection.rows();
+    append_rows(
+        *decoded, selected.size(), [&](size_t i) { return selected[i]; }, rows);
+  }
   return {};
 }
 

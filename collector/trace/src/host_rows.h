@@ -2,6 +2,8 @@
 // the end, and every reader.
 #pragma once
 
+#include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -32,19 +34,39 @@ struct ChunkInfo {
   uint8_t layers = 0;    // bit 1 << Layer
 };
 
+// Rows outside are left out. The defaults let all pass.
+struct HostFilter {
+  uint8_t layers = 0xff;  // bit 1 << Layer
+  int64_t first_id = 1;
+  int64_t last_id = std::numeric_limits<int64_t>::max();
+  int64_t first_alloc_ns = std::numeric_limits<int64_t>::min();
+  int64_t last_alloc_ns = std::numeric_limits<int64_t>::max();
+  int64_t min_free_ns = std::numeric_limits<int64_t>::min();
+  std::optional<StackId> alloc_stack;
+  // Not about rows: chunk by chunk, whatever the order of ids, which saves bringing chunks
+  // together.
+  bool any_order = false;
+  bool recorded_only = false;  // only chunks of kind kAllocations
+};
+
 bool is_host(Layer layer);  // os and heap: stored in columns
 
 // Rows in ascending order of id, at most kMaxChunkRows. `info` gets everything but row_id.
-std::string_view encode_allocations(ChunkEncoder& encoder, std::span<const Allocation> rows,
-                                    ChunkInfo& info);
-// Appends. Ids are ascending and within info's bounds, enumerations valid, or it is an error.
+std::string_view encode_allocations(ChunkEncoder& encoder, ChunkKind kind,
+                                    std::span<const Allocation> rows, ChunkInfo& info);
+// Appends the rows that pass. Ids are ascending and within info's bounds, enumerations valid, or it
+// is an error.
 Result<void> decode_allocations(ChunkDecoder& decoder, std::string_view bytes,
-                                const ChunkInfo& info, std::vector<Allocation>& rows);
+                                const ChunkInfo& info, const HostFilter& filter,
+                                std::vector<Allocation>& rows);
 
 std::string_view encode_frees(ChunkEncoder& encoder, std::span<const HostFree> frees,
                               ChunkInfo& info);
 Result<void> decode_frees(ChunkDecoder& decoder, std::string_view bytes, const ChunkInfo& info,
                           std::vector<HostFree>& frees);
+
+// The kind of chunk that a row goes to when recording has ended: by its lifetime.
+ChunkKind settled_kind(const Allocation& row);
 
 // The row with this id among rows that ascend by id; nullptr when there is none.
 Allocation* find_row(std::span<Allocation> rows, AllocationId id);

@@ -10,6 +10,19 @@ HostScan::HostScan(sqlite3* db, std::string path, const HostFilter& filter, size
       window_rows_(window_rows),
       read_data_(db, "SELECT data FROM main.host_chunk WHERE id=?1") {}
 
+void HostScan::sort_in(const ChunkInfo& chunk) {
+  if (chunk.kind == ChunkKind::kNearFrees) {
+    near_.push_back(chunk);
+  } else if (chunk.kind == ChunkKind::kFarFrees) {
+    far_.push_back(chunk);
+  } else if (chunk.kind == ChunkKind::kAllocations) {
+    runs_[0].chunks.push_back(chunk);
+  } else if (!filter_.recorded_only) {
+    const auto which = static_cast<size_t>(chunk.kind) - static_cast<size_t>(ChunkKind::kSettled);
+    runs_[1 + which].chunks.push_back(chunk);
+  }
+}
+
 Result<void> HostScan::load_index() {
   indexed_ = true;
   Statement index(
@@ -27,33 +40,39 @@ Result<void> HostScan::load_index() {
                           index.integer(6),
                           index.integer(7),
                           static_cast<uint8_t>(index.integer(8))};
-    if (chunk.row_id <= before || chunk.kind > ChunkKind::kFarFrees || chunk.first_id < 1 ||
+    if (chunk.row_id <= before || chunk.kind > kLastChunkKind || chunk.first_id < 1 ||
         chunk.last_id < chunk.first_id || chunk.rows > kMaxChunkRows) {
       return tl::unexpected(damaged(path_, "the list of chunks is impossible"));
     }
     before = chunk.row_id;
-    (chunk.kind == ChunkKind::kAllocations ? allocations_
-     : chunk.kind == ChunkKind::kNearFrees ? near_
-                                           : far_)
-        .push_back(chunk);
+    sort_in(chunk);
   }
   if (!index.done()) return tl::unexpected(read_error(db_, path_));
-  std::sort(allocations_.begin(), allocations_.end(),
-            [](const ChunkInfo& a, const ChunkInfo& b) { return a.first_id < b.first_id; });
-  for (size_t i = 1; i < allocations_.size(); ++i) {
-    if (allocations_[i].first_id <= allocations_[i - 1].last_id) {
-      return tl::unexpected(damaged(path_, "chunks overlap"));
+  for (Run& run : runs_) {
+    std::sort(run.chunks.begin(), run.chunks.end(),
+              [](const ChunkInfo& a, const ChunkInfo& b) { return a.first_id < b.first_id; });
+    for (size_t i = 1; i < run.chunks.size(); ++i) {
+      if (run.chunks[i].first_id <= run.chunks[i - 1].last_id) {
+        return tl::unexpected(damaged(path_, "chunks overlap"));
+      }
     }
   }
+  // A free that is still to be applied moves free_ns either way (a free, a revival).
+  decode_filter_ = filter_;
+  if (has_frees()) decode_filter_.min_free_ns = HostFilter{}.min_free_ns;
   return {};
 }
 
+size_t HostScan::chunks() const {
+  size_t count = 0;
+  for (const Run& run : runs_) count += run.chunks.size();
+  return count;
+}
+
 bool HostScan::may_match(const ChunkInfo& chunk) const {
-  // A free that is still to be applied moves free_ns either way (a free, a revival).
   return (chunk.layers & filter_.layers) != 0 && chunk.first_id <= filter_.last_id &&
          chunk.last_id >= filter_.first_id && chunk.begin_ns <= filter_.last_alloc_ns &&
-         chunk.last_ns >= filter_.first_alloc_ns &&
-         (has_frees() || chunk.end_ns >= filter_.min_free_ns);
+         chunk.last_ns >= filter_.first_alloc_ns && chunk.end_ns >= decode_filter_.min_free_ns;
 }
 
 Result<std::string_view> HostScan::data_of(const ChunkInfo& chunk) {
@@ -64,21 +83,95 @@ Result<std::string_view> HostScan::data_of(const ChunkInfo& chunk) {
   return tl::unexpected(read_error(db_, path_));
 }
 
-Result<void> HostScan::read_window(std::vector<Allocation>& rows) {
-  // Without frees each chunk stands for itself.
-  const size_t enough = has_frees() ? window_rows_ : 1;
-  for (; next_ < allocations_.size() && rows.size() < enough; ++next_) {
-    const ChunkInfo& chunk = allocations_[next_];
+// Appends the rows of the run's next chunk that has any.
+Result<void> HostScan::refill(Run& run, std::vector<Allocation>& rows) {
+  const size_t before = rows.size();
+  while (rows.size() == before && run.next < run.chunks.size()) {
+    const ChunkInfo& chunk = run.chunks[run.next++];
     if (!may_match(chunk)) continue;
     const auto data = data_of(chunk);
     if (!data) return tl::unexpected(data.error());
-    if (auto decoded = decode_allocations(decoder_, *data, chunk, rows); !decoded) {
+    ++chunks_read_;
+    if (auto decoded = decode_allocations(decoder_, *data, chunk, decode_filter_, rows); !decoded) {
       return tl::unexpected(damaged(path_, decoded.error().message));
     }
     window_.push_back(chunk);
   }
-  read_data_.reset();
   return {};
+}
+
+Result<void> HostScan::read_any(std::vector<Allocation>& rows) {
+  for (Run& run : runs_) {
+    if (auto filled = refill(run, rows); !filled) return filled;
+    if (!rows.empty()) break;
+  }
+  return {};
+}
+
+Result<void> HostScan::fill_runs() {
+  for (Run& run : runs_) {
+    if (!run.given()) continue;
+    run.rows.clear();
+    run.at = 0;
+    if (auto filled = refill(run, run.rows); !filled) return filled;
+  }
+  return {};
+}
+
+// False: no run has rows. All have been filled.
+bool HostScan::find_first(Run*& first, int64_t& other_id) {
+  first = nullptr;
+  other_id = std::numeric_limits<int64_t>::max();
+  for (Run& run : runs_) {
+    if (run.given()) continue;
+    if (first == nullptr || run.id() < first->id()) {
+      if (first != nullptr) other_id = first->id();
+      first = &run;
+    } else {
+      other_id = std::min(other_id, run.id());
+    }
+  }
+  return first != nullptr;
+}
+
+Result<void> HostScan::read_window(std::vector<Allocation>& rows) {
+  // Without frees each chunk stands for itself.
+  const size_t enough = has_frees() ? window_rows_ : kMaxChunkRows;
+  if (Run* only = only_run()) {
+    do {
+      const size_t before = rows.size();
+      if (auto filled = refill(*only, rows); !filled) return filled;
+      if (rows.size() == before) break;
+    } while (rows.size() < enough);
+    return {};
+  }
+  while (rows.size() < enough) {
+    if (auto filled = fill_runs(); !filled) return filled;
+    Run* run = nullptr;
+    int64_t other_id = 0;
+    if (!find_first(run, other_id)) break;
+    if (run->id() == other_id) {
+      ++run->at;  // there twice
+      continue;
+    }
+    const auto begin = run->rows.begin() + static_cast<std::ptrdiff_t>(run->at);
+    const auto end = std::find_if(begin, run->rows.end(), [&](const Allocation& row) {
+      return static_cast<int64_t>(row.id) >= other_id;
+    });
+    rows.insert(rows.end(), begin, end);
+    run->at = static_cast<size_t>(end - run->rows.begin());
+  }
+  return {};
+}
+
+HostScan::Run* HostScan::only_run() {
+  Run* only = nullptr;
+  for (Run& run : runs_) {
+    if (run.chunks.empty()) continue;
+    if (only != nullptr) return nullptr;
+    only = &run;
+  }
+  return only;
 }
 
 Result<void> HostScan::apply(const std::vector<ChunkInfo>& chunks, std::vector<Allocation>& rows) {
@@ -109,19 +202,18 @@ Result<void> HostScan::next(std::vector<Allocation>& rows) {
     if (auto loaded = load_index(); !loaded) return loaded;
   }
   rows.clear();
-  while (rows.empty() && next_ < allocations_.size()) {
-    window_.clear();
-    if (auto read = read_window(rows); !read) return read;
-    if (rows.empty()) break;
+  window_.clear();
+  // With rows as recorded beside rows in classes, some may be there twice: only order tells.
+  const bool any_order = filter_.any_order && !has_frees() &&
+                         (runs_[0].chunks.empty() || runs_[0].chunks.size() == chunks());
+  while (rows.empty()) {
+    if (auto read = any_order ? read_any(rows) : read_window(rows); !read) return read;
+    read_data_.reset();
+    if (rows.empty() || !has_frees()) break;
     if (auto applied = apply(near_, rows); !applied) return applied;
     if (auto applied = apply(far_, rows); !applied) return applied;
-    std::erase_if(rows, [this](const Allocation& row) {
-      return (filter_.layers & 1U << static_cast<unsigned>(row.layer)) == 0 ||
-             static_cast<int64_t>(row.id) < filter_.first_id ||
-             static_cast<int64_t>(row.id) > filter_.last_id ||
-             row.alloc_ns < filter_.first_alloc_ns || row.alloc_ns > filter_.last_alloc_ns ||
-             row.free_ns < filter_.min_free_ns;
-    });
+    std::erase_if(rows,
+                  [this](const Allocation& row) { return row.free_ns < filter_.min_free_ns; });
   }
   return {};
 }

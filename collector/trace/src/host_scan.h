@@ -11,10 +11,21 @@
 // A window of whole allocation chunks is decoded, then every free chunk whose ids overlap it is
 // applied: near ones in order of row id, then far ones. For one id that is the order in which they
 // happened, because an allocation only grows older: its near frees all come before its far ones.
+//
+// A finished trace has no free chunks, and its allocations lie in one sequence of chunks for each
+// class of lifetimes, each in order of id:
+//
+//   class 0   [ 1 2 4 5 7 … ][ … ][ … ]        a moment needs the chunks of this class around it,
+//   class 3   [ 3 … 812 … ]   [ … ]            some more of this one,
+//   never     [ 6 … 40 … 7001 … ]              and all of these: the long-lived are not among
+//                                              millions that were gone long before
+//
+// The sequences are merged by id. When a writer was killed while it sorted rows into classes, a row
+// may be there twice: in its recorded chunk and in its class. It is given once.
 #pragma once
 
+#include <array>
 #include <functional>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -22,16 +33,6 @@
 #include "sqlite.h"
 
 namespace tidemark::trace {
-
-// Rows outside are left out. The defaults let all pass.
-struct HostFilter {
-  uint8_t layers = 0xff;  // bit 1 << Layer
-  int64_t first_id = 1;
-  int64_t last_id = std::numeric_limits<int64_t>::max();
-  int64_t first_alloc_ns = std::numeric_limits<int64_t>::min();
-  int64_t last_alloc_ns = std::numeric_limits<int64_t>::max();
-  int64_t min_free_ns = std::numeric_limits<int64_t>::min();
-};
 
 // Rows decoded at a time where frees must be applied: bounds memory to about 100 MB.
 inline constexpr size_t kWindowRows = 16 * kMaxChunkRows;
@@ -43,15 +44,32 @@ class HostScan {
 
   // Replaces `rows` by the next ones; none left: `rows` is empty.
   Result<void> next(std::vector<Allocation>& rows);
-  // The allocation chunks that the last next() read.
+  // The allocation chunks that the last next() decoded.
   const std::vector<ChunkInfo>& window() const { return window_; }
   bool has_frees() const { return !near_.empty() || !far_.empty(); }
-  size_t chunks() const { return allocations_.size(); }
+  size_t chunks() const;  // of allocations; known after the first next()
+  size_t chunks_read() const { return chunks_read_; }
 
  private:
+  // Chunks of one kind, in order of id, and the rows of the one that is being given.
+  struct Run {
+    std::vector<ChunkInfo> chunks;
+    size_t next = 0;
+    std::vector<Allocation> rows;
+    size_t at = 0;
+    bool given() const { return at == rows.size(); }
+    int64_t id() const { return static_cast<int64_t>(rows[at].id); }
+  };
+
   Result<void> load_index();
+  void sort_in(const ChunkInfo& chunk);
   bool may_match(const ChunkInfo& chunk) const;
+  Result<void> refill(Run& run, std::vector<Allocation>& rows);
+  Result<void> read_any(std::vector<Allocation>& rows);
   Result<void> read_window(std::vector<Allocation>& rows);
+  Result<void> fill_runs();
+  bool find_first(Run*& first, int64_t& other_id);  // smallest id, and that of the others
+  Run* only_run();                                  // nullptr: more than one, or none
   Result<void> apply(const std::vector<ChunkInfo>& frees, std::vector<Allocation>& rows);
   Result<std::string_view> data_of(const ChunkInfo& chunk);
 
@@ -61,9 +79,11 @@ class HostScan {
   size_t window_rows_;
   Statement read_data_;
   ChunkDecoder decoder_;
-  std::vector<ChunkInfo> allocations_, near_, far_, window_;
+  std::array<Run, 1 + kLifetimeClasses> runs_;  // as recorded, then each class
+  HostFilter decode_filter_;                    // what holds before frees are applied
+  std::vector<ChunkInfo> near_, far_, window_;
   std::vector<HostFree> frees_;
-  size_t next_ = 0;
+  size_t chunks_read_ = 0;
   bool indexed_ = false;
 };
 

@@ -14,9 +14,10 @@ constexpr std::string_view kInsertChunk =
     "data) "
     "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)";
 
-// Recording must not wait for the compressor; what is kept for good may cost a little more.
-constexpr int kRecordingLevel = 1;
-constexpr int kFinalLevel = 3;
+// Recording must not wait for the compressor; what is kept for good may cost more.
+constexpr int kRecordingLevel = -3;
+
+}  // namespace
 
 bool insert_chunk(Statement& insert, const ChunkInfo& info, std::string_view data) {
   insert.bind(1, static_cast<int64_t>(info.kind));
@@ -31,18 +32,40 @@ bool insert_chunk(Statement& insert, const ChunkInfo& info, std::string_view dat
   return insert.run();
 }
 
-}  // namespace
+Statement prepare_insert_chunk(sqlite3* db) {
+  return Statement(db,
+                   "INSERT INTO host_chunk(kind, rows, first_id, last_id, begin_ns, last_ns, "
+                   "end_ns, layers, data) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+                   SQLITE_PREPARE_PERSISTENT);
+}
 
 HostWriter::HostWriter(sqlite3* db)
-    : insert_(db, kInsertChunk, SQLITE_PREPARE_PERSISTENT), encoder_(kRecordingLevel) {}
+    : insert_(prepare_insert_chunk(db)), encoder_(kRecordingLevel) {}
 
-bool HostWriter::add(const Allocation& row) {
-  open_.push_back(row);
-  return open_.size() < kMaxChunkRows || write_allocations();
+bool HostWriter::add(AllocationId id, const Allocation& row) {
+  OpenChunk& chunk = open_[newest_];
+  Allocation& added = chunk.emplace_back(row);
+  added.id = id;
+  added.free_ns = kNever;
+  added.free_stack = StackId{};
+  return chunk.size() < kMaxChunkRows || open_next();
+}
+
+bool HostWriter::open_next() {
+  newest_ = (newest_ + 1) % kOpenChunks;
+  return write_allocations(open_[newest_]);
+}
+
+Allocation* HostWriter::find_open(AllocationId id) {
+  for (size_t age = 0; age < kOpenChunks; ++age) {
+    OpenChunk& chunk = open_[(newest_ + kOpenChunks - age) % kOpenChunks];
+    if (!chunk.empty() && id >= chunk.front().id) return find_row(chunk, id);
+  }
+  return nullptr;
 }
 
 bool HostWriter::end(AllocationId id, AllocationId newest, int64_t free_ns, StackId stack) {
-  if (Allocation* row = find_row(open_, id)) {
+  if (Allocation* row = find_open(id)) {
     row->free_ns = free_ns;
     row->free_stack = stack;
     return true;
@@ -51,7 +74,7 @@ bool HostWriter::end(AllocationId id, AllocationId newest, int64_t free_ns, Stac
 }
 
 bool HostWriter::revive(AllocationId id, AllocationId newest) {
-  if (Allocation* row = find_row(open_, id)) {
+  if (Allocation* row = find_open(id)) {
     row->free_ns = kNever;
     row->free_stack = StackId{};
     return true;
@@ -67,12 +90,12 @@ bool HostWriter::add_free(const HostFree& free, AllocationId newest) {
          write_frees(frees, near ? ChunkKind::kNearFrees : ChunkKind::kFarFrees);
 }
 
-bool HostWriter::write_allocations() {
-  if (open_.empty()) return true;
+bool HostWriter::write_allocations(OpenChunk& chunk) {
+  if (chunk.empty()) return true;
   ChunkInfo info;
-  const std::string_view data = encode_allocations(encoder_, open_, info);
+  const std::string_view data = encode_allocations(encoder_, ChunkKind::kAllocations, chunk, info);
   const bool ok = insert_chunk(insert_, info, data);
-  open_.clear();
+  chunk.clear();
   return ok;
 }
 
@@ -87,52 +110,11 @@ bool HostWriter::write_frees(std::vector<HostFree>& frees, ChunkKind kind) {
 }
 
 bool HostWriter::flush() {
-  return write_allocations() && write_frees(near_, ChunkKind::kNearFrees) &&
-         write_frees(far_, ChunkKind::kFarFrees);
-}
-
-Result<void> merge_host_chunks(sqlite3* db, const std::string& path, size_t window_rows) {
-  HostScan scan(db, path, HostFilter{}, window_rows);
-  Statement insert(db, kInsertChunk);
-  Statement remove(db, "DELETE FROM host_chunk WHERE id=?1");
-  ChunkEncoder encoder(kFinalLevel);
-  // Without frees a window is one chunk; small ones are gathered until they fill a chunk.
-  std::vector<Allocation> rows;
-  std::vector<Allocation> pending;
-  std::vector<int64_t> replaced;
-  const auto write = [&] {
-    // Even parts: no small rest at the end.
-    size_t parts = (pending.size() + kMaxChunkRows - 1) / kMaxChunkRows;
-    for (auto left = std::span<const Allocation>(pending); !left.empty(); --parts) {
-      const auto part = left.first((left.size() + parts - 1) / parts);
-      ChunkInfo info;
-      const std::string_view data = encode_allocations(encoder, part, info);
-      if (!insert_chunk(insert, info, data)) return false;
-      left = left.subspan(part.size());
-    }
-    pending.clear();
-    return true;
-  };
-  while (true) {
-    if (auto next = scan.next(rows); !next) return next;
-    const bool last = rows.empty();
-    if (!last) {
-      pending.insert(pending.end(), rows.begin(), rows.end());
-      for (const ChunkInfo& chunk : scan.window()) replaced.push_back(chunk.row_id);
-    }
-    if (!last && pending.size() < kMaxChunkRows) continue;
-    bool ok = execute(db, "BEGIN") == SQLITE_OK && write();
-    for (const int64_t id : replaced) {
-      remove.bind(1, id);
-      ok = ok && remove.run();
-    }
-    replaced.clear();
-    if (last) {
-      ok = ok && execute(db, "DELETE FROM host_chunk WHERE kind<>0") == SQLITE_OK;
-    }
-    if (!ok || execute(db, "COMMIT") != SQLITE_OK) return tl::unexpected(write_error(db, path));
-    if (last) return {};
+  // Oldest first.
+  for (size_t i = 1; i <= kOpenChunks; ++i) {
+    if (!write_allocations(open_[(newest_ + i) % kOpenChunks])) return false;
   }
+  return write_frees(near_, ChunkKind::kNearFrees) && write_frees(far_, ChunkKind::kFarFrees);
 }
 
 }  // namespace tidemark::trace

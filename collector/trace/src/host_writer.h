@@ -1,11 +1,12 @@
-// Gathers host allocations into chunks of host_chunk. Keeps only the open chunks: an allocation
-// that is freed while its chunk is open is completed there; later frees go to chunks of frees (see
-// host_scan.h). Functions return false when SQLite failed.
+// Gathers host allocations into chunks of host_chunk. Keeps only the open chunks, a few of them: an
+// allocation that is freed while its chunk is open is completed there; later frees go to chunks of
+// frees (see host_scan.h). Functions return false when SQLite failed.
 #pragma once
 
+#include <array>
 #include <vector>
 
-#include "host_scan.h"
+#include "host_rows.h"
 #include "sqlite.h"
 
 namespace tidemark::trace {
@@ -14,27 +15,33 @@ class HostWriter {
  public:
   explicit HostWriter(sqlite3* db);
 
-  bool add(const Allocation& row);
+  // `row` but for its id and its free.
+  bool add(AllocationId id, const Allocation& row);
   // `newest` is the last id given to any allocation; an id never comes closer to it again.
   bool end(AllocationId id, AllocationId newest, int64_t free_ns, StackId stack);
   bool revive(AllocationId id, AllocationId newest);
   bool flush();  // writes what is open, as partial chunks
 
  private:
+  // What is freed while this many younger ones came needs no row of its own. More of them would
+  // not fit into the last cache.
+  static constexpr size_t kOpenChunks = 4;
+  using OpenChunk = std::vector<Allocation>;
+
+  Allocation* find_open(AllocationId id);
   bool add_free(const HostFree& free, AllocationId newest);
-  bool write_allocations();
+  bool open_next();
+  bool write_allocations(OpenChunk& chunk);
   bool write_frees(std::vector<HostFree>& frees, ChunkKind kind);
 
   Statement insert_;
   ChunkEncoder encoder_;
-  std::vector<Allocation> open_;
+  std::array<OpenChunk, kOpenChunks> open_;
+  size_t newest_ = 0;  // where rows are added; the one behind it, round the ring, is the oldest
   std::vector<HostFree> near_, far_;
 };
 
-// Rewrites all chunks into full ones with their frees, so that the finished trace has allocation
-// chunks only. One transaction a window: a kill in between leaves a valid trace, because applying
-// the frees again to a merged chunk changes nothing.
-Result<void> merge_host_chunks(sqlite3* db, const std::string& path,
-                               size_t window_rows = kWindowRows);
+bool insert_chunk(Statement& insert, const ChunkInfo& info, std::string_view data);
+Statement prepare_insert_chunk(sqlite3* db);
 
 }  // namespace tidemark::trace

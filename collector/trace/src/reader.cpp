@@ -91,7 +91,22 @@ bool passes(const Allocation& row, const AllocationFilter& filter) {
   return row.alloc_ns < filter.end_ns && row.free_ns > filter.begin_ns &&
          (!filter.layer || row.layer == *filter.layer) &&
          (!filter.space || row.space == *filter.space) &&
-         (!filter.device || row.device == *filter.device);
+         (!filter.device || row.device == *filter.device) &&
+         (!filter.alloc_stack || row.alloc_stack == *filter.alloc_stack);
+}
+
+HostFilter host_filter_of(const AllocationFilter& filter) {
+  HostFilter host;
+  if (filter.layer) {
+    host.layers = static_cast<uint8_t>(1U << static_cast<unsigned>(*filter.layer));
+  }
+  host.last_alloc_ns = filter.end_ns - 1;
+  host.min_free_ns = filter.begin_ns + 1;
+  if (filter.begin_ns == AllocationFilter{}.begin_ns) host.min_free_ns = HostFilter{}.min_free_ns;
+  if (filter.end_ns == kNever) host.last_alloc_ns = HostFilter{}.last_alloc_ns;
+  host.alloc_stack = filter.alloc_stack;
+  host.any_order = filter.any_order;
+  return host;
 }
 
 class SqliteReader final : public Reader {
@@ -202,6 +217,12 @@ class SqliteReader final : public Reader {
   }
 
   Result<void> load_texts();
+  Result<void> host_allocations(const AllocationFilter& filter,
+                                const Visit<Allocation>& visit) const;
+  Result<void> device_allocations(const AllocationFilter& filter,
+                                  const Visit<Allocation>& visit) const;
+  Result<void> merged_allocations(const AllocationFilter& filter,
+                                  const Visit<Allocation>& visit) const;
 
   Connection db_;
   std::string path_;
@@ -257,10 +278,39 @@ Result<void> SqliteReader::load() {
   });
 }
 
+Result<void> SqliteReader::host_allocations(const AllocationFilter& filter,
+                                            const Visit<Allocation>& visit) const {
+  HostScan scan(db_.get(), path_, host_filter_of(filter));
+  std::vector<Allocation> rows;
+  for (;;) {
+    if (auto next = scan.next(rows); !next) return next;
+    if (rows.empty()) return {};
+    std::erase_if(rows, [&](const Allocation& row) { return !passes(row, filter); });
+    if (!rows.empty()) visit(rows);
+  }
+}
+
+Result<void> SqliteReader::device_allocations(const AllocationFilter& filter,
+                                              const Visit<Allocation>& visit) const {
+  std::vector<Allocation> batch;
+  auto read =
+      each_row("SELECT * FROM main.device_allocation_row ORDER BY id", [&](const Statement& row) {
+        const Allocation next = allocation_of(row);
+        if (!valid(next)) return false;
+        if (passes(next, filter)) batch.push_back(next);
+        if (batch.size() == kBatchRows) {
+          visit(batch);
+          batch.clear();
+        }
+        return true;
+      });
+  if (read && !batch.empty()) visit(batch);
+  return read;
+}
+
 // Host chunks and device rows share one sequence of ids: a merge of two ascending streams.
-Result<void> SqliteReader::allocations(const AllocationFilter& filter,
-                                       const Visit<Allocation>& visit) const {
-  const ReadTransaction transaction(db_.get());
+Result<void> SqliteReader::merged_allocations(const AllocationFilter& filter,
+                                              const Visit<Allocation>& visit) const {
   std::vector<Allocation> batch;
   const auto give = [&](const Allocation& row) {
     if (!passes(row, filter)) return;
@@ -269,14 +319,7 @@ Result<void> SqliteReader::allocations(const AllocationFilter& filter,
     visit(batch);
     batch.clear();
   };
-
-  HostFilter host_filter;
-  if (filter.layer)
-    host_filter.layers = static_cast<uint8_t>(1U << static_cast<unsigned>(*filter.layer));
-  if (filter.begin_ns == kNever || filter.end_ns == std::numeric_limits<int64_t>::min()) return {};
-  host_filter.last_alloc_ns = filter.end_ns - 1;
-  host_filter.min_free_ns = filter.begin_ns + 1;
-  HostScan scan(db_.get(), path_, host_filter);
+  HostScan scan(db_.get(), path_, host_filter_of(filter));
   std::vector<Allocation> host;
   size_t at = 0;
   Result<void> host_result;
@@ -285,7 +328,7 @@ Result<void> SqliteReader::allocations(const AllocationFilter& filter,
     at = 0;
     return host_result && !host.empty();
   };
-  bool has_host = (!filter.layer || is_host(*filter.layer)) && more_host();
+  bool has_host = more_host();
   // Gives the host rows before `id`.
   const auto give_host = [&](AllocationId id) {
     while (has_host && host[at].id < id) {
@@ -293,22 +336,35 @@ Result<void> SqliteReader::allocations(const AllocationFilter& filter,
       if (++at == host.size()) has_host = more_host();
     }
   };
-
-  if (!filter.layer || !is_host(*filter.layer)) {
-    auto device =
-        each_row("SELECT * FROM main.device_allocation_row ORDER BY id", [&](const Statement& row) {
-          const Allocation next = allocation_of(row);
-          if (!valid(next)) return false;
-          give_host(next.id);
-          give(next);
-          return true;
-        });
-    if (!device) return device;
-  }
+  auto device =
+      each_row("SELECT * FROM main.device_allocation_row ORDER BY id", [&](const Statement& row) {
+        const Allocation next = allocation_of(row);
+        if (!valid(next)) return false;
+        give_host(next.id);
+        give(next);
+        return true;
+      });
+  if (!device) return device;
   give_host(static_cast<AllocationId>(std::numeric_limits<int64_t>::max()));
   if (!host_result) return host_result;
   if (!batch.empty()) visit(batch);
   return {};
+}
+
+Result<void> SqliteReader::allocations(const AllocationFilter& filter,
+                                       const Visit<Allocation>& visit) const {
+  const ReadTransaction transaction(db_.get());
+  if (filter.begin_ns == kNever || filter.end_ns == std::numeric_limits<int64_t>::min()) return {};
+  const bool host = !filter.layer || is_host(*filter.layer);
+  const bool device = !filter.layer || !is_host(*filter.layer);
+  if (!device) return host_allocations(filter, visit);
+  if (!host) return device_allocations(filter, visit);
+  if (filter.any_order) {
+    auto given = host_allocations(filter, visit);
+    return given ? device_allocations(filter, visit) : given;
+  }
+  Statement any_device(db_.get(), "SELECT 1 FROM main.device_allocation_row LIMIT 1");
+  return any_device.row() ? merged_allocations(filter, visit) : host_allocations(filter, visit);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The objects of a trace, version 1; FORMAT.md tells what they mean. A reader accepts exactly
-// these, so that no trigger, view or generated column of a foreign hand can run.
+// The objects of a trace, versions 1 and 2; FORMAT.md tells what they mean. A reader accepts
+// exactly these, so that no trigger, view or generated column of a foreign hand can run.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,14 @@
 namespace tidemark::trace {
 
 inline constexpr int32_t kApplicationId = 0x5444454d;  // "TDEM"
-inline constexpr int32_t kFormatVersion = 1;
+inline constexpr int32_t kFormatVersion = 2;
 
-// Persisted in host_chunk.kind: do not renumber.
-enum class ChunkKind : uint8_t { kAllocations = 0, kNearFrees = 1, kFarFrees = 2 };
+// Persisted in host_chunk.kind: do not renumber. From kSettled on: allocations of a finished trace,
+// one kind for each class of lifetimes (FORMAT.md).
+enum class ChunkKind : uint8_t { kAllocations = 0, kNearFrees = 1, kFarFrees = 2, kSettled = 3 };
+inline constexpr size_t kLifetimeClasses = 8;
+inline constexpr auto kLastChunkKind =
+    static_cast<ChunkKind>(static_cast<size_t>(ChunkKind::kSettled) + kLifetimeClasses - 1);
 
 // Keys of `meta` that the trace itself keeps.
 inline constexpr const char* kMetaFinished = "finished";

@@ -120,6 +120,7 @@ int host_best_index(sqlite3_vtab*, sqlite3_index_info* info) {
     if (constraint.iColumn == kAllocNs && (low || high)) letter = equal ? 'a' : low ? 'b' : 'c';
     if (constraint.iColumn == kFreeNs && low) letter = 'f';
     if (constraint.iColumn == kLayer && equal) letter = 'y';
+    if (constraint.iColumn == kAllocStack && equal) letter = 's';
     if (letter == 0) continue;
     plan += letter;
     info->aConstraintUsage[i].argvIndex = static_cast<int>(plan.size());
@@ -170,6 +171,7 @@ void apply_hint(HostFilter& filter, char letter, sqlite3_value* value) {
   if (letter == 'a' || letter == 'c') {
     filter.last_alloc_ns = std::min(filter.last_alloc_ns, number);
   }
+  if (letter == 's') filter.alloc_stack = static_cast<StackId>(number);
   if (letter == 'f') filter.min_free_ns = std::max(filter.min_free_ns, number);
 }
 

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "create.h"
+#include "host_settle.h"
 #include "host_writer.h"
 #include "schema.h"
 #include "sqlite.h"
@@ -252,11 +253,7 @@ AllocationId SqliteWriter::add_allocation(const Allocation& begin) {
   if (!ready()) return id;
   seen(begin.alloc_ns);
   if (is_host(begin.layer)) {
-    Allocation row = begin;
-    row.id = id;
-    row.free_ns = kNever;
-    row.free_stack = StackId{};
-    check(host_->add(row));
+    check(host_->add(id, begin));
     return id;
   }
   Statement& insert = inserts_->allocation;
@@ -443,7 +440,7 @@ Result<void> SqliteWriter::finish() {
     static_cast<void>(flush());
   }
   if (!error_) {
-    if (auto merged = merge_host_chunks(db_.get(), path_); !merged) error_ = merged.error();
+    if (auto settled = settle_host_chunks(db_.get(), path_); !settled) error_ = settled.error();
   }
   if (ready()) {
     meta(kMetaFinished, "1");

@@ -25,6 +25,9 @@ struct AllocationFilter {
   // Only lifetimes with alloc_ns < end_ns and free_ns > begin_ns.
   int64_t begin_ns = std::numeric_limits<int64_t>::min();
   int64_t end_ns = kNever;
+  std::optional<StackId> alloc_stack;
+  // Not in order of id but as they lie in the file: for sums, where it is a little faster.
+  bool any_order = false;
 };
 
 // One cell of a query's answer, as text the way sqlite3 prints it; a blob as its bytes.
@@ -56,7 +59,9 @@ class Reader {
   virtual std::span<const Frame> frames(StackId id) const = 0;
 
   // Each calls `visit` with batches, in order of id (allocations: the order in which the collector
-  // saw them, which for one address is time). The span is valid during the call.
+  // saw them, which for one address is time). The span is valid during the call. Of a finished
+  // trace, what a filter of allocations leaves out is mostly not even decoded: what lived at one
+  // moment costs little more than its own rows.
   template <class Row>
   using Visit = std::function<void(std::span<const Row>)>;
   [[nodiscard]] virtual Result<void> allocations(const AllocationFilter& filter,

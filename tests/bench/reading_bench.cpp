@@ -1,0 +1,180 @@
+// What it costs to ask a large trace of host allocations: a full scan, what was live at one moment,
+// one stack's allocations, a stretch of time, usage curves. Writes the trace first.
+//
+//   reading_bench [EVENTS]        default 50,000,000; TIDEMARK_BENCH_KEEP=1 keeps the file
+//
+// Seconds are of this process's CPU (all threads), then of the wall.
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "event_mix.h"
+#include "tidemark/analyzer/live.h"
+#include "tidemark/analyzer/usage.h"
+#include "tidemark/trace/reader.h"
+#include "tidemark/trace/writer.h"
+
+namespace {
+
+using namespace tidemark;
+using trace::Allocation;
+
+template <class T>
+T must(Result<T> result) {
+  if (!result) {
+    fmt::print(stderr, "{}\n", result.error().message);
+    std::exit(1);
+  }
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+template <class Body>
+void timed(const char* what, const Body& body) {
+  const double cpu = cpu_seconds();
+  const auto wall = std::chrono::steady_clock::now();
+  const std::string said = body();
+  const double cpu_spent = cpu_seconds() - cpu;
+  const std::chrono::duration<double> wall_spent = std::chrono::steady_clock::now() - wall;
+  fmt::print("{:<28} {:>8.3f} s CPU {:>8.3f} s  {}\n", what, cpu_spent, wall_spent.count(), said);
+}
+
+// Returns the time of the last event.
+int64_t write_trace(const std::string& path, uint64_t events) {
+  auto writer = must(trace::Writer::create(path));
+  const trace::StringId api = writer->intern("malloc");
+  trace::Process process;
+  process.pid = 1;
+  const trace::ProcessId process_id = writer->add_process(process);
+  bench::MixOptions options;
+  // Some memory is kept from the first event to the last: the hard case for "live at".
+  options.phase_events = events / 20;
+  bench::EventMix mix(options);
+  int64_t now = 0;
+  double spent = 0;
+  uint64_t live_most = 0;
+  uint64_t allocations = 0;
+  std::vector<bench::MixEvent> batch(100'000);
+  for (uint64_t done = 0; done < events; done += batch.size()) {
+    for (bench::MixEvent& event : batch) {
+      event = mix.next();
+      if (!event.is_free) mix.set_handle(event, ++allocations);  // the id that the writer will give
+    }
+    const double begin = cpu_seconds();
+    for (const bench::MixEvent& event : batch) {
+      now += 20 + static_cast<int64_t>(event.address >> 4 & 255);
+      if (event.is_free) {
+        writer->end_allocation(static_cast<trace::AllocationId>(event.handle), trace::Layer::kHeap,
+                               now, static_cast<trace::StackId>(event.stack));
+        continue;
+      }
+      Allocation row;
+      row.process = process_id;
+      row.thread = static_cast<trace::ThreadId>(1 + event.thread);
+      row.layer = trace::Layer::kHeap;
+      row.address = event.address;
+      row.size = event.size;
+      row.alloc_ns = now;
+      row.alloc_stack = static_cast<trace::StackId>(event.stack);
+      row.api = api;
+      writer->add_allocation(row);
+    }
+    if (done % 5'000'000 == 0) must(writer->flush());
+    spent += cpu_seconds() - begin;
+    live_most = std::max<uint64_t>(live_most, mix.live());
+  }
+  fmt::print("{:<28} {:>8.2f} M events per second of CPU; at most {} live\n", "write",
+             static_cast<double>(events) / spent / 1e6, live_most);
+  timed("finish", [&] {
+    must(writer->finish());
+    return fmt::format(
+        "{:.2f} bytes an event",
+        static_cast<double>(std::filesystem::file_size(path)) / static_cast<double>(events));
+  });
+  return now;
+}
+
+std::string scan(const trace::Reader& reader, const trace::AllocationFilter& filter) {
+  uint64_t rows = 0;
+  uint64_t bytes = 0;
+  must(reader.allocations(filter, [&](std::span<const Allocation> batch) {
+    rows += batch.size();
+    for (const Allocation& row : batch) bytes += row.size;
+  }));
+  return fmt::format("{} rows, {} bytes", rows, bytes);
+}
+
+std::string ask(const trace::Reader& reader, const std::string& sql) {
+  std::string answer;
+  must(reader.query(
+      sql, [](auto) {},
+      [&](std::span<const trace::Cell> row) {
+        for (const trace::Cell& cell : row) answer += cell.text + " ";
+        return true;
+      }));
+  return answer;
+}
+
+void read_trace(const std::string& path, int64_t end_ns) {
+  const auto reader = must(trace::Reader::open(path));
+  timed("full scan, in order", [&] { return scan(*reader, {}); });
+  trace::AllocationFilter any_order;
+  any_order.any_order = true;
+  timed("full scan, any order", [&] { return scan(*reader, any_order); });
+  const analyzer::Series heap{trace::Layer::kHeap, trace::Space::kHost, trace::kNoDevice};
+  for (const int64_t percent : {1, 25, 50, 75, 99}) {
+    timed(fmt::format("live at {} %", percent).c_str(), [&] {
+      const auto live = must(analyzer::live_at(*reader, heap, end_ns / 100 * percent));
+      return fmt::format("{} blocks, {} groups", live.count, live.groups.size());
+    });
+  }
+  trace::AllocationFilter stack;
+  stack.alloc_stack = trace::StackId{12345};
+  timed("one stack", [&] { return scan(*reader, stack); });
+  timed("one stack, SQL", [&] {
+    return ask(*reader,
+               "SELECT count(*), sum(size) FROM host_allocation WHERE alloc_stack_id=12345");
+  });
+  timed("1 % of the time, SQL", [&] {
+    return ask(*reader,
+               fmt::format("SELECT count(*) FROM host_allocation WHERE alloc_ns BETWEEN {} "
+                           "AND {}",
+                           end_ns / 2, end_ns / 2 + end_ns / 100));
+  });
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  fmt::print("{:<28} {:>8} MiB\n", "largest so far", usage.ru_maxrss / 1024);
+  timed("usage curves", [&] {
+    const auto curves = must(analyzer::usage_curves(*reader));
+    return fmt::format("{} points, peak {}", curves[0].points.size(), curves[0].peak_bytes);
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const uint64_t events = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 50'000'000;
+  std::string folder = (std::filesystem::temp_directory_path() / "tidemark-bench-XXXXXX").string();
+  if (mkdtemp(folder.data()) == nullptr) return 1;
+  const std::string path = folder + "/large.db";
+  const int64_t end_ns = write_trace(path, events);
+  read_trace(path, end_ns);
+  if (std::getenv("TIDEMARK_BENCH_KEEP") != nullptr) {
+    fmt::print("kept {}\n", path);
+  } else {
+    std::filesystem::remove_all(folder);
+  }
+  return 0;
+}
