@@ -257,7 +257,7 @@ TEST(SeenSet, knows_what_was_inserted_and_hardly_anything_else) {
   ASSERT_TRUE(set.create());
   constexpr uint64_t kMany = 400000;  // through three levels
   for (uint64_t i = 0; i < kMany; ++i) {
-    ASSERT_TRUE(set.insert(spread(i)));
+    set.insert(spread(i));
     ASSERT_TRUE(set.contains(spread(i)));
   }
   uint64_t mistaken = 0;
@@ -268,6 +268,20 @@ TEST(SeenSet, knows_what_was_inserted_and_hardly_anything_else) {
   EXPECT_LE(mistaken, 2U);
   ASSERT_TRUE(set.renew());
   EXPECT_FALSE(set.contains(spread(1)));
+}
+
+TEST(SeenSet, when_it_is_full_the_new_take_the_place_of_the_old) {
+  SeenSet set;
+  ASSERT_TRUE(set.create());
+  constexpr uint64_t kMany = 5'200'000;  // some 500,000 more than there is room for
+  for (uint64_t i = 0; i < kMany; ++i) set.insert(spread(i));
+  constexpr uint64_t kLatest = 1000;
+  uint64_t latest = 0;
+  for (uint64_t i = kMany - kLatest; i < kMany; ++i) latest += set.contains(spread(i)) ? 1 : 0;
+  EXPECT_GT(latest, kLatest * 99 / 100);
+  uint64_t old = 0;
+  for (uint64_t i = 0; i < kMany; i += 1000) old += set.contains(spread(i)) ? 1 : 0;
+  EXPECT_GT(old, kMany / 1000 / 2) << "most are still there";
 }
 
 TEST(SeenSet, loses_nothing_that_threads_insert_at_once) {

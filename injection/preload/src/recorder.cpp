@@ -193,10 +193,6 @@ void write_path(ThreadState& thread, wire::StackId id, wire::StackId caller, uin
   write_long(thread, record, &part, 1);
 }
 
-void mark_seen(wire::StackId id) {
-  if (!g_process.seen.insert(id)) count_loss(wire::Loss::kStackTableFull);
-}
-
 // The frames that nobody has published yet, from the outermost of them inwards.
 template <class Stack>
 [[gnu::noinline]] void publish_stack(ThreadState& thread, Stack& cache) {
@@ -222,14 +218,13 @@ template <class Stack>
     for (uint32_t i = 0; i < count; ++i) words[i] = cache.word(first + i);
     write_path(thread, cache.id(first + count - 1), first == 0 ? cache.root() : cache.id(first - 1),
                flags, words, count);
-    // After publishing: who finds it in the set may rely on its being in some ring.
-    for (uint32_t i = 0; i < count; ++i) {
-      mark_seen(cache.id(first + i));
-      cache.set_published(first + i);
-    }
+    for (uint32_t i = 0; i < count; ++i) cache.set_published(first + i);
     first += count;
     flags &= ~wire::kStackFromRoot;
   }
+  // After publishing: who finds it in the set may rely on its being in some ring. Only the leaf:
+  // the nodes on the way are many more, and the marks remember those that matter, a loop's.
+  g_process.seen.insert(cache.id(leaf));
 }
 
 // In a signal handler that interrupted a capture: the cache is being written.
@@ -252,7 +247,7 @@ template <class Stack>
   if (!complete) count_loss(wire::Loss::kStacksIncomplete);
   write_path(thread, id, root, wire::kStackFromRoot | (complete ? 0 : wire::kStackIncomplete),
              words, unwound.count);
-  mark_seen(id);
+  g_process.seen.insert(id);
   return id;
 }
 

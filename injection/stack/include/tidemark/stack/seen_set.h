@@ -1,7 +1,7 @@
 // A set of 64-bit hashes, shared by all threads without a lock: which stacks and names have been
-// published already. Never shrinks; takes memory as it fills (64 KB for a small program, at most
-// 21 MB, for some four million). When it is full, `insert` says so and the caller publishes
-// again.
+// published already. Takes memory as it fills: 64 KB for a small program, at most 21 MB, for some
+// four million. When it is full, old ones give way to new ones, and are published again when they
+// come again.
 //
 // Levels of growing size, filled one after the other, hold 32 bits of each hash beside the 14 to 22
 // that choose its place. A hash that is taken for a known one (once in some 10^9 lookups) costs the
@@ -50,8 +50,7 @@ class SeenSet {
     return false;
   }
 
-  // False when there was no room.
-  bool insert(uint64_t hash) {
+  void insert(uint64_t hash) {
     const uint32_t tag = tag_of(hash);
     size_t offset = 0;
     for (size_t level = 0; level < kLevels; ++level) {
@@ -61,20 +60,30 @@ class SeenSet {
           if (at(level, offset, hash, probe)
                   .compare_exchange_strong(word, tag, std::memory_order_relaxed)) {
             counts_[level].fetch_add(1, std::memory_order_relaxed);
-            return true;
+            return;
           }
-          if (word == tag) return true;
+          if (word == tag) return;
         }
         // A crowded neighbourhood: this level counts as full from now on, so that lookups go on.
         counts_[level].store(room_of(level), std::memory_order_relaxed);
       }
       offset += size_of(level);
     }
-    return false;
+    // Full: in the place of another, which will be published once more when it comes again.
+    const size_t last = kLevels - 1;
+    const size_t replaced = (hash >> 24) % kReplaced;
+    for (size_t probe = 0; probe <= replaced; ++probe) {
+      std::atomic<uint32_t>& word = at(last, offset - size_of(last), hash, probe);
+      // Lookups end at an empty place, so none may be passed over.
+      if (probe != replaced && word.load(std::memory_order_relaxed) != 0) continue;
+      word.store(tag, std::memory_order_relaxed);
+      return;
+    }
   }
 
  private:
   static constexpr size_t kMaxProbes = 64;
+  static constexpr size_t kReplaced = 8;  // among so many entries one gives way
   static constexpr size_t size_of(size_t level) {
     return size_t{1} << (level == 3 ? 22 : 14 + 3 * level);
   }

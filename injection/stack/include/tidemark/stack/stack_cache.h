@@ -112,7 +112,7 @@ class StackCache {
   bool guessed_;
   wire::StackId root_;
   // A loop's few innermost frames come and go; their marks stay here.
-  static constexpr size_t kRecent = 64;
+  static constexpr size_t kRecent = 512;
   wire::StackId recent_[kRecent];
   Link links_[kCapacity];
   Frame frames_[kCapacity];

@@ -49,7 +49,7 @@ enum class Loss : uint32_t {
   kEventsDroppedNoRing = 1,    // all slots taken
   kStacksTruncated = 2,        // more than max_frames frames: the outermost are missing
   kStacksIncomplete = 3,       // no unwind information at some frame: the outer frames are missing
-  kStackTableFull = 4,         // stacks written more than once: costs space, loses nothing
+  kStackTableFull = 4,         // no longer counted: a full table forgets old stacks instead
   kCuptiRecordsDropped = 5,    // CUPTI said so
   kCuptiUnknownRecords = 6,    // a record kind or layout that this build does not know
   kCuptiUnavailable = 7,       // no CUPTI library, or one that refuses
