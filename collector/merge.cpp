@@ -1,7 +1,7 @@
 #include "merge.h"
 
 #include <algorithm>
-#include <functional>
+#include <utility>
 
 namespace tidemark::collector {
 namespace {
@@ -89,36 +89,58 @@ bool Merge::find_event(Lane& lane, Losses& losses, uint64_t& time_ns) {
   return false;
 }
 
+void Merge::sift_down(size_t at) {
+  const Next moved = heap_[at];
+  for (size_t child = 2 * at + 1; child < heap_.size(); child = 2 * at + 1) {
+    if (child + 1 < heap_.size() && heap_[child + 1] < heap_[child]) ++child;
+    if (!(heap_[child] < moved)) break;
+    heap_[at] = heap_[child];
+    at = child;
+  }
+  heap_[at] = moved;
+}
+
+void Merge::deliver_batch(EventSink& sink) {
+  sink.events(batch_);
+  for (const OrderedEvent& event : batch_) {
+    if (!event.refused) {
+      ++delivered_;
+    } else if (!std::exchange(event.lane->stopped, true)) {
+      event.lane->cursor = event.offset;
+    }
+  }
+  batch_.clear();
+}
+
 void Merge::deliver_events(EventSink& sink, Losses& losses) {
   heap_.clear();
+  batch_.clear();
   for (uint32_t i = 0; i < lanes_.size(); ++i) {
     Lane& lane = *lanes_[i];
     lane.cursor = lane.reader.queue().begin();
+    lane.stopped = false;
     uint64_t time_ns = 0;
     if (find_event(lane, losses, time_ns)) heap_.push_back({time_ns, i});
   }
-  std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
+  for (size_t i = heap_.size() / 2; i-- > 0;) sift_down(i);
   while (!heap_.empty()) {
-    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-    const uint32_t index = heap_.back().lane;
-    heap_.pop_back();
-    Lane& lane = *lanes_[index];
-    // Runs on in this lane while no other has anything earlier: the usual case.
-    for (;;) {
+    Next& first = heap_.front();
+    Lane& lane = *lanes_[first.lane];
+    if (!lane.stopped) {
       const wire::Header& record = lane.reader.queue().at(lane.cursor);
-      if (!sink.event(*lane.producer, record)) break;
-      ++delivered_;
+      batch_.push_back({&lane, &record, lane.cursor, false});
       lane.cursor += record.bytes;
-      uint64_t time_ns = 0;
-      if (!find_event(lane, losses, time_ns)) break;
-      const Next next{time_ns, index};
-      if (!heap_.empty() && next > heap_.front()) {
-        heap_.push_back(next);
-        std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-        break;
-      }
+      const bool full = batch_.size() == kBatchEvents;
+      if (full) deliver_batch(sink);
     }
+    if (lane.stopped || !find_event(lane, losses, first.time_ns)) {
+      first = heap_.back();
+      heap_.pop_back();
+      if (heap_.empty()) break;
+    }
+    sift_down(0);
   }
+  deliver_batch(sink);
 }
 
 void Merge::deliver_activities(EventSink& sink) {

@@ -43,6 +43,15 @@ struct Lane {
   Producer* producer = nullptr;
   uint32_t held_passes = 0;  // since its process is unknown
   size_t cursor = 0;         // within a pass
+  bool stopped = false;      // within a pass: the sink refused an event
+};
+
+// An event in its place in the order.
+struct OrderedEvent {
+  Lane* lane;
+  const wire::Header* record;
+  size_t offset;  // in the lane's queue
+  bool refused;
 };
 
 class EventSink {
@@ -52,8 +61,10 @@ class EventSink {
   // Whether a lane's process has introduced itself. Until then its records wait, but not for long.
   virtual bool knows_process(const Producer& producer) const = 0;
   virtual void definition(Producer& producer, const wire::Header& record) = 0;
-  // False: not now; the lane's event and all behind it come again with the next pass.
-  virtual bool event(Producer& producer, const wire::Header& record) = 0;
+  // In order; several at once, so that the sink can look ahead. Those that it marks as refused, and
+  // what lies behind them in their lanes, come again with the next pass: once it has refused an
+  // event of a lane, it must refuse the lane's later ones of this pass.
+  virtual void events(std::span<OrderedEvent> batch) = 0;
   virtual void activity(Producer& producer, const wire::Header& record) = 0;
   virtual void end_pass() = 0;
 };
@@ -66,22 +77,27 @@ class Merge {
                 Losses& losses);
 
  private:
+  // Enough for the misses of the cache to overlap, few enough to stay in it.
+  static constexpr size_t kBatchEvents = 64;
   struct Next {
     uint64_t time_ns;
     uint32_t lane;
-    bool operator>(const Next& other) const {
-      return time_ns != other.time_ns ? time_ns > other.time_ns : lane > other.lane;
+    bool operator<(const Next& other) const {
+      return time_ns != other.time_ns ? time_ns < other.time_ns : lane < other.lane;
     }
   };
   void select_lanes(std::span<Lane* const> lanes, EventSink& sink, Losses& losses);
   void deliver_definitions(EventSink& sink);
   void deliver_events(EventSink& sink, Losses& losses);
+  void deliver_batch(EventSink& sink);
+  void sift_down(size_t at);  // in heap_
   void deliver_activities(EventSink& sink);
   // Moves the cursor to the next event at or behind it; false: none, or it is held back.
   bool find_event(Lane& lane, Losses& losses, uint64_t& time_ns);
 
   std::vector<Lane*> lanes_;
-  std::vector<Next> heap_;
+  std::vector<Next> heap_;  // the lanes that have an event, the earliest first
+  std::vector<OrderedEvent> batch_;
   uint64_t delivered_ = 0;
   uint64_t horizon_ns_ = 0;     // later than this waits for the next pass
   uint64_t impossible_ns_ = 0;  // later than this cannot have been there a pass ago

@@ -230,7 +230,7 @@ StackRef& Pairing::add_stack(ProcessState& process, wire::StackId id, uint32_t n
   ++counts_.stacks;
   const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size())};
   process.stack_entries.push_back(entry);
-  return process.stacks.insert_or_assign(id, ref).first.value();
+  return *process.stacks.insert(id, ref).first;
 }
 
 void Pairing::on_module(ProcessState& process, const wire::Module& record) {
@@ -257,8 +257,7 @@ void Pairing::on_module_unload(ProcessState& process, const wire::Module& record
 // --- references
 
 StackRef* Pairing::find_stack(ProcessState& process, wire::StackId id) {
-  const auto found = process.stacks.find(id);
-  if (found != process.stacks.end()) return &found.value();
+  if (StackRef* found = process.stacks.find(id)) return found;
   const auto node = process.nodes.find(id);
   if (node != process.nodes.end()) return &add_stack(process, id, node->second);
   return nullptr;
@@ -301,6 +300,30 @@ NameEntry* Pairing::find_name(ProcessState& process, wire::NameId id, int depth)
 }
 
 // --- events
+
+// Block and stack of every event are somewhere in tables much larger than the cache: asked for
+// together, they come together.
+void Pairing::look_ahead(std::span<const OrderedEvent> batch) {
+  for (const OrderedEvent& event : batch) {
+    const ProcessState* process = event.lane->producer->process;
+    if (process == nullptr) continue;
+    if (event.record->type == wire::RecordType::kHeapAlloc) {
+      const auto& record = record_as<wire::HeapAlloc>(*event.record);
+      process->heap.prefetch(record.address);
+      process->stacks.prefetch(record.stack);
+    } else if (event.record->type == wire::RecordType::kHeapFree) {
+      const auto& record = record_as<wire::HeapFree>(*event.record);
+      process->heap.prefetch(record.address);
+      process->stacks.prefetch(record.stack);
+    }
+  }
+}
+
+void Pairing::events(std::span<OrderedEvent> batch) {
+  look_ahead(batch);
+  // A process that waits for a stack refuses all of its events until the next pass.
+  for (OrderedEvent& each : batch) each.refused = !event(*each.lane->producer, *each.record);
+}
 
 bool Pairing::event(Producer& producer, const wire::Header& record) {
   adopt(producer);
@@ -354,12 +377,12 @@ bool Pairing::on_map(Producer& producer, const wire::Alloc& record, uint64_t tim
 }
 
 void Pairing::begin_block(BlockMap& blocks, uint64_t key, const trace::Allocation& row) {
-  const auto [it, fresh] = blocks.insert({key, trace::AllocationId{}});
+  const auto [block, fresh] = blocks.insert(key, trace::AllocationId{});
   if (!fresh) {
     losses_.add("allocations_at_live_address", Severity::kDataLoss);
-    writer_.end_allocation(it->second, row.layer, row.alloc_ns, trace::StackId{});
+    writer_.end_allocation(*block, row.layer, row.alloc_ns, trace::StackId{});
   }
-  it.value() = writer_.add_allocation(row);
+  *block = writer_.add_allocation(row);
 }
 
 void Pairing::count_unknown_free(const ProcessState& process) {
@@ -377,22 +400,22 @@ bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t tim
   BlockMap* blocks = driver ? &process.driver : &process.pool;
   const uint64_t key = driver ? driver_key(record.address, record.header.detail) : record.address;
   ++(driver ? counts_.driver_frees : counts_.pool_frees);
-  const auto found = blocks->find(key);
-  if (found == blocks->end()) {
+  const trace::AllocationId* found = blocks->find(key);
+  if (found == nullptr) {
     count_unknown_free(process);
     return true;
   }
   last.kind = LastFree::Kind::kBlock;
   last.layer = static_cast<trace::Layer>(record.layer);
   last.address = key;
-  last.row = found->second;
+  last.row = *found;
   last.api = record.header.detail;
   if (producer.device_frees.size() == kMaxDeviceFrees) {
     producer.device_frees.erase(producer.device_frees.begin());
   }
   producer.device_frees.push_back({last.kind, last.layer, last.api, key, last.row, {}, {}});
-  writer_.end_allocation(found->second, last.layer, trace_time(time_ns), stack->id);
-  blocks->erase(key);  // by key: by iterator it would look for the next block, however far
+  writer_.end_allocation(last.row, last.layer, trace_time(time_ns), stack->id);
+  blocks->erase(key);
   return true;
 }
 
@@ -467,7 +490,7 @@ void Pairing::undo_block(ProcessState& process, const LastFree& last) {
   BlockMap& blocks = last.layer == trace::Layer::kDriver ? process.driver
                      : last.layer == trace::Layer::kPool ? process.pool
                                                          : process.heap;
-  if (blocks.insert({last.address, last.row}).second) {
+  if (blocks.insert(last.address, last.row).second) {
     writer_.revive_allocation(last.row, last.layer);
   }
 }

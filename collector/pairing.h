@@ -75,7 +75,7 @@ class Pairing final : public EventSink {
   void begin_pass(uint64_t now_ns) override;
   bool knows_process(const Producer& producer) const override;
   void definition(Producer& producer, const wire::Header& record) override;
-  bool event(Producer& producer, const wire::Header& record) override;
+  void events(std::span<OrderedEvent> batch) override;
   void activity(Producer& producer, const wire::Header& record) override;
   void end_pass() override;
 
@@ -109,6 +109,9 @@ class Pairing final : public EventSink {
   void adopt(Producer& producer);  // sets process and thread
 
   // Events
+  static void look_ahead(std::span<const OrderedEvent> batch);
+  // False: not now.
+  bool event(Producer& producer, const wire::Header& record);
   bool on_heap_alloc(Producer& producer, const wire::HeapAlloc& record, uint64_t time_ns);
   bool on_heap_free(Producer& producer, const wire::HeapFree& record, uint64_t time_ns);
   void end_by_early_free(ProcessState& process, const Producer& producer, uint64_t address,

@@ -18,6 +18,10 @@ namespace tidemark::collector {
 
 using trace::Severity;
 
+namespace {
+constexpr size_t kFewReversed = 16;
+}  // namespace
+
 bool Pairing::on_heap_alloc(Producer& producer, const wire::HeapAlloc& record, uint64_t time_ns) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
@@ -35,10 +39,10 @@ bool Pairing::on_heap_alloc(Producer& producer, const wire::HeapAlloc& record, u
   row.api = api_text(record.header.detail);
   ++counts_.host_allocations;
   const trace::AllocationId id = writer_.add_allocation(row);
-  const auto [block, fresh] = process.heap.insert({record.address, id});
+  const auto [block, fresh] = process.heap.insert(record.address, id);
   if (!fresh) {
-    process.overlapped.push_back({&producer, record.address, time_ns, block->second, {}});
-    block.value() = id;
+    process.overlapped.push_back({&producer, record.address, time_ns, *block, {}});
+    *block = id;
   } else if (!process.early_frees.empty()) {
     end_by_early_free(process, producer, record.address, row.alloc_ns, id);
   }
@@ -83,19 +87,22 @@ bool Pairing::on_heap_free(Producer& producer, const wire::HeapFree& record, uin
       end_overlapped(process, producer, record.address, time_ns, stack->id)) {
     return true;
   }
-  const auto found = process.heap.find(record.address);
-  if (found == process.heap.end()) {
+  const trace::AllocationId* found = process.heap.find(record.address);
+  if (found == nullptr) {
+    // A child frees much that it inherited: what can have no other half any more is not searched.
+    if (process.early_frees.size() >= kFewReversed) {
+      give_up_reversed(process, time_ns - std::min(time_ns, 3 * wire::kMaxEarlyNs));
+    }
     process.early_frees.push_back({&producer, record.address, time_ns, {}, stack->id});
     return true;
   }
   last.kind = LastFree::Kind::kBlock;
   last.layer = trace::Layer::kHeap;
   last.address = record.address;
-  last.row = found->second;
+  last.row = *found;
   last.api = record.header.detail;
-  writer_.end_allocation(found->second, last.layer, trace_time(time_ns), stack->id);
-  process.heap.erase(
-      record.address);  // by key: by iterator it would look for the next, however far
+  writer_.end_allocation(last.row, last.layer, trace_time(time_ns), stack->id);
+  process.heap.erase(record.address);
   return true;
 }
 

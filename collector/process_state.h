@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "address_table.h"
 #include "launch_table.h"
 #include "module_table.h"
 #include "os_map.h"
@@ -64,7 +65,7 @@ struct NameEntry {
   trace::StringId demangled{};
 };
 
-using BlockMap = tsl::robin_map<uint64_t, trace::AllocationId, AddressHash>;
+using BlockMap = AddressTable<trace::AllocationId>;
 
 struct ProcessState {
   uint64_t key = 0;
@@ -84,8 +85,8 @@ struct ProcessState {
   std::map<int16_t, uint64_t> pool_reserved;
   std::map<int32_t, trace::ThreadId> threads;
 
-  tsl::robin_map<wire::StackId, uint32_t, AddressHash> nodes;   // of stack_tree
-  tsl::robin_map<wire::StackId, StackRef, AddressHash> stacks;  // nodes that events have named
+  tsl::robin_map<wire::StackId, uint32_t, AddressHash> nodes;  // of stack_tree
+  AddressTable<StackRef> stacks;                               // nodes that events have named
   tsl::robin_map<wire::StackId, std::vector<StackPath>, AddressHash> orphans;  // by caller to come
   std::vector<StackEntry> stack_entries;
   StackTree stack_tree;

@@ -1,12 +1,16 @@
-// How many events a second one core drains, merges and pairs. The producer's work is done before
-// the clock runs. Null: a Writer that stores nothing, so what remains is the collector; File: the
-// real one.
+// How many events a second of one core's time are drained, merged, paired and written. The
+// producer's work is done before the clock runs, which counts CPU time only.
+//   Null     a Writer that stores nothing, so what remains is the collector
+//   File     the real one, from the ring to the file
+//   live     blocks of a program that frees a random one and allocates another: the worst there is
+//   mix      the shape of real programs (event_mix.h), for so many stacks
 #include <benchmark/benchmark.h>
 
 #include <filesystem>
 #include <random>
 
 #include "../unit/collector_fakes.h"
+#include "event_mix.h"
 #include "session.h"
 
 namespace tidemark::collector {
@@ -100,37 +104,90 @@ class Program {
   uint64_t next_address_;
 };
 
-void drain(benchmark::State& state, trace::Writer& writer) {
+// Events of event_mix.h, each in its thread's ring.
+class Mix {
+ public:
+  Mix(std::byte* arena, const bench::MixOptions& options) : options_(options), mix_(options) {
+    for (uint32_t i = 0; i < options.threads; ++i) {
+      rings_.emplace_back(arena, 1, 10, static_cast<int32_t>(10 + i));
+    }
+    rings_[0].publish(fakes::process_start(monotonic_ns(), 1, 10));
+  }
+  void define_stacks(Session& session) {
+    for (uint64_t id = 1; id <= options_.stacks; ++id) {
+      rings_[0].publish(fakes::stack_record(id, std::vector<uint64_t>(20, 0x1000 * id)));
+      if (id % 1000 == 0) session.pass();
+    }
+  }
+  uint64_t run() {
+    // No ring can get more than it holds, should one thread do it all.
+    constexpr uint64_t kEvents = wire::kRingDataBytes / 2 / sizeof(wire::HeapAlloc);
+    for (uint64_t i = 0; i < kEvents; ++i) {
+      const bench::MixEvent event = mix_.next();
+      if (event.is_free) {
+        auto record = fakes::free_of(monotonic_ns(), event.address);
+        record.stack = event.stack;
+        rings_[event.thread].publish(record);
+      } else {
+        rings_[event.thread].publish(
+            fakes::alloc(monotonic_ns(), event.address, event.size, event.stack));
+      }
+    }
+    return kEvents;
+  }
+
+ private:
+  bench::MixOptions options_;
+  bench::EventMix mix_;
+  std::vector<fakes::FakeProducer> rings_;
+};
+
+constexpr uint64_t kEventsPerFlush = 2'000'000;
+
+template <class Source, class... Arguments>
+void drain(benchmark::State& state, trace::Writer& writer, const Arguments&... arguments) {
   Arena arena = std::move(*Arena::create({}));
   Losses losses;
   Pairing pairing(writer, losses, monotonic_ns(), nullptr);
   Session session(arena, pairing, losses);
-  Program program(reinterpret_cast<std::byte*>(&arena.header()),
-                  static_cast<size_t>(state.range(0)), static_cast<size_t>(state.range(1)));
+  Source program(reinterpret_cast<std::byte*>(&arena.header()), arguments...);
   session.pass();
   program.define_stacks(session);
   uint64_t events = 0;
+  uint64_t flushed = 0;
   for (auto _ : state) {
     state.PauseTiming();
     events += program.run();
     state.ResumeTiming();
     session.pass();
+    if (events - flushed < kEventsPerFlush) continue;
+    flushed = events;
+    if (!writer.flush()) state.SkipWithError("the file cannot be written");
   }
   state.counters["events/s"] =
       benchmark::Counter(static_cast<double>(events), benchmark::Counter::kIsRate);
   for (const auto& loss : losses.all()) state.SkipWithError(loss.name.c_str());
 }
 
+void drain_live(benchmark::State& state, trace::Writer& writer) {
+  drain<Program>(state, writer, static_cast<size_t>(state.range(0)),
+                 static_cast<size_t>(state.range(1)));
+}
+
+void drain_mix(benchmark::State& state, trace::Writer& writer) {
+  bench::MixOptions options;
+  options.threads = static_cast<uint32_t>(state.range(0));
+  options.stacks = static_cast<uint64_t>(state.range(1));
+  drain<Mix>(state, writer, options);
+}
+
+template <void (*run)(benchmark::State&, trace::Writer&)>
 void Null(benchmark::State& state) {
   NullWriter writer;
-  drain(state, writer);
+  run(state, writer);
 }
-BENCHMARK(Null)
-    ->ArgNames({"threads", "live"})
-    ->Args({1, 1000})
-    ->Args({1, 1'000'000})
-    ->Args({8, 100'000});
 
+template <void (*run)(benchmark::State&, trace::Writer&)>
 void File(benchmark::State& state) {
   const auto path = std::filesystem::temp_directory_path() / "tidemark_collector_bench.db";
   auto writer = trace::Writer::create(path.string());
@@ -138,11 +195,27 @@ void File(benchmark::State& state) {
     state.SkipWithError(writer.error().message.c_str());
     return;
   }
-  drain(state, **writer);
+  run(state, **writer);
   writer->reset();
-  std::filesystem::remove(path);
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path.string() + suffix);
 }
-BENCHMARK(File)->ArgNames({"threads", "live"})->Args({1, 1000})->Args({8, 100'000});
+
+void live_arguments(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"threads", "live"})
+      ->Args({1, 1000})
+      ->Args({1, 1'000'000})
+      ->Args({8, 100'000});
+}
+void mix_arguments(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"threads", "stacks"})
+      ->Args({1, 10'000})
+      ->Args({4, 10'000})
+      ->Args({4, 1'000'000});
+}
+BENCHMARK(Null<drain_live>)->Apply(live_arguments);
+BENCHMARK(File<drain_live>)->Apply(live_arguments);
+BENCHMARK(Null<drain_mix>)->Apply(mix_arguments);
+BENCHMARK(File<drain_mix>)->Apply(mix_arguments);
 
 }  // namespace
 }  // namespace tidemark::collector

@@ -7,6 +7,8 @@ set_target_properties(collector_static_program PROPERTIES POSITION_INDEPENDENT_C
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
 
 add_executable(collector_test
+  collector_address_table_test.cpp
+  collector_history_test.cpp
   collector_pairing_test.cpp
   collector_record_test.cpp
   collector_ring_test.cpp
