@@ -111,10 +111,10 @@ class HazardTest(unittest.TestCase):
                                    capture_output=True, text=True, timeout=TIMEOUT_S, **kwargs)
         return Recording(path, completed)
 
-    def record_unchanged(self, *command, options=(), **kwargs):
+    def record_unchanged(self, *command, options=(), trace="trace.db", **kwargs):
         """Records, and asserts that output and exit status are those of a bare run."""
         bare = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, **kwargs)
-        recording = self.record(*command, options=options, **kwargs)
+        recording = self.record(*command, options=options, trace=trace, **kwargs)
         self.assertEqual(recording.returncode, bare.returncode, recording.stderr)
         self.assertEqual(recording.stdout, bare.stdout)
         self.assertTrue(recording.stderr.startswith(bare.stderr), recording.stderr)
