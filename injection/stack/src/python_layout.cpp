@@ -217,11 +217,9 @@ bool read_told(const uint8_t* runtime, uint32_t minor, Layout* layout, const cha
     *reason = "its _Py_DebugOffsets make no sense";
     return false;
   }
-  // Not told: _co_firsttraceable, co_extra and, where threads have copies, co_tlbc stand before the
-  // bytecode; two words stand between the fixed part of a string and its characters.
   layout->code_first_traceable =
-      static_cast<uint16_t>(layout->code_instructions - (copies ? 24 : 16));
-  layout->text_wide = static_cast<uint16_t>(layout->text_narrow + 16);
+      static_cast<uint16_t>(layout->code_instructions - first_traceable_before(copies));
+  layout->text_wide = static_cast<uint16_t>(layout->text_narrow + kTextWideBeyond);
   return true;
 }
 

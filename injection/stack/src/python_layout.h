@@ -64,6 +64,12 @@ struct Layout {
 inline constexpr uint8_t kOwnerGenerator = 1;
 inline constexpr uint8_t kOwnerCStack = 3;  // this one and above: no Python function's frame
 
+// What no version tells. Two words stand between the fixed part of a string and its characters when
+// they are not all ASCII; _co_firsttraceable, co_extra and, where threads have bytecode of their
+// own, co_tlbc stand before the bytecode.
+inline constexpr uint16_t kTextWideBeyond = 16;
+constexpr uint16_t first_traceable_before(bool own_bytecode) { return own_bytecode ? 24 : 16; }
+
 constexpr uint32_t kOldest = 8;
 constexpr uint32_t kNewest = 14;
 

@@ -1,5 +1,5 @@
 /* Prints, from an interpreter's own headers, the figures that injection/stack knows by heart.
-   Compiled by ../stack_python_layout_test.py against each interpreter that has headers here. */
+   Compiled by ../python_layout_test.py against each interpreter that has headers here. */
 #define Py_BUILD_CORE 1
 #include <Python.h>
 #include <stddef.h>
@@ -26,14 +26,14 @@
 #define FIGURE(name, value) printf("%s %ld\n", name, (long)(value))
 
 /* Where a bit field lies in the 32 bits of a string's state, as a mask. */
-#define STATE_MASK(name, field)                           \
-  do {                                                    \
-    unsigned mask = 0;                                    \
-    PyASCIIObject object;                                 \
-    memset(&object, 0, sizeof object);                    \
-    object.state.field = (unsigned)-1;                    \
-    memcpy(&mask, (char *)&object.state, sizeof mask);    \
-    FIGURE(name, mask);                                   \
+#define STATE_MASK(name, field)                       \
+  do {                                                \
+    unsigned mask = 0;                                \
+    PyASCIIObject object;                             \
+    memset(&object, 0, sizeof object);                \
+    object.state.field = (unsigned)-1;                \
+    memcpy(&mask, (char*)&object.state, sizeof mask); \
+    FIGURE(name, mask);                               \
   } while (0)
 
 int main(void) {
@@ -48,14 +48,14 @@ int main(void) {
   FIGURE("text_wide_beyond", sizeof(PyCompactUnicodeObject) - sizeof(PyASCIIObject));
   FIGURE("code_first_traceable_before",
          offsetof(PyCodeObject, co_code_adaptive) - offsetof(PyCodeObject, _co_firsttraceable));
-  FIGURE("owner_c_stack", 3); /* the first of the owners that are no Python function's */
 #if PY_VERSION_HEX >= 0x030e0000
-  FIGURE("owner_c_stack_header", FRAME_OWNED_BY_INTERPRETER);
+  FIGURE("owner_c_stack", FRAME_OWNED_BY_INTERPRETER);
 #else
-  FIGURE("owner_c_stack_header", FRAME_OWNED_BY_CSTACK);
+  FIGURE("owner_c_stack", FRAME_OWNED_BY_CSTACK);
 #endif
   /* … and where in it the rest stands. */
-#define TOLD(group, field) FIGURE("told_" #group "_" #field, offsetof(_Py_DebugOffsets, group.field))
+#define TOLD(group, field) \
+  FIGURE("told_" #group "_" #field, offsetof(_Py_DebugOffsets, group.field))
   FIGURE("told_free_threaded", offsetof(_Py_DebugOffsets, free_threaded));
   TOLD(runtime_state, finalizing);
   TOLD(runtime_state, interpreters_head);
