@@ -171,6 +171,10 @@ void Pairing::on_thread_name(Producer& producer, const wire::Text& record) {
   writer_.rename_thread(producer.thread, {tail_of(record), record.text_bytes});
 }
 
+void Pairing::rename_thread(const Producer& producer, std::string_view name) {
+  if (producer.process != nullptr) writer_.rename_thread(producer.thread, name);
+}
+
 void Pairing::on_meta(const wire::Meta& record) {
   const std::string_view key(tail_of(record), record.key_bytes);
   const std::string_view value(tail_of(record) + record.key_bytes, record.value_bytes);

@@ -79,6 +79,9 @@ class Pairing final : public EventSink {
   void activity(Producer& producer, const wire::Header& record) override;
   void end_pass() override;
 
+  // The kernel calls a thread otherwise now.
+  void rename_thread(const Producer& producer, std::string_view name);
+
   // From now on nothing waits for a definition that might come later.
   void expect_no_more() { final_ = true; }
   // `exit` as in trace::Process. Its live blocks stay open in the trace: they end with the process.

@@ -53,6 +53,12 @@ bool thread_has_ended(int32_t pid, int32_t tid) {
   return stat(fmt::format("/proc/{}/task/{}", pid, tid).c_str(), &info) != 0;
 }
 
+std::string thread_name(int32_t pid, int32_t tid) {
+  std::string name = read_small_file(fmt::format("/proc/{}/task/{}/comm", pid, tid), 64);
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
 int32_t parse_rank(std::string_view environment) {
   while (!environment.empty()) {
     const size_t end = std::min(environment.find('\0'), environment.size());

@@ -21,6 +21,9 @@ std::optional<ProcStat> read_proc_stat(int32_t pid);
 bool process_has_ended(int32_t pid);
 bool thread_has_ended(int32_t pid, int32_t tid);
 
+// The kernel's name of a thread; "" when it is gone.
+std::string thread_name(int32_t pid, int32_t tid);
+
 // RANK in the environment that the process was started with; -1 none.
 int32_t rank_of_process(int32_t pid);
 // `environment`: NUL-separated.

@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include <fmt/format.h>
 #include <time.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@ namespace tidemark::collector {
 namespace {
 
 constexpr uint64_t kThreadIdleNs = 1'000'000'000;
+constexpr uint64_t kThreadNameEveryNs = 500'000'000;
 
 trace::Severity severity_of(std::string_view text) {
   if (text == "info") return trace::Severity::kInfo;
@@ -49,7 +51,10 @@ void Session::open_slot(uint32_t index, wire::RingHeader& header) {
   Slot slot{Lane{RingReader(header, arena_.ring_data(index), wire::kRingDataBytes,
                             clock_.converts() ? &clock_ : nullptr),
                  producer.get(), 0, 0},
-            std::move(producer), monotonic_ns(), false};
+            std::move(producer), monotonic_ns(), name};
+  const RingIdentity& who = slot.producer->identity;
+  slot.name_trusted = is_ours(who);
+  slot.named_ns = slot.idle_since_ns;
   slots_.emplace(index, std::move(slot));
 }
 
@@ -119,6 +124,26 @@ void Session::free_finished_slots() {
   }
 }
 
+// In a container with pids of its own the same number is somebody else here.
+bool Session::is_ours(const RingIdentity& who) {
+  const auto [known, fresh] = ours_.try_emplace(who.process_key, false);
+  if (fresh) {
+    const std::string environment = read_small_file(fmt::format("/proc/{}/environ", who.pid));
+    known->second = environment.find(arena_.environment_value()) != std::string::npos;
+  }
+  return known->second;
+}
+
+void Session::look_at_name(Slot& slot, uint64_t now_ns) {
+  if (!slot.name_trusted || slot.over || now_ns - slot.named_ns < kThreadNameEveryNs) return;
+  slot.named_ns = now_ns;
+  const RingIdentity& who = slot.producer->identity;
+  std::string name = thread_name(who.pid, who.tid);
+  if (name.empty() || name == slot.name || slot.producer->process == nullptr) return;
+  pairing_.rename_thread(*slot.producer, name);
+  slot.name = std::move(name);
+}
+
 void Session::check_liveness(int32_t root) {
   const uint64_t now_ns = monotonic_ns();
   for (const auto& process : pairing_.processes()) {
@@ -128,6 +153,7 @@ void Session::check_liveness(int32_t root) {
     gone_.emplace(process.get(), now_ns);
   }
   for (auto& [index, slot] : slots_) {
+    look_at_name(slot, now_ns);
     const RingIdentity& who = slot.producer->identity;
     if (slot.over || now_ns - slot.idle_since_ns < kThreadIdleNs) continue;
     // Seen dead before the next drain, which therefore takes all that it ever published.

@@ -42,11 +42,17 @@ class Session {
     Lane lane;
     std::unique_ptr<Producer> producer;
     uint64_t idle_since_ns = 0;
+    // A name that a thread gets from another, or by prctl, is seen by looking at it.
+    std::string name;
+    bool name_trusted = false;
+    uint64_t named_ns = 0;
     bool over = false;  // closed, or its owner is gone: free it once it is empty
   };
   void open_slot(uint32_t index, wire::RingHeader& header);
   void end_gone_processes();
   void free_finished_slots();
+  bool is_ours(const RingIdentity& who);
+  void look_at_name(Slot& slot, uint64_t now_ns);
 
   Arena& arena_;
   Pairing& pairing_;
@@ -54,6 +60,7 @@ class Session {
   TickClock clock_;
   Merge merge_;
   std::map<uint32_t, Slot> slots_;
+  std::map<uint64_t, bool> ours_;  // by process key
   std::vector<Lane*> lanes_;
   std::vector<int32_t> over_pids_;
   // Seen dead at a time; they end once nothing of theirs is left in any ring.

@@ -485,7 +485,20 @@ void publish_process_start() {
   }
 }
 
+// What another thread, or prctl, has called this one since it got its ring.
+namespace {
+void publish_last_name(const ThreadState& thread) {
+  if (!thread.ring.attached() || thread.process_key != g_process.key) return;
+  char name[16];  // the kernel ends it with a zero
+  sys::thread_name(name);
+  if (std::memcmp(name, thread.ring.ring()->thread_name, sizeof name) != 0) {
+    publish_thread_name(name);
+  }
+}
+}  // namespace
+
 void publish_process_exit() {
+  publish_last_name(t_thread);
   wire::ProcessExit record{header_of(RecordType::kProcessExit, sizeof record, now_ns())};
   EventScope scope(t_thread);
   if (scope) write(t_thread, record);
@@ -499,6 +512,7 @@ void close_thread() {
     watch_thread_exit(thread.exit_rounds + 1U);
     return;
   }
+  publish_last_name(thread);
   thread.closed = true;
   release_ring(thread);
 }
