@@ -37,10 +37,10 @@ class Size:
     read_events: int
 
 
-FULL = Size(rounds=5, pairs=2_000_000, program_rounds=3, python_rounds=60, cxx_units=40,
+FULL = Size(rounds=5, pairs=2_000_000, program_rounds=3, python_rounds=60, cxx_units=20,
             sqlite_rows=400_000, memory_threads=(1, 8, 64), read_events=50_000_000)
-QUICK = Size(rounds=3, pairs=500_000, program_rounds=1, python_rounds=20, cxx_units=10,
-             sqlite_rows=100_000, memory_threads=(1, 8), read_events=5_000_000)
+QUICK = Size(rounds=3, pairs=1_000_000, program_rounds=3, python_rounds=30, cxx_units=3,
+             sqlite_rows=200_000, memory_threads=(1, 8, 64), read_events=50_000_000)
 SMOKE = Size(rounds=1, pairs=3_000, program_rounds=1, python_rounds=1, cxx_units=1,
              sqlite_rows=1_000, memory_threads=(1, 4), read_events=100_000)
 

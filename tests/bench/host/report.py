@@ -125,13 +125,17 @@ class Report:
 
     def _target_reading(self):
         reading = self.data["reading"]
-        if "scan_s" in reading:
-            yield [f"full scan of {reading['events'] / 1e6:.0f} M events", "≤ 2 s for 50 M",
-                   f"{reading['scan_s']:.2f} s", "no seeking", "–",
-                   _met(reading["scan_s"] <= 2 * reading["events"] / 50e6)]
-        if "live_set_s" in reading:
-            yield ["live set at any time", "≤ 0.2 s", f"{reading['live_set_s']:.3f} s",
-                   "no seeking", "–", _met(reading["live_set_s"] <= 0.2)]
+        if not reading:
+            return
+        millions = reading["events"] / 1e6
+        for order, scan_s in zip(("in order", "any order"), reading["scan_s"]):
+            yield [f"full scan of {millions:.0f} M events, {order}",
+                   f"≤ {millions / 25:.2g} s (50 M: 2 s)", f"{scan_s:.2f} s", "no seeking", "–",
+                   _met(scan_s <= millions / 25)]
+        worst = max(reading["live_set_s"])
+        yield [f"live set at any time of {millions:.0f} M events, the slowest of "
+               f"{len(reading['live_set_s'])} times", "≤ 0.2 s", f"{worst:.3f} s", "no seeking",
+               "–", _met(worst <= 0.2)]
 
     def _pairs(self):
         rows = []

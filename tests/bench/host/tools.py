@@ -17,9 +17,9 @@ import time
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-TIMEOUT_S = 300
+TIMEOUT_S = 200
 # heaptrack's interpreter can take all there is (programs/pairs.cpp tells when).
-PEER_ADDRESS_SPACE = 8 << 30
+PEER_ADDRESS_SPACE = 6 << 30
 
 
 class BenchError(Exception):
@@ -110,16 +110,19 @@ class Tidemark:
         return run([self.program, "record", "--device", "off", *self.options, "-o", self.trace,
                     "--", *command], env, cwd)
 
+    def _ask(self, *arguments):
+        done = subprocess.run([self.program, *arguments], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise BenchError(f"tidemark {' '.join(arguments)}: exit status {done.returncode}\n"
+                             f"{done.stderr.strip()}")
+        return json.loads(done.stdout)
+
     def sql(self, query):
-        out = subprocess.run([self.program, "sql", self.trace, query, "--format", "json"],
-                             capture_output=True, text=True, check=True).stdout
-        return json.loads(out)
+        return self._ask("sql", self.trace, query, "--format", "json")
 
     def all_counts(self):
         """Of heap and mappings, read back from the trace; a loss of data is an error here."""
-        out = subprocess.run([self.program, "info", self.trace, "--json"], capture_output=True,
-                             text=True, check=True).stdout
-        info = json.loads(out)
+        info = self._ask("info", self.trace, "--json")
         lost = {loss["name"]: loss["count"] for loss in info["losses"]
                 if loss["severity"] != "info" and loss["count"]}
         if lost:
