@@ -4,7 +4,8 @@
     run.py [--size small|full] [--keep FOLDER] [CASE…]     run.py --list      run.py --packages
 
 Ends with a table and exit status 1 if anything differs. Environment: TIDEMARK, TRACE_CONSISTENCY
-(paths of the programs). Times are printed, not judged.
+(paths of the programs). Times are printed, not judged; CPU time of a recorded run is the program's
+and the collector's together.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import pathlib
 import pwd
+import resource
 import shutil
 import subprocess
 import sys
@@ -60,11 +62,12 @@ class Run:
         # Nothing of the caller's environment, so that the same is seen everywhere.
         environment = {"PATH": program_case.PATH, "HOME": str(home), "LANG": "C.UTF-8",
                        "TZ": "UTC", **case.environment(work)}
-        begin = time.monotonic()
+        begin = time.monotonic(), cpu_seconds()
         done = subprocess.run([*tidemark_command, *map(str, case.command(work))], cwd=work,
                               env=environment, stdin=subprocess.DEVNULL, capture_output=True,
                               timeout=case.timeout_s, **options)
-        self.seconds = time.monotonic() - begin
+        self.seconds = time.monotonic() - begin[0]
+        self.cpu = cpu_seconds() - begin[1]
         self.status = done.returncode
         self.out = done.stdout
         self.err = done.stderr
@@ -72,6 +75,12 @@ class Run:
         self.files = {path: data for path, data in left.items() if inputs.get(path) != data}
         self.files.update({path: "deleted" for path in inputs
                            if path not in left and not case.left_out(path)})
+
+
+def cpu_seconds():
+    """Of everything that has ended: the recorded program and, when it is recorded, the collector."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def give(folder, user):
@@ -181,7 +190,7 @@ def run_case(case, options, folder):
     recorded = Run(case, work, [options.tidemark, "record", "-o", str(trace_path),
                                 *options.record_options, "--"])
     problems, notices, summary = differences(case, bare, recorded, trace_path)
-    row = {"bare": bare.seconds, "recorded": recorded.seconds, "files": len(bare.files),
+    row = {"bare": bare, "recorded": recorded, "files": len(bare.files),
            "facts": None, "trace_bytes": 0, "notices": notices}
     if trace_path.exists():
         trace = Trace(options.tidemark, str(trace_path))
@@ -201,10 +210,12 @@ def run_case(case, options, folder):
 def print_row(name, row):
     facts = row["facts"] or {"allocations": 0, "frees": 0, "processes": 0, "threads": 0,
                              "losses": {}}
+    bare, recorded = row["bare"], row["recorded"]
     print(f"{name:16} {'differs' if row['problems'] else 'same':8}"
           f"{facts['allocations'] + facts['frees']:>12,} {facts['processes']:>5}"
-          f"{facts['threads']:>6} {row['files']:>6} {row['bare']:>8.2f} {row['recorded']:>9.2f}"
-          f" {row['recorded'] / row['bare']:>6.1f} {row['trace_bytes'] / 2**20:>9.1f}  "
+          f"{facts['threads']:>6} {row['files']:>6} {bare.seconds:>7.2f} {recorded.seconds:>8.2f}"
+          f" {recorded.seconds / bare.seconds:>5.1f} {bare.cpu:>7.2f} {recorded.cpu:>8.2f}"
+          f" {recorded.cpu / bare.cpu:>5.1f} {row['trace_bytes'] / 2**20:>9.1f}  "
           + ", ".join(f"{loss['count']} {key}" for key, loss in facts["losses"].items()))
 
 
@@ -256,8 +267,9 @@ def main():
                 failed.append(f"{case.name}: {problem}")
                 print(f"    {problem}")
             sys.stdout.flush()
-    print("\nprogram          output         events procs threads files   bare s recorded s ratio"
-          " trace MiB  counters")
+    print(f"\n{'program':16} {'output':8}{'events':>12} {'procs':>5}{'thrds':>6} {'files':>6}"
+          f" {'bare s':>7} {'recorded':>8} {'ratio':>5} {'cpu s':>7} {'recorded':>8} {'ratio':>5}"
+          f" {'trace MiB':>9}  counters")
     for name, row in rows.items():
         print_row(name, row)
     print(f"\n{len(rows)} programs, {len(failed)} problems")

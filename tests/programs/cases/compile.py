@@ -70,7 +70,7 @@ class Gpp(Case):
         return self.by_size(100_000, 2_000_000)
 
     def prepare(self, work):
-        write(f"{work}/large.cpp", self.by_size(SMALL, unit_source(0, 60, 200)))
+        write(f"{work}/large.cpp", self.by_size(SMALL, unit_source(0, 20, 200)))
 
     def command(self, work):
         return ["g++", "-std=c++20", *self.by_size(["-O0"], ["-O2", "-g"]), "-Wall", "-c",

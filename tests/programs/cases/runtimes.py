@@ -274,7 +274,7 @@ class GoBuild(GoCgo):
     exit_status = 0
     least_allocations = 10_000
     least_processes = 3  # gcc, cc1, as, ld
-    explained = {"static_binary": "go is a Go program without cgo"}
+    # Its compiler and linker have no dynamic linker: programs that nobody names inside a process tree.
 
     def prepare(self, work):
         write(f"{work}/work.go", GO_SOURCE % (self.imports, 1, self.calls))
