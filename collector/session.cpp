@@ -61,7 +61,14 @@ void Session::open_slot(uint32_t index, wire::RingHeader& header) {
 uint64_t Session::pass() {
   // merge.h: first the clock, then which rings there are, then what they hold.
   const uint64_t now_ns = monotonic_ns();
-  if (clock_.converts()) clock_.adjust(read_both_clocks());
+  uint64_t margin_ns = 0;
+  if (clock_.converts()) {
+    const TickClock::Reading reading = read_both_clocks();
+    clock_.adjust(reading);
+    // How far stamps of now are off: what is delivered as over must be over by both clocks.
+    const uint64_t stamped_ns = clock_.to_ns(reading.ticks);
+    margin_ns = wire::kMaxEarlyNs + std::max(stamped_ns, now_ns) - std::min(stamped_ns, now_ns);
+  }
   for (const uint32_t index : arena_.touched_slots()) {
     wire::RingHeader& header = arena_.ring(index);
     const auto state = header.state.load(std::memory_order_acquire);
@@ -90,7 +97,7 @@ uint64_t Session::pass() {
   if (discarding_) {
     for (Lane* lane : lanes_) lane->reader.queue().consume_to(lane->reader.queue().end());
   } else {
-    merge_.pass(lanes_, now_ns, clock_.converts() ? wire::kMaxEarlyNs : 0, pairing_, losses_);
+    merge_.pass(lanes_, now_ns, margin_ns, pairing_, losses_);
   }
   end_gone_processes();
   free_finished_slots();

@@ -18,19 +18,31 @@ TickClock::TickClock(Reading first, Reading second) : converts_(true), first_(fi
   lines_.fill({first.ticks, first.ns, slope});
 }
 
+void TickClock::begin_line(const Line& line) {
+  newest_ = (newest_ + 1) % kLines;
+  lines_[newest_] = line;
+}
+
 void TickClock::adjust(Reading now) {
-  const Line& last = lines_[newest_];
-  if (!converts_ || now.ticks <= last.ticks || now.ticks <= first_.ticks) return;
+  if (!converts_ || now.ticks <= first_.ticks) return;
+  // The end of a bend that lies ahead: nobody has asked for what comes after it.
+  if (lines_[newest_].ticks > now.ticks) newest_ = (newest_ + kLines - 1) % kLines;
+  if (now.ticks <= lines_[newest_].ticks) return;
   const uint64_t here = to_ns(now.ticks);
   // The rate over all that has passed, which the error of one reading does not disturb, and a
-  // correction that would close the gap by kCatchUpNs from now.
-  const auto rate = static_cast<int64_t>(
-      (static_cast<unsigned __int128>(now.ns - first_.ns) << kShift) / (now.ticks - first_.ticks));
+  // correction that closes the gap in kCatchUpNs from now.
+  const uint64_t passed = now.ticks - first_.ticks;
+  const auto rate =
+      static_cast<int64_t>((static_cast<unsigned __int128>(now.ns - first_.ns) << kShift) / passed);
   const auto gap = static_cast<int64_t>(now.ns - here);
   const auto bend = static_cast<int64_t>(
       static_cast<__int128>(rate) * std::clamp(gap, -kCatchUpNs / 2, kCatchUpNs / 2) / kCatchUpNs);
-  newest_ = (newest_ + 1) % kLines;
-  lines_[newest_] = {now.ticks, here, rate + bend};
+  begin_line({now.ticks, here, rate + bend});
+  const auto bend_ticks =
+      static_cast<uint64_t>((static_cast<unsigned __int128>(kCatchUpNs) << kShift) /
+                            static_cast<uint64_t>(std::max<int64_t>(rate, 1)));
+  const uint64_t end_ticks = now.ticks + bend_ticks;
+  begin_line({end_ticks, to_ns(end_ticks), rate});
 }
 
 bool kernel_keeps_time_by_tsc(const char* clocksource) {

@@ -47,7 +47,7 @@ class TickClock {
   }
 
  private:
-  static constexpr size_t kLines = 32;
+  static constexpr size_t kLines = 64;  // two a pass
   static constexpr int kShift = 32;
   static constexpr int64_t kCatchUpNs = 50'000'000;
   struct Line {
@@ -55,6 +55,8 @@ class TickClock {
     uint64_t ns = 0;
     int64_t ns_per_tick = 0;  // << kShift
   };
+  void begin_line(const Line& line);
+
   std::array<Line, kLines> lines_{};
   size_t newest_ = 0;
   bool converts_ = false;

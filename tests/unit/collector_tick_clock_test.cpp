@@ -57,6 +57,34 @@ TEST(TickClock, follows_a_steered_clock_without_ever_going_back) {
   EXPECT_LT(worst_ns, 2000);
 }
 
+// A collector that is kept waiting (a loaded machine, a slow disk) reads the clocks seldom, and the
+// two readings that it began with may be bad.
+TEST(TickClock, finds_its_way_however_seldom_it_is_asked_to) {
+  for (const uint64_t pause_ns : {2'000'000ULL, 100'000'000ULL, 500'000'000ULL, 7'000'000'000ULL}) {
+    TickClock clock({1'000'000, 1'000'000}, {1'100'000, 1'105'000});  // 5 % too fast
+    uint64_t ticks = 1'100'000;
+    uint64_t last_off_ns = UINT64_MAX;
+    uint64_t last_ns = 0;
+    for (int pass = 0; pass < 400; ++pass) {
+      // One tick a nanosecond; what is asked for between the readings keeps rising.
+      for (int step = 0; step < 10; ++step) {
+        ticks += pause_ns / 10;
+        const uint64_t ns = clock.to_ns(ticks);
+        EXPECT_GT(ns, last_ns);
+        last_ns = ns;
+      }
+      clock.adjust({ticks, ticks});
+      const uint64_t ns = clock.to_ns(ticks);
+      const uint64_t off_ns = ns > ticks ? ns - ticks : ticks - ns;
+      if (pass > 0) {
+        EXPECT_LE(off_ns, last_off_ns) << pause_ns << " " << pass;
+      }
+      last_off_ns = off_ns;
+    }
+    EXPECT_LE(last_off_ns, 2'000U) << pause_ns;
+  }
+}
+
 TEST(TickClock, only_a_kernel_that_trusts_the_counter_makes_us_trust_it) {
   EXPECT_TRUE(kernel_keeps_time_by_tsc("tsc\n"));
   EXPECT_FALSE(kernel_keeps_time_by_tsc("kvm-clock\n"));
