@@ -104,6 +104,30 @@ class PythonStacks(harness.HazardTest):
                 kept.append(kind)
         return [kept[i:i + 3] for i in range(len(kept) - 2)]
 
+    def test_an_interpreter_inside_another_program(self):
+        shared = [python for python in PYTHONS if python.library]
+        print("with a shared library, tested inside a program:",
+              ", ".join(python.name for python in shared) or "none is here")
+        for python in shared:
+            with self.subTest(python=python.name):
+                self.check_embedded(python)
+
+    def check_embedded(self, python):
+        recording = self.record_unchanged(
+            harness.program("python_embedded"), python.library, trace=f"{python.name}.db",
+            env={**os.environ, "PYTHONHOME": python.prefix})
+        self.assert_nothing_lost(recording)
+        run = [["inner", "<string>", 2], ["outer", "<string>", 6]]
+        expected = {6100001: [], 6400001: [], 6700001: [], 6800001: [],
+                    6200000: [*run, ["<module>", "<string>", 1]],
+                    6300000: [*run, ["<module>", "<string>", 1]],
+                    6500000: [*run, ["<module>", "<string>", 2]],
+                    6600000: [*run, ["<module>", "<string>", 2]]}
+        stacks = stacks_by_size(recording, expected)
+        for size, frames in expected.items():
+            self.assertTrue(stacks[size], size)
+            self.assertEqual(python_frames(stacks[size]), frames, size)
+
     def test_native_stacks_on_request(self):
         python = PYTHONS[0]
         recording = self.record(python.path, "-c", "bytearray(5_000_000)",

@@ -9,16 +9,21 @@ import sys
 OLDEST, NEWEST = (3, 8), (3, 14)
 ASK = ("import sys, sysconfig; print(*sys.version_info[:3], sys.implementation.name, "
        "int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))), sysconfig.get_path('include'), "
-       "sys.executable, sep='|')")
+       "sys.executable, sys.prefix, sysconfig.get_config_var('LIBDIR'), "
+       "sysconfig.get_config_var('INSTSONAME'), sep='|')")
 
 
 class Python:
     def __init__(self, path, answer):
-        major, minor, micro, self.implementation, free, self.include, executable = answer.split("|")
+        (major, minor, micro, self.implementation, free, self.include, executable, self.prefix,
+         folder, library) = answer.split("|")
         self.path = path
         self.real = os.path.realpath(executable)
         self.version = (int(major), int(minor), int(micro))
         self.free_threaded = free == "1"
+        library = os.path.join(folder, library)
+        # "" when it comes as a program alone.
+        self.library = library if ".so" in library and os.path.exists(library) else ""
 
     @property
     def name(self):

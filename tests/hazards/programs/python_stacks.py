@@ -282,6 +282,15 @@ def threads():
         worker.join()
 
 
+def foreign_thread():
+    """A thread that C code made, and that the interpreter meets when it calls back."""
+    start = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: block("foreign thread") and None)
+    thread = ctypes.c_ulong()
+    pthread = libc if hasattr(libc, "pthread_create") else ctypes.CDLL("libpthread.so.0")
+    pthread.pthread_create(ctypes.byref(thread), None, start, None)
+    pthread.pthread_join(thread, None)
+
+
 def in_child(scenario):
     before = len(expected)
     recursion(2, scenario)
@@ -337,6 +346,7 @@ def main():
     sys.setrecursionlimit(5000)
     recursion(1000, "very deep")
     threads()
+    foreign_thread()
     forked()
     workers()
     (lambda: block("lambda"))()
