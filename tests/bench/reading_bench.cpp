@@ -2,6 +2,7 @@
 // one stack's allocations, a stretch of time, usage curves. Writes the trace first.
 //
 //   reading_bench [EVENTS]        default 50,000,000; TIDEMARK_BENCH_KEEP=1 keeps the file
+//   reading_bench FILE            asks a file that was kept
 //
 // Seconds are of this process's CPU (all threads), then of the wall.
 #include <fmt/format.h>
@@ -51,8 +52,7 @@ void timed(const char* what, const Body& body) {
   fmt::print("{:<28} {:>8.3f} s CPU {:>8.3f} s  {}\n", what, cpu_spent, wall_spent.count(), said);
 }
 
-// Returns the time of the last event.
-int64_t write_trace(const std::string& path, uint64_t events) {
+void write_trace(const std::string& path, uint64_t events) {
   auto writer = must(trace::Writer::create(path));
   const trace::StringId api = writer->intern("malloc");
   trace::Process process;
@@ -103,7 +103,6 @@ int64_t write_trace(const std::string& path, uint64_t events) {
         "{:.2f} bytes an event",
         static_cast<double>(std::filesystem::file_size(path)) / static_cast<double>(events));
   });
-  return now;
 }
 
 std::string scan(const trace::Reader& reader, const trace::AllocationFilter& filter) {
@@ -127,8 +126,9 @@ std::string ask(const trace::Reader& reader, const std::string& sql) {
   return answer;
 }
 
-void read_trace(const std::string& path, int64_t end_ns) {
+void read_trace(const std::string& path) {
   const auto reader = must(trace::Reader::open(path));
+  const int64_t end_ns = reader->end_ns();
   timed("full scan, in order", [&] { return scan(*reader, {}); });
   trace::AllocationFilter any_order;
   any_order.any_order = true;
@@ -165,12 +165,16 @@ void read_trace(const std::string& path, int64_t end_ns) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::filesystem::exists(argv[1])) {
+    read_trace(argv[1]);
+    return 0;
+  }
   const uint64_t events = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 50'000'000;
   std::string folder = (std::filesystem::temp_directory_path() / "tidemark-bench-XXXXXX").string();
   if (mkdtemp(folder.data()) == nullptr) return 1;
   const std::string path = folder + "/large.db";
-  const int64_t end_ns = write_trace(path, events);
-  read_trace(path, end_ns);
+  write_trace(path, events);
+  read_trace(path);
   if (std::getenv("TIDEMARK_BENCH_KEEP") != nullptr) {
     fmt::print("kept {}\n", path);
   } else {

@@ -64,7 +64,7 @@ TEST(TraceChunk, every_kind_of_column_gives_its_values_back) {
                                    {Predictor::kContext, Packing::kBits, 1},
                                    {Predictor::kPrevious, Packing::kBits},
                                    {Predictor::kContext, Packing::kBits, 3},
-                                   {Predictor::kNone, Packing::kVarint}}),
+                                   {Predictor::kWideContext, Packing::kVarint, 1}}),
               columns);
   }
 }

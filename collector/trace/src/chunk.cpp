@@ -14,14 +14,12 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie");
 
-constexpr size_t kContexts = 4096;
 constexpr size_t kHashBytes = 8;
 constexpr size_t kMaxVarintBytes = 10;
 // Wide loads and stores may touch this much behind the last value.
 constexpr size_t kSlackBytes = 16;
 
-size_t context_of(uint64_t value) { return (value * 0x9e3779b97f4a7c15U) >> 52; }
-static_assert((~uint64_t{0} >> 52) == kContexts - 1);
+constexpr bool has_context(Predictor kind) { return kind >= Predictor::kContext; }
 
 uint64_t fold(uint64_t difference) { return difference << 1 ^ (0 - (difference >> 63)); }
 uint64_t unfold(uint64_t folded) { return folded >> 1 ^ (0 - (folded & 1)); }
@@ -81,17 +79,19 @@ template <Predictor kind>
 class Prediction {
  public:
   Prediction(Column context, std::vector<uint64_t>& last) : context_(context), last_(last) {
-    if constexpr (kind == Predictor::kContext) last_.assign(kContexts, 0);
+    if constexpr (has_context(kind)) last_.assign(size_t{1} << kSlotBits, 0);
   }
   // Where the prediction of row `i` lies; the value of the row is to be stored there.
   uint64_t& of(size_t i) {
-    if constexpr (kind == Predictor::kContext) {
-      return last_[context_of(context_[context_.size() == 1 ? 0 : i])];
+    if constexpr (has_context(kind)) {
+      const uint64_t key = context_[context_.size() == 1 ? 0 : i];
+      return last_[(key * 0x9e3779b97f4a7c15U) >> (64 - kSlotBits)];
     }
     return before_;
   }
 
  private:
+  static constexpr unsigned kSlotBits = kind == Predictor::kWideContext ? 16 : 12;
   Column context_;
   std::vector<uint64_t>& last_;
   uint64_t before_ = 0;
@@ -127,7 +127,8 @@ template <class Body>
 auto with_predictor(Predictor kind, Column context, std::vector<uint64_t>& last, Body&& body) {
   if (kind == Predictor::kNone) return body(Prediction<Predictor::kNone>(context, last));
   if (kind == Predictor::kPrevious) return body(Prediction<Predictor::kPrevious>(context, last));
-  return body(Prediction<Predictor::kContext>(context, last));
+  if (kind == Predictor::kContext) return body(Prediction<Predictor::kContext>(context, last));
+  return body(Prediction<Predictor::kWideContext>(context, last));
 }
 
 }  // namespace
@@ -233,8 +234,8 @@ std::string_view ChunkEncoder::encode(size_t rows, std::span<const Column> colum
     if (put_steps(column)) continue;
     out_ += static_cast<char>(static_cast<unsigned>(plan.packing) |
                               static_cast<unsigned>(plan.predictor) << 4);
-    if (plan.predictor == Predictor::kContext) out_ += static_cast<char>(plan.context);
-    const Column context = plan.predictor == Predictor::kContext ? columns[plan.context] : Column();
+    if (has_context(plan.predictor)) out_ += static_cast<char>(plan.context);
+    const Column context = has_context(plan.predictor) ? columns[plan.context] : Column();
     plan.packing == Packing::kVarint ? put_varints(column, context, plan.predictor)
                                      : put_bits(column, context, plan.predictor);
   }
@@ -350,7 +351,7 @@ Result<void> ChunkDecoder::decode_column(Input& input, size_t rows, size_t i) {
   if (input.left() == 0) return fail("a chunk ends early");
   const unsigned byte = *input.at++;
   Head head{static_cast<Packing>(byte & 15), static_cast<Predictor>(byte >> 4), {}};
-  if (head.packing > Packing::kSteps || head.predictor > Predictor::kContext) {
+  if (head.packing > Packing::kSteps || head.predictor > Predictor::kWideContext) {
     return fail("a column is of an unknown kind");
   }
   columns_[i] = Column(values, rows);
@@ -366,7 +367,7 @@ Result<void> ChunkDecoder::decode_column(Input& input, size_t rows, size_t i) {
     for (size_t row = 1; row < rows; ++row) values[row] = values[row - 1] + step;
     return {};
   }
-  if (head.predictor == Predictor::kContext) {
+  if (has_context(head.predictor)) {
     if (input.left() == 0 || *input.at >= i) return fail("a column's context is impossible");
     head.context = columns_[*input.at++];
   }

@@ -29,13 +29,13 @@ inline constexpr size_t kMaxChunkRows = 65536;
 inline constexpr size_t kMaxChunkColumns = 16;
 
 // Persisted: do not renumber.
-enum class Predictor : uint8_t { kNone = 0, kPrevious = 1, kContext = 2 };
+enum class Predictor : uint8_t { kNone = 0, kPrevious = 1, kContext = 2, kWideContext = 3 };
 enum class Packing : uint8_t { kConstant = 0, kVarint = 1, kBits = 2, kSteps = 3 };
 
 struct ColumnPlan {
   Predictor predictor = Predictor::kPrevious;
   Packing packing = Packing::kVarint;  // kVarint or kBits; the others are found out
-  uint8_t context = 0;                 // an earlier column, for kContext
+  uint8_t context = 0;                 // an earlier column, for kContext and kWideContext
 };
 
 // One value a row, or a single value that all rows have.
@@ -73,7 +73,7 @@ class ChunkEncoder {
   int level_;
   std::string out_, raw_, packed_, bits_;  // grow only: filling them would cost
   ColumnBuffers buffers_;
-  std::vector<uint64_t> last_;  // what kContext remembers
+  std::vector<uint64_t> last_;  // what contexts remember
 };
 
 struct DecodedColumns {

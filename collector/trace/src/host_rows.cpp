@@ -31,21 +31,30 @@ enum FreeColumn : uint8_t { kFreeId, kFreeRevived, kFreeNs, kFreeByStack, kFreeC
 // What predicts what was chosen by measuring (FORMAT.md); a chunk says it for itself, so it may
 // change without a new format version.
 constexpr std::array<ColumnPlan, kAllocationColumns> kAllocationPlans = {{
-    {Predictor::kPrevious, Packing::kVarint},          // id
-    {Predictor::kPrevious, Packing::kVarint},          // thread
-    {Predictor::kContext, Packing::kVarint, kThread},  // process
-    {Predictor::kPrevious, Packing::kVarint},          // layer
-    {Predictor::kPrevious, Packing::kVarint},          // space
-    {Predictor::kPrevious, Packing::kVarint},          // device
-    {Predictor::kNone, Packing::kVarint},              // stack
-    {Predictor::kContext, Packing::kVarint, kStack},   // size
-    {Predictor::kContext, Packing::kVarint, kStack},   // api
-    {Predictor::kContext, Packing::kVarint, kStack},   // source
-    {Predictor::kContext, Packing::kVarint, kSize},    // address
-    {Predictor::kPrevious, Packing::kBits},            // alloc_ns
-    {Predictor::kNone, Packing::kBits},                // lifetime
-    {Predictor::kContext, Packing::kVarint, kStack},   // free_stack
+    {Predictor::kPrevious, Packing::kVarint},             // id
+    {Predictor::kPrevious, Packing::kVarint},             // thread
+    {Predictor::kContext, Packing::kVarint, kThread},     // process
+    {Predictor::kPrevious, Packing::kVarint},             // layer
+    {Predictor::kPrevious, Packing::kVarint},             // space
+    {Predictor::kPrevious, Packing::kVarint},             // device
+    {Predictor::kNone, Packing::kVarint},                 // stack
+    {Predictor::kWideContext, Packing::kVarint, kStack},  // size
+    {Predictor::kWideContext, Packing::kVarint, kStack},  // api
+    {Predictor::kWideContext, Packing::kVarint, kStack},  // source
+    {Predictor::kContext, Packing::kVarint, kSize},       // address
+    {Predictor::kPrevious, Packing::kBits},               // alloc_ns
+    {Predictor::kNone, Packing::kBits},                   // lifetime
+    {Predictor::kWideContext, Packing::kVarint, kStack},  // free_stack
 }};
+
+// The same while recording, when memory of contexts should stay in the nearer caches.
+constexpr auto kRecordingPlans = [] {
+  auto plans = kAllocationPlans;
+  for (ColumnPlan& plan : plans) {
+    if (plan.predictor == Predictor::kWideContext) plan.predictor = Predictor::kContext;
+  }
+  return plans;
+}();
 
 constexpr std::array<ColumnPlan, kFreeColumns> kFreePlans = {{
     {Predictor::kPrevious, Packing::kVarint},  // id
@@ -290,7 +299,8 @@ std::string_view encode_allocations(ChunkEncoder& encoder, ChunkKind kind,
     info.end_ns = std::max(info.end_ns, row.free_ns);
     info.layers = static_cast<uint8_t>(info.layers | 1U << static_cast<unsigned>(row.layer));
   }
-  return encoder.encode(rows.size(), columns, kAllocationPlans);
+  return encoder.encode(rows.size(), columns,
+                        kind == ChunkKind::kAllocations ? kRecordingPlans : kAllocationPlans);
 }
 
 Result<void> decode_allocations(ChunkDecoder& decoder, std::string_view bytes,
