@@ -37,6 +37,7 @@ const std::map<std::string, RecordOptions::OnFull> kOnFull = {
     {"wait", RecordOptions::OnFull::kWait}, {"drop", RecordOptions::OnFull::kDrop}};
 
 struct RecordWords {
+  int32_t pid = 0;
   std::string output;
   std::string host = "full";
   std::string device = "auto";
@@ -136,13 +137,17 @@ void show_progress(uint64_t done, uint64_t total) {
 }
 
 int record(const RecordWords& words, const std::vector<std::string>& command) {
-  if (command.empty()) {
+  if (words.pid != 0 && !command.empty()) {
+    return complain("record: --pid records a process that runs already: leave the command out");
+  }
+  if (command.empty() && words.pid == 0) {
     return complain(
         "record: no command to record; put it behind --, as in: tidemark record -- python3 "
         "train.py");
   }
   RecordOptions options;
   options.command = command;
+  options.pid = words.pid;
   options.output = words.output;
   options.library_dir = library_dir();
   options.host = kHosts.at(words.host);
@@ -163,7 +168,8 @@ class RecordHelp : public CLI::Formatter {
  public:
   RecordHelp() { column_width(28); }
   std::string make_usage(const CLI::App* /*app*/, std::string name) const override {
-    return fmt::format("Usage: {} [OPTIONS] -- COMMAND...\n", name);
+    return fmt::format("Usage: {0} [OPTIONS] -- COMMAND...\n       {0} [OPTIONS] --pid PID\n",
+                       name);
   }
 };
 
@@ -183,6 +189,11 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
   record_app->formatter(std::make_shared<RecordHelp>());
   record_app->add_option("-o,--output", words->output,
                          "The trace; without it tidemark.<program>.<pid>.db here");
+  record_app
+      ->add_option("--pid", words->pid,
+                   "Attach to a running process: records from now on until it ends or Ctrl-C")
+      ->type_name("PID")
+      ->check(CLI::PositiveNumber);
   const auto add = [&](const char* name, std::string& word, const char* what, const auto& values) {
     record_app->add_option(name, word, what)
         ->check(CLI::IsMember(names(values)))
@@ -195,7 +206,8 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
       "When events come too fast: let the program wait, or count a loss", kOnFull);
   record_app->footer(
       "The command keeps its input, output, signals and exit status.\n\n"
-      "Example:\n  tidemark record -o train.db -- python3 train.py --epochs 1");
+      "Examples:\n  tidemark record -o train.db -- python3 train.py --epochs 1\n"
+      "  tidemark record -o serving.db --pid 4711");
   record_app->callback([words, &command, &status] { status = record(*words, command); });
 }
 

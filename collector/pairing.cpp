@@ -126,6 +126,7 @@ void Pairing::on_process_start(const Producer& producer, const wire::ProcessStar
   if (parent == nullptr) parent = live_process(record.parent_pid);
   ProcessState& process = add_process(record.process_key, record.pid);
   process.forked = record.forked != 0;
+  process.attached = record.attached != 0;
   process.parent = parent;
   trace::Process row;
   row.pid = record.pid;
@@ -390,8 +391,10 @@ void Pairing::begin_block(BlockMap& blocks, uint64_t key, const trace::Allocatio
 }
 
 void Pairing::count_unknown_free(const ProcessState& process) {
-  losses_.add(process.forked ? "frees_of_inherited_memory" : "frees_of_unknown_memory",
-              Severity::kInfo);
+  const char* name = process.forked     ? "frees_of_inherited_memory"
+                     : process.attached ? "frees_of_blocks_from_before_attach"
+                                        : "frees_of_unknown_memory";
+  losses_.add(name, Severity::kInfo);
 }
 
 bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t time_ns) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "arena.h"
+#include "attach/attached_process.h"
+#include "attach/stop_signals.h"
 #include "executable.h"
 #include "losses.h"
 #include "machine.h"
@@ -116,7 +118,54 @@ class Recorder {
     return summarize(*target);
   }
 
+  tl::expected<RecordSummary, RecordError> run_attached(const ProcessFacts& facts,
+                                                        const InjectionPaths& paths) {
+    write_facts();
+    writer_->meta("attached", "1");
+    if (facts.has_cuda && options_.device == RecordOptions::Device::kAuto) {
+      losses_.add("cuda_not_attached", Severity::kError);
+      notice("the GPU can only be recorded from a program's start: nothing of it is recorded");
+    }
+    StopSignals signals;
+    AttachedProcess::Plan plan;
+    plan.facts = facts;
+    plan.library = paths.preload;
+    plan.arena = arena_.environment_value();
+    plan.recorded = [this] { return running_pids(); };
+    plan.attached = [this, &facts](const wire::AttachRequest& answer) {
+      describe_attachment(facts, answer);
+    };
+    plan.not_detached = [this](const std::string& line) {
+      losses_.add("processes_not_detached", Severity::kInfo);
+      notice(line + "; its hooks stay, and record nothing");
+    };
+    AttachedProcess process(std::move(plan));
+    drain_while_running(process);
+    if (process.error()) return refuse(process.error()->message);
+    drain_the_rest(process);
+    return summarize(process);
+  }
+
  private:
+  std::vector<int32_t> running_pids() const {
+    std::vector<int32_t> pids;
+    for (const auto& process : pairing_.processes()) {
+      if (!process->ended) pids.push_back(process->pid);
+    }
+    return pids;
+  }
+
+  void describe_attachment(const ProcessFacts& facts, const wire::AttachRequest& answer) {
+    if (answer.heap_in_use != 0) {
+      writer_->meta("attach_heap_in_use_bytes", fmt::to_string(answer.heap_in_use));
+    }
+    writer_->meta("attach_modules", fmt::to_string(answer.modules));
+    losses_.add("modules_with_another_allocator", Severity::kInfo, answer.foreign_modules);
+    losses_.add("modules_not_attached", Severity::kInfo, answer.pending_modules);
+    notice(fmt::format("recording process {} ({}); Ctrl-C ends the recording, not the process",
+                       facts.pid, facts.name));
+  }
+
   void notice(const std::string& line) const {
     if (options_.notice) options_.notice(line);
   }
@@ -152,7 +201,7 @@ class Recorder {
     }
   }
 
-  void drain_while_running(Target& target) {
+  void drain_while_running(Watched& target) {
     int64_t wait_ns = kShortestWaitNs;
     for (;;) {
       const uint32_t bell = arena_.header().doorbell.load(std::memory_order_acquire);
@@ -190,11 +239,13 @@ class Recorder {
     notice(fmt::format("{}; the program runs on, nothing more is recorded", *write_error_));
   }
 
-  void drain_the_rest(const Target& target) {
-    session_.end_root(target.pid(), end_ns_, target.status().code);
+  void drain_the_rest(const Watched& target) {
+    const auto status = target.status();
+    if (status) session_.end_root(target.pid(), end_ns_, status->code);
     session_.pass();
     session_.check_liveness(target.pid());
-    const uint64_t deadline_ns = monotonic_ns() + kGraceNs;
+    // Who is let go lives on.
+    const uint64_t deadline_ns = monotonic_ns() + (status ? kGraceNs : 0);
     while (session_.running_processes() != 0 && monotonic_ns() < deadline_ns) {
       const uint32_t bell = arena_.header().doorbell.load(std::memory_order_acquire);
       session_.pass();
@@ -210,12 +261,13 @@ class Recorder {
       if (i >= 3 && session_.is_drained()) break;
     }
     // Rings in which the command's image introduced itself only now.
-    session_.end_root(target.pid(), end_ns_, target.status().code);
+    if (status) session_.end_root(target.pid(), end_ns_, status->code);
   }
 
-  RecordSummary summarize(const Target& target) {
+  RecordSummary summarize(const Watched& target) {
     session_.take_target_losses();
-    pairing_.finish(target.status().signal != 0);
+    const ExitStatus status = target.status().value_or(ExitStatus{});
+    pairing_.finish(status.signal != 0);
     if (pairing_.processes().empty() && losses_.count("static_binary") == 0 &&
         losses_.count("setuid_binary") == 0 && losses_.count("foreign_binary") == 0) {
       losses_.add("nothing_recorded", Severity::kError);
@@ -232,7 +284,7 @@ class Recorder {
     }
     writer_.reset();
     RecordSummary summary;
-    summary.exit = target.status();
+    if (options_.pid == 0) summary.exit = status;
     summary.output = output_;
     summary.events = pairing_.counts();
     summary.processes = static_cast<uint32_t>(pairing_.processes().size());
@@ -263,10 +315,46 @@ class Recorder {
   std::optional<std::string> write_error_;
 };
 
+template <class Run>
+tl::expected<RecordSummary, RecordError> record_into(const RecordOptions& options,
+                                                     const std::string& output, const Run& run) {
+  auto arena = Arena::create(arena_options(options));
+  if (!arena) return refuse(arena.error().message);
+  auto writer = trace::Writer::create(output);
+  if (!writer) return refuse(writer.error().message);
+  auto recorder =
+      std::make_unique<Recorder>(options, output, std::move(*arena), std::move(*writer));
+  auto summary = run(*recorder);
+  if (!summary) {
+    // Nothing ran: leave no empty trace behind.
+    recorder.reset();
+    for (const char* suffix : {"", "-wal", "-shm"}) unlink((output + suffix).c_str());
+  }
+  return summary;
+}
+
+tl::expected<RecordSummary, RecordError> record_process(const RecordOptions& options,
+                                                        const InjectionPaths& paths) {
+  auto facts = examine_process(options.pid, paths.preload);
+  if (!facts) return refuse(facts.error().message);
+  RecordOptions named = options;
+  named.command = {facts->command};
+  std::string output = options.output;
+  if (output.empty()) {
+    output = fmt::format("tidemark.{}.{}.db", base_name(facts->program), options.pid);
+  }
+  return record_into(named, output,
+                     [&](Recorder& recorder) { return recorder.run_attached(*facts, paths); });
+}
+
 }  // namespace
 
 tl::expected<RecordSummary, RecordError> record(const RecordOptions& options) {
-  if (options.command.empty()) return refuse("no command given", 2);
+  if (options.command.empty() && options.pid == 0) return refuse("no command given", 2);
+  const auto paths = injection_paths(options);
+  if (options.pid != 0) {
+    return paths ? record_process(options, *paths) : tl::unexpected<RecordError>(paths.error());
+  }
   const auto executable = find_executable(options.command.front());
   if (!executable) return tl::unexpected<RecordError>(executable.error());
   if (executable->injectable == Injectable::kValgrind) {
@@ -275,25 +363,13 @@ tl::expected<RecordSummary, RecordError> record(const RecordOptions& options) {
         "program without valgrind, or run valgrind without tidemark",
         2);
   }
-  const auto paths = injection_paths(options);
   if (!paths) return tl::unexpected<RecordError>(paths.error());
   std::string output = options.output;
   if (output.empty()) {
     output = fmt::format("tidemark.{}.{}.db", base_name(options.command.front()), getpid());
   }
-  auto arena = Arena::create(arena_options(options));
-  if (!arena) return refuse(arena.error().message);
-  auto writer = trace::Writer::create(output);
-  if (!writer) return refuse(writer.error().message);
-  auto recorder =
-      std::make_unique<Recorder>(options, output, std::move(*arena), std::move(*writer));
-  auto summary = recorder->run(*executable, *paths);
-  if (!summary) {
-    // Nothing ran: leave no empty trace behind.
-    recorder.reset();
-    for (const char* suffix : {"", "-wal", "-shm"}) unlink((output + suffix).c_str());
-  }
-  return summary;
+  return record_into(options, output,
+                     [&](Recorder& recorder) { return recorder.run(*executable, *paths); });
 }
 
 }  // namespace tidemark::collector

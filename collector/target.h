@@ -8,6 +8,7 @@
 
 #include "executable.h"
 #include "signals.h"
+#include "watched.h"
 
 namespace tidemark::collector {
 
@@ -26,17 +27,17 @@ struct InjectedEnvironment {
 InjectedEnvironment injected_environment(const InjectionPaths& paths, const std::string& arena,
                                          const char* (*current)(const char* name));
 
-class Target {
+class Target final : public Watched {
  public:
   // Errors: exit code 126 or 127 with one line.
   [[nodiscard]] static tl::expected<Target, RecordError> start(
       const Executable& executable, const std::vector<std::string>& command,
       const Environment& environment, SignalForwarding& signals);
 
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] pid_t pid() const override { return pid_; }
   // True once it has ended; reaps it, after signals have stopped going to its pid.
-  bool poll();
-  [[nodiscard]] const ExitStatus& status() const { return status_; }
+  bool poll() override;
+  [[nodiscard]] std::optional<ExitStatus> status() const override { return status_; }
 
  private:
   Target(pid_t pid, SignalForwarding& signals) : pid_(pid), signals_(&signals) {}

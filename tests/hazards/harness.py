@@ -30,6 +30,10 @@ def root(what):
     return False
 
 
+def library(name):
+    return os.path.join(PROGRAMS, f"lib{name}.so")
+
+
 class Recording:
     """A finished `tidemark record`: what it printed, and its trace."""
 

@@ -1,9 +1,12 @@
 #include "environment.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <cstring>
 
 #include "process.h"
+#include "tidemark/stack/syscalls.h"
 #include "tidemark/wire/layout.h"
 
 namespace tidemark::preload {
@@ -15,8 +18,10 @@ constexpr char kPreload[] = "LD_PRELOAD";
 // "NAME=value" of each of ours, empty when it was not set.
 char g_arena[kMostBytes];
 char g_cuda[kMostBytes];
-char g_preload[kMostBytes];   // LD_PRELOAD=<our library only>
-size_t g_preload_path_bytes;  // of our library's path
+char g_preload[kMostBytes];              // LD_PRELOAD=<our library only>
+size_t g_preload_path_bytes;             // of our library's path
+char** g_program_environment = nullptr;  // as it was when we extended it
+char** g_own_environment = nullptr;      // extended; nullptr: not
 
 const char* value_of(char* const* environment, const char* name) {
   const size_t bytes = std::strlen(name);
@@ -26,8 +31,7 @@ const char* value_of(char* const* environment, const char* name) {
   return nullptr;
 }
 
-void keep(char (&into)[kMostBytes], const char* name) {
-  const char* value = std::getenv(name);
+void keep(char (&into)[kMostBytes], const char* name, const char* value) {
   const size_t name_bytes = std::strlen(name);
   const size_t value_bytes = value == nullptr ? 0 : std::strlen(value) + 1;  // with its end
   if (value == nullptr || name_bytes + 1 + value_bytes > sizeof into) return;
@@ -50,9 +54,10 @@ size_t count_of(char* const* environment) {
 
 }  // namespace
 
-ArenaAddress arena_address() {
+ArenaAddress arena_address() { return parse_arena_address(std::getenv(wire::kArenaVariable)); }
+
+ArenaAddress parse_arena_address(const char* value) {
   ArenaAddress address{};
-  const char* value = std::getenv(wire::kArenaVariable);
   if (value == nullptr) return address;
   const char* colon = std::strrchr(value, ':');
   const auto bytes = colon == nullptr ? 0 : static_cast<size_t>(colon - value);
@@ -63,13 +68,58 @@ ArenaAddress arena_address() {
 }
 
 void remember_environment() {
-  keep(g_arena, wire::kArenaVariable);
-  keep(g_cuda, "CUDA_INJECTION64_PATH");
+  keep(g_arena, wire::kArenaVariable, std::getenv(wire::kArenaVariable));
+  keep(g_cuda, "CUDA_INJECTION64_PATH", std::getenv("CUDA_INJECTION64_PATH"));
   // Ours is the first entry: the collector put it there.
-  keep(g_preload, kPreload);
+  keep(g_preload, kPreload, std::getenv(kPreload));
   char* value = g_preload[0] != 0 ? g_preload + sizeof kPreload : g_preload;
   g_preload_path_bytes = std::strcspn(value, ": ");
   value[g_preload_path_bytes] = 0;
+}
+
+void invent_environment(const char* arena, const char* library) {
+  keep(g_arena, wire::kArenaVariable, arena);
+  keep(g_preload, kPreload, library);
+  g_preload_path_bytes = std::strlen(library);
+}
+
+void extend_own_environment() {
+  char** before = environ;
+  const size_t bytes = ChildEnvironment::room(before);
+  void* room = sys::map_anonymous(bytes);
+  if (room == nullptr) return;
+  const ChildEnvironment extended(before, room);
+  if (extended.get() == before) {
+    sys::unmap(room, bytes);
+    return;
+  }
+  g_program_environment = before;
+  g_own_environment = const_cast<char**>(extended.get());
+  __atomic_store_n(&environ, g_own_environment, __ATOMIC_RELEASE);
+}
+
+void restore_own_environment() {
+  if (g_own_environment == nullptr) return;
+  if (environ == g_own_environment) {
+    __atomic_store_n(&environ, g_program_environment, __ATOMIC_RELEASE);
+  } else if (environ != nullptr) {
+    // The program has changed its environment since: libc made an array of its own with our entries
+    // in it.
+    char** to = environ;
+    for (char** from = environ; *from != nullptr; ++from) {
+      const char* program_preload = value_of(g_program_environment, kPreload);
+      if (*from == g_arena) continue;
+      if (std::strncmp(*from, g_preload, std::strlen(g_preload)) == 0) {
+        if (program_preload == nullptr) continue;
+        *to++ = const_cast<char*>(program_preload) - sizeof kPreload;
+        continue;
+      }
+      *to++ = *from;
+    }
+    *to = nullptr;
+  }
+  // The array stays: another thread may be reading it.
+  g_own_environment = nullptr;
 }
 
 size_t ChildEnvironment::room(char* const* environment) {

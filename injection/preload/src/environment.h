@@ -16,6 +16,16 @@ ArenaAddress arena_address();
 // Keeps copies of our variables as they were when the process started, for children whose parent
 // makes them a new environment.
 void remember_environment();
+// The same for a process that was attached to: its environment has none of them.
+void invent_environment(const char* arena, const char* library);
+// arena_address() of a text that is not in the environment.
+ArenaAddress parse_arena_address(const char* value);
+
+// While attached: our variables stand in the process's own environment too, for the children that
+// libc starts without a hooked call (system, popen). Replaces the array, changes none of the
+// program's; takes no lock, as little as getenv does.
+void extend_own_environment();
+void restore_own_environment();
 
 // An environment for a child: `environment` with our variables restored where it lacks them.
 // Needs no heap: works in a vfork child. Arrays live in the caller's frame:

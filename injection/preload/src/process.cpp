@@ -62,18 +62,27 @@ bool map_arena(const char* path, uint64_t nonce) {
   return true;
 }
 
+// Also while threads use what an earlier recording left: nothing that they may hold goes away, and
+// a thread that is late in a hook does not share a cache with the new owner of its slot.
 bool read_options() {
   const wire::ArenaHeader& arena = *g_process.arena;
   g_process.take_stacks = arena.stacks != wire::Stacks::kNone;
   g_process.use_tsc = arena.clock == wire::Clock::kTsc;
-  g_process.stack_caches = static_cast<stack::StackCache*>(
+  g_process.take_python = arena.stacks == wire::Stacks::kAll;
+  auto* caches = static_cast<stack::StackCache*>(
       sys::map_anonymous(size_t{g_process.mapped_slots} * sizeof(stack::StackCache)));
-  if (arena.stacks == wire::Stacks::kAll) {
-    g_process.mixed_stacks = static_cast<stack::MixedStack*>(
+  if (caches == nullptr) return false;
+  const bool first = g_process.stack_caches == nullptr;
+  g_process.stack_caches = caches;
+  if (g_process.take_python) {
+    auto* mixed = static_cast<stack::MixedStack*>(
         sys::map_anonymous(size_t{g_process.mapped_slots} * sizeof(stack::MixedStack)));
-    connect_python();
+    if (mixed == nullptr) return false;
+    const bool first_python = g_process.mixed_stacks == nullptr;
+    g_process.mixed_stacks = mixed;
+    if (first_python) connect_python();
   }
-  return g_process.stack_caches != nullptr && g_process.seen.create();
+  return !first || g_process.seen.create();
 }
 
 void on_thread_exit(void* /*round*/) { close_thread(); }
@@ -88,6 +97,19 @@ void new_key() {
   if (g_process.key == 0) g_process.key = 1;
 }
 
+State recording_state() {
+  return g_process.arena->record_host != 0 ? State::kRecordingHost : State::kRecording;
+}
+
+// Once for the life of the process.
+void watch_threads_and_forks() {
+  static bool watching = false;
+  if (watching) return;
+  watching = true;
+  pthread_key_create(&g_thread_key, on_thread_exit);
+  pthread_atfork(nullptr, nullptr, on_fork_child);
+}
+
 State begin_first() {
   if (!create_state_page()) return State::kOff;
   g_state.store(g_process.state, std::memory_order_release);
@@ -98,19 +120,33 @@ State begin_first() {
   }
   remember_environment();
   new_key();
-  pthread_key_create(&g_thread_key, on_thread_exit);
-  pthread_atfork(nullptr, nullptr, on_fork_child);
-  return g_process.arena->record_host != 0 ? State::kRecordingHost : State::kRecording;
+  watch_threads_and_forks();
+  return recording_state();
 }
 
 State begin_forked() {
   set_state(State::kStarting);
-  if (g_process.arena == nullptr || !g_process.seen.renew()) return State::kOff;
+  if (g_process.arena == nullptr || g_process.ended.load(std::memory_order_relaxed)) {
+    return State::kOff;
+  }
+  if (!g_process.seen.renew()) return State::kOff;
   stack::reset_modules_after_fork();
   g_process.parent_key = g_process.key;
   g_process.forked = true;
   new_key();
-  return g_process.arena->record_host != 0 ? State::kRecordingHost : State::kRecording;
+  return recording_state();
+}
+
+// A thread that a detach found in the middle of a hook still writes to the arena that was: it gets
+// memory of nobody's in its place, which is never given back.
+void retire_arena() {
+  if (g_process.arena == nullptr) return;
+  sys::replace_by_nothing(g_process.arena, wire::ring_offset(g_process.mapped_slots));
+}
+
+bool collector_lives() {
+  const int32_t pid = g_process.arena == nullptr ? 0 : g_process.arena->collector_pid;
+  return pid != 0 && sys::process_exists(pid);
 }
 
 }  // namespace
@@ -152,6 +188,47 @@ State start() {
 }
 
 void stop_recording() { set_state(State::kOff); }
+
+wire::AttachResult prepare_attach(const ArenaAddress& address) {
+  const State now = state() == State::kUnknown ? start() : state();
+  if (g_process.state == nullptr) return wire::AttachResult::kNoMemory;
+  const bool recorded = now == State::kRecording || now == State::kRecordingHost;
+  if (recorded && collector_lives()) return wire::AttachResult::kAlreadyRecorded;
+  set_state(State::kOff);
+  retire_arena();
+  if (address.path[0] == 0 || !map_arena(address.path, address.nonce)) {
+    return wire::AttachResult::kNoArena;
+  }
+  const bool again = g_process.stack_caches != nullptr;
+  if (!read_options()) return wire::AttachResult::kNoMemory;
+  if (again) g_process.seen.forget();
+  // Part of the ids of stacks: those that a late thread marks as published are not this
+  // recording's.
+  g_process.unloads.fetch_add(1, std::memory_order_relaxed);
+  g_process.forked = false;
+  g_process.attached = true;
+  g_process.parent_key = 0;
+  new_key();
+  watch_threads_and_forks();
+  return wire::AttachResult::kDone;
+}
+
+void commit_attach() {
+  g_process.ended.store(false, std::memory_order_relaxed);
+  publish_process_start();
+  report_python_again();
+  set_state(recording_state());
+}
+
+bool end_attach() {
+  const State now = state();
+  g_process.ended.store(true, std::memory_order_relaxed);
+  if (g_process.state == nullptr) return false;
+  set_state(State::kOff);
+  return now == State::kRecording || now == State::kRecordingHost;
+}
+
+void retire_ended_arena() { retire_arena(); }
 
 void count_loss(wire::Loss loss, uint64_t count) {
   if (g_process.arena == nullptr) return;

@@ -11,6 +11,7 @@
 #include "tidemark/stack/mixed.h"
 #include "tidemark/stack/seen_set.h"
 #include "tidemark/stack/stack_cache.h"
+#include "tidemark/wire/attach.h"
 #include "tidemark/wire/layout.h"
 
 namespace tidemark::preload {
@@ -31,7 +32,10 @@ struct Process {
   uint64_t key = 0;
   uint64_t parent_key = 0;
   bool forked = false;
+  bool attached = false;           // recorded since some moment, not since it started
+  std::atomic<bool> ended{false};  // detached: what is forked from now on is not recorded either
   bool take_stacks = false;
+  bool take_python = false;
   bool use_tsc = false;  // ArenaHeader::clock
   stack::SeenSet seen;   // stacks and names that were published
   // Modules unloaded so far. Part of a stack's id: the same addresses then mean other code.
@@ -64,6 +68,13 @@ State start();
   const State started = start();
   return started == State::kRecordingHost || started == State::kRecording;
 }
+// A process that runs already (wire/attach.h), on one thread. prepare_attach() leaves the process
+// in kOff with everything ready; commit_attach() makes its events count. end_attach() ends a
+// recording of any kind: hooks pass everything on from then on.
+wire::AttachResult prepare_attach(const struct ArenaAddress& address);
+void commit_attach();
+bool end_attach();
+
 // For good: the collector is gone. The program runs on as if never recorded.
 void stop_recording();
 

@@ -30,7 +30,12 @@ bool publish_code(const stack::python::Code& code) {
   return true;
 }
 
+stack::python::Finding g_finding{};
+std::atomic<bool> g_found{false};
+
 void report(const stack::python::Finding& finding) {
+  g_finding = finding;
+  g_found.store(true, std::memory_order_release);
   publish_meta("python.version", finding.version[0] != 0 ? finding.version : "unknown");
   publish_meta("python.stacks", finding.supported ? "yes" : finding.reason);
   if (!finding.supported) count_loss(wire::Loss::kPythonUnsupported);
@@ -39,5 +44,9 @@ void report(const stack::python::Finding& finding) {
 }  // namespace
 
 void connect_python() { stack::python::connect({publish_code, report}); }
+
+void report_python_again() {
+  if (g_found.load(std::memory_order_acquire) && g_process.take_python) report(g_finding);
+}
 
 }  // namespace tidemark::preload

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "bindings.h"
 #include "recorder.h"
 #include "tidemark/stack/modules.h"
 
@@ -55,6 +56,7 @@ void* early_allocate(size_t bytes, size_t alignment) {
 }
 
 void* find_next(const char* name) {
+  if (void* real = attached_real(name)) return real;
   if (void* next = dlsym(RTLD_NEXT, name)) return next;
   for (const char* runtime : {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"}) {
     const stack::Module* module = stack::find_module_by_name(runtime);

@@ -254,6 +254,7 @@ template <class Stack>
 // The stack with its Python frames; 0 when it has none.
 [[gnu::noinline]] wire::StackId capture_mixed(ThreadState& thread,
                                               const stack::StackCache& native) {
+  if (!g_process.take_python) return 0;
   stack::MixedStack& mixed = g_process.mixed_stacks[thread.slot];
   if (!mixed.update(native)) return 0;
   const uint32_t leaf = mixed.count() - 1;
@@ -475,9 +476,16 @@ void publish_process_start() {
   record.parent_pid = sys::parent_pid();
   record.command_bytes = static_cast<uint32_t>(bytes);
   record.forked = g_process.forked ? 1 : 0;
+  record.attached = g_process.attached ? 1 : 0;
   const Part part{command, bytes};
   write_long(t_thread, record, &part, 1);
   if (g_process.forked) {
+    stack::announce_modules();
+  } else if (g_process.attached) {
+    // Some may be known already, from an earlier recording.
+    stack::observe_modules(nullptr);
+    stack::refresh_modules();
+    stack::observe_modules(publish_module);
     stack::announce_modules();
   } else {
     stack::observe_modules(publish_module);

@@ -59,6 +59,15 @@ void* map_shared(int fd, size_t bytes) {
 void unmap(void* address, size_t bytes) {
   call(SYS_munmap, word(address), static_cast<long>(bytes));
 }
+bool replace_by_nothing(void* address, size_t bytes) {
+  const long result =
+      call(SYS_mmap, word(address), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  return !is_error(result);
+}
+bool protect(void* address, size_t bytes, int protection) {
+  return call(SYS_mprotect, word(address), static_cast<long>(bytes), protection) == 0;
+}
 int advise(void* address, size_t bytes, int advice) {
   return static_cast<int>(call(SYS_madvise, word(address), static_cast<long>(bytes), advice));
 }

@@ -1,7 +1,7 @@
-// Records one command: starts it, drains what the injected libraries publish, and writes the trace.
+// Records one command, or a process that runs already: starts it, or attaches to it, drains what the injected libraries publish, and writes the trace.
 // `tidemark record` is this function and its printing.
 //
-// record() blocks until the command has ended; call it from the main thread of a process that does
+// record() blocks until the command has ended (or, attached, until a signal asks it to let go); call it from the main thread of a process that does
 // nothing else, since it forks, installs signal handlers while it runs, and forwards signals that
 // the recorder receives to the command. Errors are those after which nothing was started.
 #pragma once
@@ -23,7 +23,8 @@ struct RecordOptions {
   enum class Stacks : uint8_t { kAll, kNative, kNone };
   enum class OnFull : uint8_t { kWait, kDrop };
 
-  std::vector<std::string> command;  // program and its arguments, at least one
+  std::vector<std::string> command;  // program and its arguments; empty with `pid`
+  int32_t pid = 0;                   // of a running process to attach to; 0: start the command
   std::string output;                // "": tidemark.<program>.<pid>.db in the current folder
   std::string library_dir;           // where libtidemark_preload.so and libtidemark_cuda.so lie
   Host host = Host::kFull;

@@ -8,6 +8,8 @@
 // definition of one stack, which the collector counts as missing.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -32,6 +34,12 @@ class SeenSet {
   bool renew() {
     sys::unmap(words_, kBytes);
     return create();
+  }
+
+  // Forgets everything while other threads may be using it.
+  void forget() {
+    sys::advise(words_, kBytes, MADV_DONTNEED);
+    for (std::atomic<uint32_t>& count : counts_) count.store(0, std::memory_order_relaxed);
   }
 
   bool contains(uint64_t hash) const {

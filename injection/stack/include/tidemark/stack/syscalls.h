@@ -16,6 +16,9 @@ void* map_anonymous(size_t bytes);
 // Shared mapping of a file's start; nullptr on failure.
 void* map_shared(int fd, size_t bytes);
 void unmap(void* address, size_t bytes);
+// Private zeroed memory in the place of what is mapped there, at once. False: it stays as it was.
+bool replace_by_nothing(void* address, size_t bytes);
+bool protect(void* address, size_t bytes, int protection);
 int advise(void* address, size_t bytes, int advice);
 int32_t pid();
 int32_t parent_pid();

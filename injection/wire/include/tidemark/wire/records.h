@@ -264,7 +264,8 @@ struct ProcessStart {  // first record of a process image: after main's start, f
   int32_t pid;
   int32_t parent_pid;
   uint32_t command_bytes;  // arguments separated by spaces, follows
-  uint32_t forked;         // 1: memory was inherited; what lived in the parent lives here too
+  uint16_t forked;         // 1: memory was inherited; what lived in the parent lives here too
+  uint16_t attached;       // 1: it, or what it was forked from, ran before it was recorded
 };
 static_assert(sizeof(ProcessStart) == 48);
 
