@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <set>
 #include <tuple>
@@ -126,6 +127,19 @@ std::vector<ProcessLine> process_tree(const trace::Reader& reader) {
   return tree;
 }
 
+// A recording that began in the middle: what it cannot know.
+std::string attached_remark(const trace::Reader& reader, const Report& report) {
+  std::string remark =
+      "the process ran before it was recorded: what it had allocated until then is missing";
+  uint64_t bytes = 0;
+  const std::string known = reader.meta("attach_heap_in_use_bytes");
+  std::from_chars(known.data(), known.data() + known.size(), bytes);
+  if (bytes != 0) remark += fmt::format(" (about {} of its heap)", format_bytes(bytes));
+  const uint64_t freed = loss_count(report, "frees_of_blocks_from_before_attach");
+  if (freed != 0) remark += fmt::format("; {} such blocks were freed since", format_count(freed));
+  return remark;
+}
+
 void add_remarks(const trace::Reader& reader, Report& report) {
   if (!report.finished) {
     report.remarks.emplace_back(
@@ -137,6 +151,9 @@ void add_remarks(const trace::Reader& reader, Report& report) {
   }
   for (const LossMeaning& meaning : kMeanings) {
     if (loss_count(report, meaning.loss) > 0) report.remarks.emplace_back(meaning.remark);
+  }
+  if (reader.meta("attached") == "1") {
+    report.remarks.push_back(attached_remark(reader, report));
   }
   if (reader.meta("option_device") == "off") {
     report.remarks.emplace_back("the GPU was not recorded: --device=off");

@@ -9,6 +9,7 @@ set_target_properties(collector_static_program PROPERTIES POSITION_INDEPENDENT_C
 add_executable(collector_test
   collector_address_table_test.cpp
   collector_history_test.cpp
+  collector_attach_test.cpp
   collector_pairing_test.cpp
   collector_python_test.cpp
   collector_record_test.cpp

@@ -1,4 +1,6 @@
 // What injection/stack needs of a recorder to tell Python frames (stack/python.h).
+#include <atomic>
+
 #include "process.h"
 #include "recorder.h"
 #include "tidemark/stack/python.h"

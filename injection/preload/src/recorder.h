@@ -74,6 +74,8 @@ struct Part {
 bool publish_long(const wire::PythonCode& record, const Part* parts, size_t part_count);
 // Before the first module is seen (python_host.cpp).
 void connect_python();
+// What was found of an interpreter in an earlier recording is this one's too.
+void report_python_again();
 wire::NameId intern(const char* text);
 void publish_meta(const char* key, const char* value);
 void publish_thread_name(const char* name);
