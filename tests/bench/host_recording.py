@@ -39,7 +39,7 @@ class Size:
 
 FULL = Size(rounds=5, pairs=2_000_000, program_rounds=3, python_rounds=60, cxx_units=20,
             sqlite_rows=400_000, memory_threads=(1, 8, 64), read_events=50_000_000)
-QUICK = Size(rounds=3, pairs=1_000_000, program_rounds=3, python_rounds=30, cxx_units=3,
+QUICK = Size(rounds=3, pairs=500_000, program_rounds=2, python_rounds=30, cxx_units=3,
              sqlite_rows=200_000, memory_threads=(1, 8, 64), read_events=50_000_000)
 SMOKE = Size(rounds=1, pairs=3_000, program_rounds=1, python_rounds=1, cxx_units=1,
              sqlite_rows=1_000, memory_threads=(1, 4), read_events=100_000)
@@ -149,6 +149,12 @@ def parse():
     return parser.parse_args()
 
 
+def write(output, report):
+    for suffix, text in (("md", report.markdown()), ("json", report.to_json() + "\n")):
+        with open(f"{output}.{suffix}", "w") as file:
+            file.write(text)
+
+
 def bench(arguments, folder):
     it = Bench(arguments, folder)
     if Profiler.missing() is not None and "instructions" in arguments.only:
@@ -160,12 +166,10 @@ def bench(arguments, folder):
     for name in arguments.only:
         print(f"… {name}", file=sys.stderr, flush=True)
         ROWS[name](it)
-    it.report.data["machine"]["load_after"] = f"{os.getloadavg()[0]:.1f}"
+        it.report.data["machine"]["load_after"] = f"{os.getloadavg()[0]:.1f}"
+        if arguments.output:  # after each row: an hour's figures outlive a failure at its end
+            write(arguments.output, it.report)
     print(it.report.markdown())
-    if arguments.output:
-        for suffix, text in (("md", it.report.markdown()), ("json", it.report.to_json() + "\n")):
-            with open(f"{arguments.output}.{suffix}", "w") as file:
-                file.write(text)
     for failure in it.report.failures():
         print(f"bench: {failure}", file=sys.stderr)
     return 1 if it.report.failures() else 0

@@ -133,7 +133,7 @@ def _time_program(bench, what, command, recorders, env=None, cwd=None, inner=Fal
                 _heaptrack_is_plausible(bench, what, called)
             if recorder.name != "bare":
                 extra.setdefault("bytes", {})[recorder.name] = recorder.trace_bytes()
-            return (outcome.json()["wall_s"] if inner else None, outcome.wall_s)
+            return (outcome.json() if inner else None, outcome.wall_s)
         return measure
     results = _rounds(bench, what, bench.size.program_rounds,
                       {recorder.name: side(recorder) for recorder in recorders})
@@ -141,10 +141,12 @@ def _time_program(bench, what, command, recorders, env=None, cwd=None, inner=Fal
     entry = {name: {"wall_s": whole[name].to_json(),
                     "slowdown": whole[name].times(whole["bare"]).to_json()} for name in results}
     if inner:
-        work = {name: Series(row[0] for row in rows) for name, rows in results.items()}
-        for name in results:
-            entry[name]["work_s"] = work[name].to_json()
-            entry[name]["work_slowdown"] = work[name].times(work["bare"]).to_json()
+        for key in ("wall", "cpu"):
+            work = {name: Series(row[0][key + "_s"] for row in rows)
+                    for name, rows in results.items()}
+            for name in results:
+                entry[name][f"work_{key}_s"] = work[name].to_json()
+                entry[name][f"work_{key}_slowdown"] = work[name].times(work["bare"]).to_json()
     events, cpu_s = extra["collector"]
     if cpu_s > 0.2:  # less is mostly start and end
         bench.report.data["collector"][what] = {
