@@ -252,8 +252,7 @@ template <class Stack>
 }
 
 // The stack with its Python frames; 0 when it has none.
-[[gnu::noinline]] wire::StackId capture_mixed(ThreadState& thread,
-                                              const stack::StackCache& native) {
+[[gnu::noinline]] wire::StackId capture_mixed(ThreadState& thread, stack::StackCache& native) {
   if (!g_process.take_python) return 0;
   stack::MixedStack& mixed = g_process.mixed_stacks[thread.slot];
   if (!mixed.update(native)) return 0;

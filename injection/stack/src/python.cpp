@@ -145,6 +145,76 @@ bool next(Cursor& cursor, Frame* frame) {
   return read;
 }
 
+namespace {
+
+bool has_objects(const Layout& layout) {
+  return layout.chain == Chain::kFrameObjects || layout.chain == Chain::kFrameEntries;
+}
+uint64_t instruction_word(const Layout& layout, uint64_t frame) {
+  if (has_objects(layout)) return static_cast<uint32_t>(load_int(frame + layout.frame_instruction));
+  return load(frame + layout.frame_instruction);
+}
+uint32_t marks_of(const Layout& layout, uint64_t frame) {
+  if (has_objects(layout)) return 0;
+  uint32_t marks = load_byte(frame + layout.frame_owner);
+  if (layout.chain == Chain::kEntryFlags) {
+    marks |= static_cast<uint32_t>(load_byte(frame + layout.frame_is_entry)) << 8;
+  }
+  if (layout.code_bytecodes != 0) {
+    marks |= static_cast<uint32_t>(load_int(frame + layout.frame_bytecode_index)) << 16;
+  }
+  return marks;
+}
+// What leads from an anchor to the caller.
+uint64_t link_of(const Layout& layout, uint64_t anchor) {
+  const bool entry = layout.chain == Chain::kFrameEntries || layout.chain == Chain::kEntryFlags;
+  return load(anchor + (entry ? layout.entry_previous : layout.frame_previous));
+}
+
+}  // namespace
+
+bool read(Cursor& cursor, Reading* reading) {
+  const Interpreter* python = g_interpreter.load(std::memory_order_relaxed);
+  if (python == nullptr || cursor.frame == 0) return false;
+  const Layout& layout = python->layout;
+  const uint64_t at = cursor.frame;
+  reading->at = cursor;
+  if (!next(cursor, &reading->frame)) return false;
+  reading->caller = cursor;
+  reading->code = load(at + layout.frame_code);
+  reading->instruction = instruction_word(layout, at);
+  reading->previous = load(at + layout.frame_previous);
+  reading->marks = marks_of(layout, at);
+  const uint64_t code = reading->frame.code;
+  const bool is_code = plausible(code) && load(code + layout.object_type) == python->code_type;
+  reading->lines = is_code ? load(code + layout.code_lines) : 0;
+  reading->link = 0;
+  if (reading->frame.anchor != 0) {
+    reading->link = link_of(layout, reading->frame.anchor);
+    const bool shims = layout.chain == Chain::kEntryShims || layout.chain == Chain::kThreadShims;
+    if (shims && reading->link != cursor.frame) reading->link = kNoLink;  // several in a row
+  }
+  return true;
+}
+
+bool still(const Reading& reading) {
+  const Interpreter* python = g_interpreter.load(std::memory_order_relaxed);
+  if (python == nullptr) return false;
+  const Layout& layout = python->layout;
+  const uint64_t at = reading.at.frame;
+  if (load(at + layout.frame_code) != reading.code ||
+      instruction_word(layout, at) != reading.instruction ||
+      load(at + layout.frame_previous) != reading.previous ||
+      marks_of(layout, at) != reading.marks) {
+    return false;
+  }
+  if (reading.lines != 0 && load(reading.frame.code + layout.code_lines) != reading.lines) {
+    return false;
+  }
+  return reading.frame.anchor == 0 ||
+         (reading.link != kNoLink && link_of(layout, reading.frame.anchor) == reading.link);
+}
+
 bool pairs_by_address() {
   const Interpreter* python = g_interpreter.load(std::memory_order_relaxed);
   return python != nullptr && python->layout.chain == Chain::kFrameObjects;

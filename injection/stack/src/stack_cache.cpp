@@ -122,6 +122,7 @@ void StackCache::drop_outer_half(int32_t& candidate) {
     settle(i, i == 0 ? root_ : frames_[i - 1].id, i == 0 || needs_bp(i - 1));
   }
   candidate -= static_cast<int32_t>(dropped);
+  kept_ = 0;
 }
 
 // New frames [first_new, kCapacity) come to lie behind the `kept` outermost ones.
@@ -177,6 +178,7 @@ void StackCache::update(const Context& start, uint32_t unloads) {
     }
   }
   if (candidate < 0) root_ = wire::stack_root(unloads_, complete_);
+  if (static_cast<uint32_t>(candidate + 1) < kept_) kept_ = static_cast<uint32_t>(candidate + 1);
   append(static_cast<uint32_t>(candidate + 1), first_new);
 }
 

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "tidemark/stack/python.h"
+#include "tidemark/stack/python_chain.h"
 #include "tidemark/stack/stack_cache.h"
 
 namespace tidemark::stack {
@@ -27,7 +27,7 @@ class MixedStack {
 
   // From the thread's native stack as it is now. False when it has no Python frames that can be
   // read: then the native stack is all there is.
-  bool update(const StackCache& native);
+  bool update(StackCache& native);
 
   // As in StackCache: frame 0 is the outermost.
   uint32_t count() const { return count_; }
@@ -45,14 +45,21 @@ class MixedStack {
   }
   void clear() {
     count_ = 0;
+    regular_ = false;
+    chain_.clear();
     for (wire::StackId& id : recent_) id = 0;
   }
 
  private:
   bool find_interpreter(const StackCache& native);
-  uint32_t read_runs(uint32_t* word_count);
+  bool merge_from(const StackCache& native, uint32_t kept_native, uint32_t kept_python);
+  uint32_t emit_run(uint32_t frame, uint32_t place);
+  void merge_all(const StackCache& native);
+  uint32_t read_runs();
+  void emit(uint64_t word);
 
   uint32_t count_;
+  bool regular_;  // place_ and end_ hold, for all frames of chain_
   bool complete_;
   bool truncated_;
   wire::StackId root_;
@@ -62,7 +69,17 @@ class MixedStack {
   uint64_t words_[kCapacity];
   wire::StackId ids_[kCapacity];
   bool published_[kCapacity];
-  // Scratch of update(): a thread's own stack may be small.
+  PythonChain chain_;
+  // By frame of chain_: the native frame that its run stands for, and how many words there are up
+  // to and with it.
+  uint32_t place_[PythonChain::kCapacity];
+  uint32_t end_[PythonChain::kCapacity];
+  // Of the merge under way.
+  uint32_t at_;
+  uint32_t cut_;   // outermost words still to leave out
+  uint32_t last_;  // count_ of the last stack
+  bool shared_;    // all words so far are the last stack's
+  // Scratch: a thread's own stack may be small.
   uint64_t python_words_[kCapacity];
   PythonRun runs_[kCapacity];
 };

@@ -93,6 +93,25 @@ struct Frame {
 
 // Whether the calling thread is one of the interpreter's at all. Also in a signal handler.
 bool attached();
+// A frame with what its memory held when it was read, to tell at the next look whether it is as it
+// was. An outer frame stays at its instruction while an inner one runs.
+struct Reading {
+  Cursor at;
+  Cursor caller;
+  Frame frame;
+  uint64_t code;         // the word, tag included
+  uint64_t instruction;  // pointer or number
+  uint64_t previous;
+  uint64_t lines;  // of the code object, 0 unknown
+  uint64_t link;   // with an anchor: what led from there to the caller; kNoLink: not told
+  uint32_t marks;
+};
+inline constexpr uint64_t kNoLink = ~uint64_t{0};
+// As next(), with all that still() needs. False at the end.
+bool read(Cursor& cursor, Reading* reading);
+// Whether read() would give the same again. Reads only the frame, and what it is linked to.
+bool still(const Reading& reading);
+
 // The innermost frame of the calling thread; frame 0 when it has none.
 Cursor current();
 // Reads the frame under the cursor and moves outwards. False at the end.

@@ -42,6 +42,13 @@ class StackCache {
   uint32_t count() const { return count_; }
   uint64_t word(uint32_t frame) const { return links_[frame].ip; }
   wire::StackId id(uint32_t frame) const { return frames_[frame].id; }
+  // How many of the outermost frames have been the same in every update() since this was last
+  // asked.
+  uint32_t take_kept() {
+    const uint32_t kept = kept_;
+    kept_ = kCapacity;
+    return kept;
+  }
   // What id() of frame 0 was made from.
   wire::StackId root() const { return root_; }
   // False: frames are missing, at the outer end or (guessed through generated code) in between.
@@ -70,6 +77,7 @@ class StackCache {
   // Forgets the frames and the marks.
   void clear() {
     count_ = 0;
+    kept_ = 0;
     for (wire::StackId& id : recent_) id = 0;
   }
 
@@ -106,6 +114,7 @@ class StackCache {
   void append(uint32_t kept, uint32_t first_new);
 
   uint32_t count_;
+  uint32_t kept_;
   uint32_t unloads_;
   bool complete_;
   bool truncated_;
