@@ -177,10 +177,14 @@ Result<void> check_columns(const ChunkInfo& info, const DecodedColumns& decoded)
 class Selection {
  public:
   Selection(const DecodedColumns& decoded, const HostFilter& filter) : decoded_(decoded) {
-    keep(kId, [&](uint64_t v) {
-      return static_cast<int64_t>(v) >= filter.first_id &&
-             static_cast<int64_t>(v) <= filter.last_id;
-    });
+    const bool all_ids = filter.first_id <= static_cast<int64_t>(decoded.columns[kId].front()) &&
+                         filter.last_id >= static_cast<int64_t>(decoded.columns[kId].back());
+    if (!all_ids) {
+      keep(kId, [&](uint64_t v) {
+        return static_cast<int64_t>(v) >= filter.first_id &&
+               static_cast<int64_t>(v) <= filter.last_id;
+      });
+    }
     if (filter.layers != HostFilter{}.layers) {
       keep(kLayer, [&](uint64_t v) { return (filter.layers >> v & 1U) != 0; });
     }

@@ -285,7 +285,10 @@ Result<void> SqliteReader::host_allocations(const AllocationFilter& filter,
   for (;;) {
     if (auto next = scan.next(rows); !next) return next;
     if (rows.empty()) return {};
-    std::erase_if(rows, [&](const Allocation& row) { return !passes(row, filter); });
+    // All else the scan has seen to.
+    if (filter.space || filter.device) {
+      std::erase_if(rows, [&](const Allocation& row) { return !passes(row, filter); });
+    }
     if (!rows.empty()) visit(rows);
   }
 }
