@@ -67,6 +67,11 @@ ArenaAddress parse_arena_address(const char* value) {
   return address;
 }
 
+bool under_valgrind() {
+  const char* preload = std::getenv(kPreload);
+  return preload != nullptr && std::strstr(preload, "/vgpreload_core") != nullptr;
+}
+
 void remember_environment() {
   keep(g_arena, wire::kArenaVariable, std::getenv(wire::kArenaVariable));
   keep(g_cuda, "CUDA_INJECTION64_PATH", std::getenv("CUDA_INJECTION64_PATH"));

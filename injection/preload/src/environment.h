@@ -13,6 +13,9 @@ struct ArenaAddress {
 // From TIDEMARK_ARENA="<path>:<nonce in hex>"; an empty path when there is none.
 ArenaAddress arena_address();
 
+// Whether this program runs inside valgrind, which preloads libraries of its own.
+bool under_valgrind();
+
 // Keeps copies of our variables as they were when the process started, for children whose parent
 // makes them a new environment.
 void remember_environment();

@@ -115,9 +115,10 @@ State begin_first() {
   g_state.store(g_process.state, std::memory_order_release);
   set_state(State::kStarting);
   const ArenaAddress address = arena_address();
-  if (address.path[0] == 0 || !map_arena(address.path, address.nonce) || !read_options()) {
-    return State::kOff;
-  }
+  // valgrind's malloc stands before ours, and its search for leaks would walk through all of the
+  // arena, which takes half a minute and makes memory of every page.
+  if (address.path[0] == 0 || under_valgrind()) return State::kOff;
+  if (!map_arena(address.path, address.nonce) || !read_options()) return State::kOff;
   remember_environment();
   new_key();
   watch_threads_and_forks();

@@ -9,7 +9,6 @@ class ValgrindInside(Case):
     packages = ("valgrind",)
     least_allocations = 10  # of the shell and of valgrind's launcher
     least_processes = 3
-    explained = {"allocators_not_hooked": "valgrind puts its own malloc into the program"}
     exit_status = 9  # there is a leak
 
     def missing(self):
