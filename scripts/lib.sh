@@ -18,7 +18,7 @@ build_packages=(
 # To draw without a screen.
 run_packages=(libegl1 libgl1 libgl1-mesa-dri fonts-dejavu-core sqlite3)
 test_packages=(
-  libgtest-dev libgmock-dev libbenchmark-dev libunwind-dev python3 git xvfb xauth xdotool clang-format
+  libgtest-dev libgmock-dev libbenchmark-dev libunwind-dev python3 libpython3-dev git xvfb xauth xdotool clang-format
 )
 
 # Installs what is missing of the named packages; says nothing when nothing is.

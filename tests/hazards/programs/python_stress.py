@@ -5,6 +5,7 @@ import ctypes
 import gc
 import random
 import threading
+import time
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
@@ -42,9 +43,23 @@ def work(seed):
             gc.collect()
 
 
+def in_other_interpreters():
+    """An interpreter of its own on this thread, whose frames hang on another thread state."""
+    try:
+        import _interpreters as interpreters  # 3.13
+    except ImportError:
+        import _xxsubinterpreters as interpreters
+    for _ in range(3):
+        other = interpreters.create()
+        interpreters.run_string(other, "def f(n):\n  return [str(i) for i in range(n)]\nf(500)")
+        interpreters.destroy(other)
+
+
 def without_the_gil():
     while True:
-        libc.free(libc.malloc(64))
+        for _ in range(20):
+            libc.free(libc.malloc(64))
+        time.sleep(0.001)
 
 
 daemons = [threading.Thread(target=without_the_gil, daemon=True) for _ in range(2)]
@@ -56,4 +71,5 @@ for generation in range(3):
         thread.start()
     for thread in threads:
         thread.join()
+in_other_interpreters()
 print("done")
