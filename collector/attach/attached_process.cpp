@@ -60,12 +60,26 @@ RemoteCall call_of(const std::string& library, const std::string& arena, const c
   return call;
 }
 
+// What an earlier recording has left is switched off and let go of first, by every thread.
+Result<void> end_earlier_recording(const ProcessFacts& facts, const std::string& library,
+                                   const std::string& arena) {
+  if (facts.ours.path.empty()) return {};
+  AttachRequest request{};
+  request.version = wire::kAttachVersion;
+  const auto result = call_in_process(facts, call_of(library, arena, wire::kDetachSymbol, request));
+  if (!result) return tl::unexpected<Error>(result.error());
+  const bool ended = *result == static_cast<int64_t>(AttachResult::kDone) ||
+                     *result == static_cast<int64_t>(AttachResult::kNotRecorded);
+  return ended ? wait_until_outside(facts) : explain(facts, *result);
+}
+
 std::vector<std::string> detach_all(const std::vector<int32_t>& processes,
                                     const std::string& library, const std::string& arena) {
   std::vector<std::string> failures;
   for (const int32_t pid : processes) {
     AttachRequest request{};
     request.version = wire::kAttachVersion;
+    set_text(request.arena, sizeof request.arena, arena);
     const auto facts = examine_process(pid, library);
     const auto result =
         facts ? call_in_process(*facts, call_of(library, arena, wire::kDetachSymbol, request))
@@ -91,7 +105,9 @@ AttachedProcess::AttachedProcess(Plan plan) : plan_(std::move(plan)) {
     stage_ = Stage::kOver;
     return;
   }
-  attaching_ = std::async(std::launch::async, [this] {
+  attaching_ = std::async(std::launch::async, [this]() -> Result<int64_t> {
+    auto ended = end_earlier_recording(plan_.facts, plan_.library, plan_.arena);
+    if (!ended) return tl::unexpected<Error>(ended.error());
     return call_in_process(plan_.facts,
                            call_of(plan_.library, plan_.arena, wire::kAttachSymbol, request_));
   });

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <set>
 
 #include "borrowed_thread.h"
 #include "call_stub.h"
@@ -342,6 +343,39 @@ Result<int64_t> call_in_process(const ProcessFacts& facts, const RemoteCall& cal
   auto result = call_on(thread, memory, *functions, call);
   if (!result) return named(result.error());
   return result;
+}
+
+Result<void> wait_until_outside(const ProcessFacts& facts) {
+  const auto stacks = RemoteStack::open(facts.pid);
+  if (!stacks) return tl::unexpected<Error>(stacks.error());
+  const auto inside = [&](int32_t tid) {
+    const RemoteStack::Frames frames = (*stacks)->frames(tid);
+    return std::any_of(frames.addresses.begin(), frames.addresses.end(), [&](uint64_t address) {
+      return address >= facts.ours.start && address < facts.ours.end;
+    });
+  };
+  std::set<int32_t> outside;
+  const int64_t deadline_ns = now_ns() + kSearchNs;
+  for (;;) {
+    bool all = true;
+    for (const int32_t tid : threads_of(facts.pid)) {
+      if (outside.contains(tid)) continue;
+      auto thread = TracedThread::stop(facts.pid, tid);
+      if (!thread) return tl::unexpected<Error>(thread.error());
+      if (*thread == nullptr || !inside(tid)) {
+        outside.insert(tid);
+      } else {
+        all = false;
+      }
+    }
+    if (all) return {};
+    if (now_ns() > deadline_ns) {
+      return fail(fmt::format(
+          "process {} ({}): a thread does not leave the hooks of an earlier recording; try again",
+          facts.pid, facts.name));
+    }
+    pause_for(kShortestPauseNs);
+  }
 }
 
 }  // namespace tidemark::collector

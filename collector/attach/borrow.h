@@ -35,4 +35,8 @@ struct RemoteCall {
 // What the function returned. Errors: why it could not be called; the process runs on.
 [[nodiscard]] Result<int64_t> call_in_process(const ProcessFacts& facts, const RemoteCall& call);
 
+// Waits until each thread has been seen outside our library, which must be switched off there: what
+// it keeps for a recording can then be used for the next. Errors: one stays in it.
+[[nodiscard]] Result<void> wait_until_outside(const ProcessFacts& facts);
+
 }  // namespace tidemark::collector

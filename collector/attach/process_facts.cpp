@@ -274,11 +274,11 @@ Result<ProcessFacts> examine_process(int32_t pid, const std::string& library) {
   if (facts.libc.path.empty()) facts.libc = find_library(facts.maps, "libc-2.");
   facts.has_cuda = !find_library(facts.maps, "libcuda.so").path.empty();
   if (std::string why = refuse_by_program(pid, facts); !why.empty()) return fail(std::move(why));
-  const MappedLibrary ours = find_library(facts.maps, "libtidemark_preload.so");
-  if (!ours.path.empty() && ours.path != library) {
+  facts.ours = find_library(facts.maps, "libtidemark_preload.so");
+  if (!facts.ours.path.empty() && facts.ours.path != library) {
     return fail(fmt::format(
         "process {} ({}) has been recorded by another installation of tidemark ({}): use that one",
-        pid, facts.name, ours.path));
+        pid, facts.name, facts.ours.path));
   }
   return facts;
 }

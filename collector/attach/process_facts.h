@@ -55,6 +55,7 @@ struct ProcessFacts {
   std::string command;  // arguments separated by spaces
   std::vector<MappedRange> maps;
   MappedLibrary libc;
+  MappedLibrary ours;  // libtidemark_preload.so, of an earlier recording
   bool has_cuda = false;
 };
 // Errors say what stands in the way, and what to do. `library` is what is to be loaded there.

@@ -78,6 +78,9 @@ AttachResult attach(AttachRequest& request) {
 AttachResult detach(AttachRequest& request) {
   if (request.version != wire::kAttachVersion) return AttachResult::kOtherBuild;
   Pause pause;
+  if (request.arena[0] == 0 ? recorded_now() : !is_remembered_arena(request.arena)) {
+    return AttachResult::kAlreadyRecorded;
+  }
   const bool recorded = end_attach();
   restore_own_environment();
   if (redirected()) restore_all();

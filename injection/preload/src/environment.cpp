@@ -88,6 +88,11 @@ void invent_environment(const char* arena, const char* library) {
   g_preload_path_bytes = std::strlen(library);
 }
 
+bool is_remembered_arena(const char* arena) {
+  const size_t name_bytes = std::strlen(wire::kArenaVariable) + 1;
+  return g_arena[0] != 0 && std::strcmp(g_arena + name_bytes, arena) == 0;
+}
+
 void extend_own_environment() {
   char** before = environ;
   const size_t bytes = ChildEnvironment::room(before);

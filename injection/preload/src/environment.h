@@ -21,6 +21,8 @@ bool under_valgrind();
 void remember_environment();
 // The same for a process that was attached to: its environment has none of them.
 void invent_environment(const char* arena, const char* library);
+// Whether that is the arena of the recording that this process is, or was, part of.
+bool is_remembered_arena(const char* arena);
 // arena_address() of a text that is not in the environment.
 ArenaAddress parse_arena_address(const char* value);
 

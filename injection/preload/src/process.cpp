@@ -190,11 +190,15 @@ State start() {
 
 void stop_recording() { set_state(State::kOff); }
 
+bool recorded_now() {
+  const State now = state();
+  return (now == State::kRecording || now == State::kRecordingHost) && collector_lives();
+}
+
 wire::AttachResult prepare_attach(const ArenaAddress& address) {
-  const State now = state() == State::kUnknown ? start() : state();
+  if (state() == State::kUnknown) start();
   if (g_process.state == nullptr) return wire::AttachResult::kNoMemory;
-  const bool recorded = now == State::kRecording || now == State::kRecordingHost;
-  if (recorded && collector_lives()) return wire::AttachResult::kAlreadyRecorded;
+  if (recorded_now()) return wire::AttachResult::kAlreadyRecorded;
   set_state(State::kOff);
   retire_arena();
   if (address.path[0] == 0 || !map_arena(address.path, address.nonce)) {

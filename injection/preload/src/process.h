@@ -74,6 +74,8 @@ State start();
 wire::AttachResult prepare_attach(const struct ArenaAddress& address);
 void commit_attach();
 bool end_attach();
+// Whether it is being recorded, by a collector that lives.
+bool recorded_now();
 
 // For good: the collector is gone. The program runs on as if never recorded.
 void stop_recording();

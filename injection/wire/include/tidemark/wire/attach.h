@@ -27,6 +27,7 @@ enum class AttachResult : int64_t {
 struct AttachRequest {
   uint32_t version;  // kAttachVersion
   uint32_t reserved_;
+  // detach: of which recording; "": of one whose collector is gone.
   char arena[128];           // "<path>:<nonce in hex>", as in kArenaVariable
   char library[512];         // of the library, for children
   uint64_t heap_in_use;      // bytes that malloc had handed out before; 0 unknown
