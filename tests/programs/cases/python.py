@@ -141,4 +141,10 @@ if __name__ == "__main__":
 
     def check_trace(self, trace):
         forked = trace.value("select count(*) from process where parent_id = 1")
-        return [] if forked >= 8 else [f"only {forked} workers of 2 × 4 in the trace"]
+        found = [] if forked >= 8 else [f"only {forked} workers of 2 × 4 in the trace"]
+        for where in ("process_id = 1", "process_id <> 1"):
+            if not trace.sql("select 1 from frame where kind = 'python' and file like '%/train.py' and "
+                             f"stack_id in (select alloc_stack_id from allocation where {where} "
+                             "limit 1000000) limit 1"):
+                found.append(f"no Python line of train.py where {where}")
+        return found
