@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 
-from tools import Bare
+from tools import Bare, BenchError
 
 
 def read(path):
@@ -59,6 +59,10 @@ def read(path):
     return costs
 
 
+class NotRecorded(BenchError):
+    """There was nothing to count: an instruction count would be that of a bare run."""
+
+
 class Profiler:
     """Instructions a pair: two lengths of run, so that start and end cancel out."""
 
@@ -79,6 +83,8 @@ class Profiler:
         command = ["env", "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}",
                    self.pairs_program, shape, str(pairs), "1"]
         (recorder or Bare()).run(command)
+        if recorder is not None and recorder.counts().allocations < pairs:
+            raise NotRecorded("instructions: the recorder stays off inside valgrind")
         return read(out)
 
     def costs(self, recorder, shape):

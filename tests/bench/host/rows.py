@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 
+from callgrind import NotRecorded
 from figures import Series, interleave
 from tools import BenchError, CallCounter, Counts, PeerFailed, run
 
@@ -73,11 +74,14 @@ def two_threads(bench):
 
 def instructions(bench):
     """Exact and the same under any load: instructions of the recorded program a pair, by callgrind."""
-    for shape in ("constant", "walk", "jump"):
-        bench.report.data["instructions"][shape] = {
-            "bare": bench.profiler.per_pair(None, shape),
-            "tidemark": bench.profiler.per_pair(bench.tidemark, shape),
-            "tidemark --stacks=none": bench.profiler.per_pair(bench.tidemark_no_stacks, shape)}
+    try:
+        for shape in ("constant", "walk", "jump"):
+            bench.report.data["instructions"][shape] = {
+                "bare": bench.profiler.per_pair(None, shape),
+                "tidemark": bench.profiler.per_pair(bench.tidemark, shape),
+                "tidemark --stacks=none": bench.profiler.per_pair(bench.tidemark_no_stacks, shape)}
+    except NotRecorded as error:
+        bench.report.left_out.append(str(error))
 
 
 def _verify_calls(bench, what, command, env=None, cwd=None):
