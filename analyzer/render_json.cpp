@@ -22,27 +22,6 @@ Json head(const Report& report) {
           {"threads", report.threads}};
 }
 
-Json processes(const Report& report) {
-  Json list = Json::array();
-  for (const ProcessLine& line : report.processes) {
-    const trace::Process& process = line.process;
-    const bool ended = process.end_ns != trace::kNever;
-    const bool known = ended && process.exit != std::numeric_limits<int32_t>::min();
-    list.push_back({{"id", static_cast<int32_t>(process.id)},
-                    {"pid", process.pid},
-                    {"parent_id", static_cast<int32_t>(process.parent) == 0
-                                      ? Json()
-                                      : Json(static_cast<int32_t>(process.parent))},
-                    {"command", process.command},
-                    {"start_ns", process.start_ns},
-                    {"end_ns", ended ? Json(process.end_ns) : Json()},
-                    {"exit", known ? Json(process.exit) : Json()},
-                    {"rank", process.rank < 0 ? Json() : Json(process.rank)},
-                    {"threads", line.threads}});
-  }
-  return list;
-}
-
 Json stack(const StackView& view) {
   Json list = Json::array();
   for (const StackLine& line : view.lines) {
@@ -67,6 +46,68 @@ Json shares(const StackShares& all) {
                    {"stack", stack(share.stack)}});
   }
   return {{"bytes", all.bytes}, {"count", all.count}, {"groups", all.groups}, {"top", top}};
+}
+
+Json measured(int64_t value) { return value == trace::kNotMeasured ? Json() : Json(value); }
+
+Json breakdown(const MemoryBreakdown& all) {
+  Json parts = Json::array();
+  for (size_t i = 0; i < kMemoryParts; ++i) {
+    parts.push_back({{"part", to_string(static_cast<MemoryPart>(i))}, {"bytes", all.parts[i]}});
+  }
+  Json files = Json::array();
+  for (const FileMemory& file : all.files) {
+    files.push_back({{"path", file.path},
+                     {"mapped_bytes", file.mapped_bytes},
+                     {"resident_bytes", file.resident_bytes}});
+  }
+  return {{"at_ns", all.time_ns},
+          {"rss_bytes", all.rss_bytes},
+          {"pss_bytes", all.pss_bytes},
+          {"swap_bytes", all.swap_bytes},
+          {"heap_live_bytes", all.heap_live_bytes},
+          {"heap_live_count", all.heap_live_count},
+          {"parts", parts},
+          {"files", files}};
+}
+
+Json memory(const ProcessLine& line) {
+  const ProcessMemoryUse::System& system = *line.memory.system;
+  return {{"peak_rss_bytes", system.peak_rss_bytes},
+          {"peak_rss_at_ns", system.peak_rss_ns},
+          {"kernel_peak_rss_bytes", measured(system.kernel_peak_bytes)},
+          {"peak_swap_bytes", measured(system.peak_swap_bytes)},
+          {"minor_faults", system.minor_faults},
+          {"major_faults", system.major_faults},
+          {"breakdown", line.memory.breakdown ? breakdown(*line.memory.breakdown) : Json()}};
+}
+
+Json processes(const Report& report) {
+  Json list = Json::array();
+  for (const ProcessLine& line : report.processes) {
+    const trace::Process& process = line.process;
+    const bool ended = process.end_ns != trace::kNever;
+    const bool known = ended && process.exit != std::numeric_limits<int32_t>::min();
+    Json entry = {{"id", static_cast<int32_t>(process.id)},
+                  {"pid", process.pid},
+                  {"parent_id", static_cast<int32_t>(process.parent) == 0
+                                    ? Json()
+                                    : Json(static_cast<int32_t>(process.parent))},
+                  {"command", process.command},
+                  {"start_ns", process.start_ns},
+                  {"end_ns", ended ? Json(process.end_ns) : Json()},
+                  {"exit", known ? Json(process.exit) : Json()},
+                  {"rank", process.rank < 0 ? Json() : Json(process.rank)},
+                  {"threads", line.threads}};
+    if (line.memory.system) entry["memory"] = memory(line);
+    if (line.memory.heap_peak) {
+      entry["heap"] = {{"peak_bytes", line.memory.heap_peak->bytes},
+                       {"peak_at_ns", line.memory.heap_peak->time_ns},
+                       {"at_peak", shares(line.heap_at_peak)}};
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
 }
 
 Json spaces(const Report& report) {

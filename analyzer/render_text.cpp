@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "render_parts.h"
 #include "tidemark/analyzer/render.h"
 #include "tidemark/analyzer/text.h"
 #include "tidemark/analyzer/units.h"
@@ -12,15 +13,10 @@ namespace {
 
 using Align = TextTable::Align;
 
-constexpr size_t kColumns = 100;
 constexpr size_t kProcessLines = 20;
 constexpr size_t kOutOfMemoryLines = 5;
 constexpr size_t kApiNames = 4;
 constexpr size_t kLeakedStacks = 4;
-
-std::string plural(uint64_t count, std::string_view one, std::string_view many) {
-  return format_count(count) + " " + std::string(count == 1 ? one : many);
-}
 
 std::string bytes_text(int64_t bytes) {
   return format_bytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
@@ -67,8 +63,10 @@ std::string processes(const Report& report) {
                    {"command"},
                    {"started", Align::kRight},
                    {"ran", Align::kRight},
-                   {"threads", Align::kRight},
-                   {"ended"}});
+                   {"threads", Align::kRight}});
+  const bool rss = any_resident(report);
+  if (rss) table.add_column({"peak RSS", Align::kRight});
+  table.add_column({"ended"});
   const size_t shown = std::min(report.processes.size(), kProcessLines);
   constexpr size_t deepest = 8;
   constexpr size_t command_width = 40;
@@ -79,11 +77,15 @@ std::string processes(const Report& report) {
     std::string command(2 * std::min(line.depth, deepest), ' ');
     command += printable(line.process.command);
     if (line.process.rank >= 0) command += fmt::format(" (rank {})", line.process.rank);
-    table.add({std::to_string(line.process.pid), fit(command, command_width),
-               format_ns(line.process.start_ns),
-               format_ns(static_cast<int64_t>(static_cast<uint64_t>(end_ns) -
-                                              static_cast<uint64_t>(line.process.start_ns))),
-               format_count(line.threads), exit_text(line)});
+    std::vector<std::string> cells = {
+        std::to_string(line.process.pid), fit(command, command_width),
+        format_ns(line.process.start_ns),
+        format_ns(static_cast<int64_t>(static_cast<uint64_t>(end_ns) -
+                                       static_cast<uint64_t>(line.process.start_ns))),
+        format_count(line.threads)};
+    if (rss) cells.push_back(peak_rss_text(line));
+    cells.push_back(exit_text(line));
+    table.add(std::move(cells));
   }
   std::string out = "\nProcesses\n" + table.text();
   if (shown < report.processes.size()) {
@@ -129,63 +131,6 @@ std::string apis(const Report& report) {
         {trace::to_string(line.series.layer), space_text(line.series), fit(calls, kColumns - 24)});
   }
   return table.empty() ? "" : "\nAllocations by kind of call\n" + table.text();
-}
-
-std::string place_of(const trace::Frame& frame) {
-  if (!frame.file.empty()) {
-    return frame.line > 0 ? fmt::format("{}:{}", frame.file, frame.line) : frame.file;
-  }
-  const size_t slash = frame.module.rfind('/');
-  return slash == std::string::npos ? frame.module : frame.module.substr(slash + 1);
-}
-
-std::string hidden_line(size_t count) { return fmt::format("      … {} more\n", count); }
-
-std::string stack_lines(const StackView& view) {
-  constexpr size_t place_width = 34;
-  constexpr size_t function_width = kColumns - place_width - 8;
-  if (view.lines.empty()) return "      (no stack)\n";
-  std::string out;
-  bool marked = false;
-  for (size_t i = 0; i < view.lines.size(); ++i) {
-    const StackLine& line = view.lines[i];
-    // What stands above the first line is the allocator: nobody asks for that.
-    if (i > 0 && line.hidden_before > 0) out += hidden_line(line.hidden_before);
-    const bool mark = !marked && line.role == FrameRole::kUser;
-    marked = marked || mark;
-    const std::string name = line.frame.function.empty()
-                                 ? "?"
-                                 : short_function(printable(line.frame.function), function_width);
-    std::string text = fmt::format("    {} {}  {}", mark ? '>' : ' ',
-                                   pad_right(fit(name, function_width), function_width),
-                                   fit_path(printable(place_of(line.frame)), place_width));
-    text.erase(text.find_last_not_of(' ') + 1);
-    out += text + '\n';
-  }
-  if (view.hidden_after > 0) out += hidden_line(view.hidden_after);
-  return out;
-}
-
-std::string shares(const StackShares& shares, size_t most) {
-  const size_t shown = std::min(most, shares.top.size());
-  std::string out;
-  uint64_t shown_bytes = 0;
-  for (size_t i = 0; i < shown; ++i) {
-    const StackShare& share = shares.top[i];
-    shown_bytes += share.bytes;
-    out +=
-        fmt::format("  {}  {}  {}{}\n", pad_left(format_share(share.bytes, shares.bytes), 7),
-                    pad_left(format_bytes(share.bytes), 9), plural(share.count, "block", "blocks"),
-                    share.api.empty() ? "" : " of " + printable(share.api));
-    out += stack_lines(share.stack);
-  }
-  if (shares.groups > shown) {
-    out += fmt::format("  {}  {}  {}\n",
-                       pad_left(format_share(shares.bytes - shown_bytes, shares.bytes), 7),
-                       pad_left(format_bytes(shares.bytes - shown_bytes), 9),
-                       plural(shares.groups - shown, "more stack", "more stacks"));
-  }
-  return out;
 }
 
 // Sections go from the layer that a training run dies of (the framework's pool) outwards.
@@ -358,8 +303,8 @@ std::string exit_text(const ProcessLine& line) {
 
 std::string report_text(const Report& report) {
   return headline(report) + events(report) + out_of_memory(report) + processes(report) +
-         memory(report) + pools(report) + at_peaks(report) + leaked(report) + transfers(report) +
-         kernels(report) + losses(report);
+         memory(report) + pools(report) + at_peaks(report) + leaked(report) +
+         process_memory_text(report) + transfers(report) + kernels(report) + losses(report);
 }
 
 std::string info_text(const Report& report) {

@@ -111,7 +111,7 @@ std::vector<ProcessLine> process_tree(const trace::Reader& reader) {
       const auto [process, depth] = pending.back();
       pending.pop_back();
       if (!done.insert(process).second) continue;
-      tree.push_back({*process, depth, signal_of(process->exit), threads[process->id]});
+      tree.push_back({*process, depth, signal_of(process->exit), threads[process->id], {}, {}});
       const auto& below = children[process->id];
       for (auto child = below.rbegin(); child != below.rend(); ++child) {
         pending.emplace_back(*child, depth + 1);
@@ -187,6 +187,9 @@ Result<Report> build_report(const trace::Reader& reader, const ReportOptions& op
   report.command =
       report.processes.empty() ? reader.meta("command") : report.processes.front().process.command;
   if (auto added = add_series(reader, options, report); !added) {
+    return tl::unexpected(added.error());
+  }
+  if (auto added = add_process_memory(reader, options, report); !added) {
     return tl::unexpected(added.error());
   }
   if (auto added = add_pools(reader, report); !added) return tl::unexpected(added.error());

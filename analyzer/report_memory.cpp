@@ -121,6 +121,25 @@ Result<void> add_series(const trace::Reader& reader, const ReportOptions& option
   return {};
 }
 
+Result<void> add_process_memory(const trace::Reader& reader, const ReportOptions& options,
+                                Report& report) {
+  const MemoryDepth depth =
+      options.stacks > 0 ? MemoryDepth::kWithBlocks : MemoryDepth::kSystemOnly;
+  auto uses = process_memory(reader, depth);
+  if (!uses) return tl::unexpected(uses.error());
+  std::map<trace::ProcessId, ProcessMemoryUse*> by_id;
+  for (ProcessMemoryUse& use : *uses) by_id[use.process] = &use;
+  for (ProcessLine& line : report.processes) {
+    const auto found = by_id.find(line.process.id);
+    if (found == by_id.end()) continue;
+    line.memory = std::move(*found->second);
+    if (line.memory.heap_peak) {
+      line.heap_at_peak = shares_of(reader, *line.memory.heap_peak, options);
+    }
+  }
+  return {};
+}
+
 Result<void> add_pools(const trace::Reader& reader, Report& report) {
   struct Sample {
     int64_t time_ns;

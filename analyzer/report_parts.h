@@ -7,6 +7,8 @@
 namespace tidemark::analyzer {
 
 Result<void> add_series(const trace::Reader& reader, const ReportOptions& options, Report& report);
+Result<void> add_process_memory(const trace::Reader& reader, const ReportOptions& options,
+                                Report& report);
 Result<void> add_pools(const trace::Reader& reader, Report& report);  // after add_series
 Result<void> add_device(const trace::Reader& reader, const ReportOptions& options, Report& report);
 std::vector<ProcessLine> process_tree(const trace::Reader& reader);

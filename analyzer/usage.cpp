@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "lifetimes.h"
+#include "process_peaks.h"
 
 namespace tidemark::analyzer {
 namespace {
@@ -61,6 +62,14 @@ void sort_by_time(std::vector<Change>& changes) {
   radix_sort(changes);
 }
 
+void note(const trace::Allocation& allocation, int64_t end_ns, Changes& changes) {
+  ++changes.allocations;
+  changes.allocated_bytes += allocation.size;
+  if (end_ns <= allocation.alloc_ns || allocation.size == 0) return;
+  changes.begins.push_back({allocation.alloc_ns, allocation.size});
+  if (end_ns != trace::kNever) changes.ends.push_back({end_ns, allocation.size});
+}
+
 Result<UsageCurve> curve_of(const Series& series, Changes changes) {
   sort_by_time(changes.begins);
   sort_by_time(changes.ends);
@@ -111,6 +120,27 @@ std::string series_text(const Series& series) {
   return fmt::format("{} {}", trace::to_string(series.layer), space_text(series));
 }
 
+Result<std::map<trace::ProcessId, ProcessPeak>> process_peaks(const trace::Reader& reader,
+                                                              trace::Layer layer) {
+  const Lifetimes lifetimes(reader);
+  std::map<trace::ProcessId, Changes> all;
+  trace::AllocationFilter filter;
+  filter.layer = layer;
+  const auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& allocation : batch) {
+      note(allocation, lifetimes.end_ns(allocation), all[allocation.process]);
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  std::map<trace::ProcessId, ProcessPeak> peaks;
+  for (auto& [process, changes] : all) {
+    const auto curve = curve_of({layer, trace::Space::kHost}, std::move(changes));
+    if (!curve) return tl::unexpected(curve.error());
+    peaks[process] = {curve->peak_bytes, curve->peak_ns};
+  }
+  return peaks;
+}
+
 Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
   const Lifetimes lifetimes(reader);
   std::map<Series, Changes> all;
@@ -123,12 +153,7 @@ Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
         last = &all[series];
         last_series = series;
       }
-      ++last->allocations;
-      last->allocated_bytes += allocation.size;
-      const int64_t end_ns = lifetimes.end_ns(allocation);
-      if (end_ns <= allocation.alloc_ns || allocation.size == 0) continue;
-      last->begins.push_back({allocation.alloc_ns, allocation.size});
-      if (end_ns != trace::kNever) last->ends.push_back({end_ns, allocation.size});
+      note(allocation, lifetimes.end_ns(allocation), *last);
     }
   });
   if (!read) return tl::unexpected(read.error());

@@ -11,6 +11,7 @@
 #include "executable.h"
 #include "losses.h"
 #include "machine.h"
+#include "memory_sampler.h"
 #include "module_table.h"
 #include "pairing.h"
 #include "proc.h"
@@ -113,6 +114,7 @@ class Recorder {
     SignalForwarding signals;
     auto target = Target::start(executable, options_.command, environment.set, signals);
     if (!target) return tl::unexpected<RecordError>(target.error());
+    sampler_.emplace();  // a thread: not before the fork
     drain_while_running(*target);
     drain_the_rest(*target);
     return summarize(*target);
@@ -140,6 +142,7 @@ class Recorder {
       notice(line + "; its hooks stay, and record nothing");
     };
     AttachedProcess process(std::move(plan));
+    sampler_.emplace();
     drain_while_running(process);
     if (process.error()) return refuse(process.error()->message);
     drain_the_rest(process);
@@ -219,6 +222,7 @@ class Recorder {
 
   void housekeeping(int32_t root) {
     const uint64_t now_ns = monotonic_ns();
+    sample_memory();
     if (now_ns - liveness_ns_ >= kLivenessEveryNs) {
       liveness_ns_ = now_ns;
       session_.check_liveness(root);
@@ -230,6 +234,15 @@ class Recorder {
       losses_.write_to(*writer_);
       keep_error(writer_->flush());
     }
+  }
+
+  void sample_memory() {
+    const auto& processes = pairing_.processes();
+    for (; watched_ < processes.size(); ++watched_) {
+      sampler_->watch(processes[watched_]->id, processes[watched_]->pid);
+    }
+    if (write_error_) return;
+    sampler_->take(start_ns_, *writer_, losses_);
   }
 
   void keep_error(const Result<void>& result) {
@@ -266,6 +279,8 @@ class Recorder {
 
   RecordSummary summarize(const Watched& target) {
     session_.take_target_losses();
+    sampler_->stop();
+    sample_memory();
     const ExitStatus status = target.status().value_or(ExitStatus{});
     pairing_.finish(status.signal != 0);
     if (pairing_.processes().empty() && losses_.count("static_binary") == 0 &&
@@ -309,6 +324,8 @@ class Recorder {
   uint64_t start_ns_;
   Pairing pairing_;
   Session session_;
+  std::optional<MemorySampler> sampler_;
+  size_t watched_ = 0;  // of the processes
   uint64_t end_ns_ = 0;
   uint64_t liveness_ns_ = 0;
   uint64_t flushed_ns_ = 0;

@@ -48,6 +48,9 @@ class NullWriter final : public trace::Writer {
   void add_marker(const trace::Marker&) override {}
   void add_pool_reserved(const trace::PoolReserved&) override {}
   void add_out_of_memory(const trace::OutOfMemory&) override {}
+  void add_process_memory(const trace::ProcessMemory&) override {}
+  void add_mappings(std::span<const trace::Mapping>) override {}
+  void drop_mappings(trace::ProcessId, int64_t) override {}
   Result<void> flush() override { return {}; }
   Result<void> finish() override { return {}; }
 

@@ -95,6 +95,15 @@ class RecordingWriter final : public trace::Writer {
   void add_marker(const trace::Marker& row) override { markers.push_back(row); }
   void add_pool_reserved(const trace::PoolReserved& row) override { reserved.push_back(row); }
   void add_out_of_memory(const trace::OutOfMemory& row) override { out_of_memory.push_back(row); }
+  void add_process_memory(const trace::ProcessMemory& row) override { memory.push_back(row); }
+  void add_mappings(std::span<const trace::Mapping> snapshot) override {
+    mappings.insert(mappings.end(), snapshot.begin(), snapshot.end());
+  }
+  void drop_mappings(trace::ProcessId process, int64_t time_ns) override {
+    std::erase_if(mappings, [&](const trace::Mapping& row) {
+      return row.process == process && row.time_ns == time_ns;
+    });
+  }
   Result<void> flush() override { return {}; }
   Result<void> finish() override { return {}; }
 
@@ -118,6 +127,8 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::Marker> markers;
   std::vector<trace::PoolReserved> reserved;
   std::vector<trace::OutOfMemory> out_of_memory;
+  std::vector<trace::ProcessMemory> memory;
+  std::vector<trace::Mapping> mappings;
   int misuse = 0;
 };
 

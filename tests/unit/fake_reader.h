@@ -17,6 +17,8 @@ class FakeReader final : public trace::Reader {
   std::vector<trace::Marker> marker_rows;
   std::vector<trace::PoolReserved> reserved_rows;
   std::vector<trace::OutOfMemory> out_of_memory_rows;
+  std::vector<trace::ProcessMemory> memory_rows;
+  std::vector<trace::Mapping> mapping_rows;
   std::vector<trace::Process> process_rows;
   std::vector<trace::Thread> thread_rows;
   std::vector<trace::Loss> loss_rows;
@@ -92,6 +94,14 @@ class FakeReader final : public trace::Reader {
   Result<std::vector<trace::OutOfMemory>> out_of_memory() const override {
     if (!error.empty()) return fail(error);
     return out_of_memory_rows;
+  }
+  Result<std::vector<trace::ProcessMemory>> process_memory() const override {
+    if (!error.empty()) return fail(error);
+    return memory_rows;
+  }
+  Result<std::vector<trace::Mapping>> mappings() const override {
+    if (!error.empty()) return fail(error);
+    return mapping_rows;
   }
   Result<void> query(
       const std::string& /*sql*/,

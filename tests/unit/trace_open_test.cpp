@@ -65,12 +65,14 @@ TEST(TraceOpen, files_that_are_no_trace_get_one_clear_line) {
 TEST(TraceOpen, other_versions_are_refused_with_what_to_do) {
   const TestFolder folder;
   make_trace(folder.file("t.db"));
-  ASSERT_EQ(sqlite_on(folder.file("t.db"), "PRAGMA user_version=3"), SQLITE_OK);
+  ASSERT_EQ(sqlite_on(folder.file("t.db"), "PRAGMA user_version=99"), SQLITE_OK);
   EXPECT_EQ(open_error(folder.file("t.db")),
-            "X was written by a newer tidemark (format 3, this one reads 2): update tidemark");
+            "X was written by a newer tidemark (format 99, this one reads " +
+                std::to_string(kFormatVersion) + "): update tidemark");
   ASSERT_EQ(sqlite_on(folder.file("t.db"), "PRAGMA user_version=0"), SQLITE_OK);
   EXPECT_EQ(open_error(folder.file("t.db")),
-            "X has the format 0, which this tidemark cannot read (it reads 2)");
+            "X has the format 0, which this tidemark cannot read (it reads " +
+                std::to_string(kFormatVersion) + ")");
 }
 
 // The figures are what the tidemark that wrote the file said of it (data/README.md).
@@ -88,6 +90,40 @@ TEST(TraceOpen, a_trace_of_version_1_is_read_as_it_was) {
           "count(free_ns), sum(alloc_stack_id), sum(free_stack_id), sum(address % 1000003) "
           "FROM allocation"),
       std::vector<std::string>{"2379|2350707|435745400|563640111|2379|134774|206687|2125357592"});
+}
+
+// Makes a trace what one of an older version was: without what came later.
+void make_older(const std::string& path, int32_t version) {
+  for (const SchemaObject& object : schema_objects()) {
+    if (object.since <= version) continue;
+    ASSERT_EQ(sqlite_on(path, std::string("DROP ") + object.type + " " + object.name), SQLITE_OK);
+  }
+  ASSERT_EQ(sqlite_on(path, "PRAGMA user_version=" + std::to_string(version)), SQLITE_OK);
+}
+
+TEST(TraceOpen, a_trace_of_every_older_version_opens_and_answers_every_question) {
+  for (int32_t version = 1; version < kFormatVersion; ++version) {
+    const TestFolder folder;
+    make_trace(folder.file("t.db"));
+    make_older(folder.file("t.db"), version);
+    const auto reader = Reader::open(folder.file("t.db"));
+    ASSERT_TRUE(reader) << reader.error().message;
+    EXPECT_FALSE(all_allocations(**reader).empty());
+    EXPECT_TRUE((*reader)->process_memory());
+    EXPECT_TRUE((*reader)->mappings());
+    for (const SchemaObject& object : schema_objects()) {
+      if (object.since <= version) continue;
+      EXPECT_EQ(ask(**reader, std::string("SELECT count(*) FROM ") + object.name),
+                std::vector<std::string>{"0"});
+    }
+  }
+}
+
+TEST(TraceOpen, an_old_trace_with_the_tables_of_a_newer_one_is_refused) {
+  const TestFolder folder;
+  make_trace(folder.file("t.db"));
+  ASSERT_EQ(sqlite_on(folder.file("t.db"), "PRAGMA user_version=1"), SQLITE_OK);
+  EXPECT_NE(open_error(folder.file("t.db")).find("tidemark did not write"), std::string::npos);
 }
 
 TEST(TraceOpen, a_trace_that_is_cut_short_says_so) {

@@ -57,6 +57,13 @@ class TraceQuery : public testing::Test {
     w.add_marker({0, process_, thread, w.intern("nvtx"), w.intern("step 1"), 1, kNever});
     w.add_pool_reserved({process_, 0, 11, 2 << 20});
     w.add_out_of_memory({process_, thread, 0, Layer::kPool, 70, 1 << 30, 5, 6, stack});
+    w.add_process_memory({process_, 80, 4096, kNotMeasured, 2048, 1, 2, 3, 0, kNotMeasured, 7, 1});
+    const Mapping mapping{process_, 80,   4096, 8192, MappingKind::kFile, w.intern("/data.bin"),
+                          4096,     2048, 0,    0};
+    w.add_mappings({&mapping, 1});
+    const Mapping dropped{process_, 70, 1, 2, MappingKind::kHeap, {}, 4, 5, 6, 7};
+    w.add_mappings({&dropped, 1});
+    w.drop_mappings(process_, 70);
     w.add_module(process_, "/lib/a.so", "ab12", 0x1000, 0x1000, 0x3000, 0, kNever);
     w.loss("ring_full", Severity::kDataLoss, 3);
     w.meta("host", "box");
@@ -102,6 +109,8 @@ const std::map<std::string, std::string>& device_questions() {
       {"SELECT key, value FROM meta WHERE key='host'", "host|box"},
       {"SELECT * FROM pool_reserved", "1|0|11|2097152"},
       {"SELECT layer, requested_bytes, stack_id FROM out_of_memory", "pool|1073741824|1"},
+      {"SELECT * FROM process_memory", "1|80|4096||2048|1|2|3|0||7|1"},
+      {"SELECT * FROM mapping", "1|1|80|4096|8192|file|/data.bin|4096|2048|0|0"},
       {"SELECT path, build_id FROM module", "/lib/a.so|ab12"},
       {"SELECT count(*) FROM access", "0"},
       {"SELECT function FROM frame WHERE stack_id=1 AND depth=1", "forward"}};

@@ -178,7 +178,7 @@ void Recording::add_other(Writer& writer) {
   const int64_t end = start + static_cast<int64_t>(below(100000));
   const auto stream = static_cast<uint32_t>(below(9));
   const auto correlation = static_cast<uint32_t>(random_());
-  switch (below(7)) {
+  switch (below(9)) {
     case 0: {
       Transfer row{0,
                    process,
@@ -249,6 +249,25 @@ void Recording::add_other(Writer& writer) {
                      below(1 << 30), below(1 << 30), below(1 << 30), some_stack(writer)});
       return writer.add_out_of_memory(oom.back());
     }
+    case 6: {
+      memory.push_back({process, start, static_cast<int64_t>(below(1 << 30)), kNotMeasured, 5,
+                        kNotMeasured, 6, 7, kNotMeasured, 8, 9, 10});
+      return writer.add_process_memory(memory.back());
+    }
+    case 7: {
+      const Mapping mapping{process,
+                            start,
+                            below(1 << 30),
+                            below(1 << 30),
+                            static_cast<MappingKind>(below(10)),
+                            some_text(writer),
+                            below(1 << 30),
+                            1,
+                            2,
+                            3};
+      mappings.push_back(mapping);
+      return writer.add_mappings({&mapping, 1});
+    }
     default: {
       const std::string name = fmt::format("loss_{}", below(3));
       const uint64_t added = below(5);
@@ -295,6 +314,8 @@ void Recording::expect_equal(const Reader& reader) const {
   EXPECT_TRUE(collect(&Reader::markers, Marker{}) == markers);
   EXPECT_TRUE(reader.pool_reserved().value() == pool);
   EXPECT_TRUE(reader.out_of_memory().value() == oom);
+  EXPECT_TRUE(reader.process_memory().value() == memory);
+  EXPECT_TRUE(reader.mappings().value() == mappings);
   for (const auto& [id, text] : texts) EXPECT_EQ(reader.text(id), text);
   for (const auto& [id, frames] : stacks) {
     const auto read = reader.frames(id);

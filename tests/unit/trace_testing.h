@@ -53,6 +53,8 @@ class Recording {
   std::vector<Marker> markers;
   std::vector<PoolReserved> pool;
   std::vector<OutOfMemory> oom;
+  std::vector<ProcessMemory> memory;
+  std::vector<Mapping> mappings;
   std::vector<Process> processes;
   std::vector<Thread> threads;
   std::map<std::string, uint64_t> losses;

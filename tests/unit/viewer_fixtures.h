@@ -60,6 +60,12 @@ class MemoryReader final : public trace::Reader {
   Result<std::vector<trace::OutOfMemory>> out_of_memory() const override {
     return std::vector<trace::OutOfMemory>{};
   }
+  Result<std::vector<trace::ProcessMemory>> process_memory() const override {
+    return std::vector<trace::ProcessMemory>{};
+  }
+  Result<std::vector<trace::Mapping>> mappings() const override {
+    return std::vector<trace::Mapping>{};
+  }
   Result<void> query(const std::string&, const std::function<void(std::span<const std::string>)>&,
                      const std::function<bool(std::span<const trace::Cell>)>&) const override {
     return fail("a trace in memory answers no SQL");

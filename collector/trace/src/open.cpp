@@ -51,7 +51,8 @@ uint64_t size_of(const std::string& path) {
   return stat(path.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
 }
 
-Result<void> check_header(const std::string& path) {
+// The format version.
+Result<int32_t> check_header(const std::string& path) {
   const auto header = read_header(path);
   if (!header) return tl::unexpected(header.error());
   if (!header->trace) {
@@ -73,13 +74,14 @@ Result<void> check_header(const std::string& path) {
     return fail(fmt::format("{} is cut short ({} of {} bytes): copy it again", path, header->bytes,
                             header->said_bytes));
   }
-  return {};
+  return header->version;
 }
 
 }  // namespace
 
 Result<Connection> open_trace_file(const std::string& path) {
-  if (auto checked = check_header(path); !checked) return tl::unexpected(checked.error());
+  const auto version = check_header(path);
+  if (!version) return tl::unexpected(version.error());
   Opened opened = try_open(path, "mode=ro");
   const int code = opened.status & 0xff;
   if (code == SQLITE_CANTOPEN || code == SQLITE_READONLY) {
@@ -94,8 +96,10 @@ Result<Connection> open_trace_file(const std::string& path) {
   }
   if (opened.status != SQLITE_OK) return tl::unexpected(read_error(opened.db.get(), path));
   sqlite3* db = opened.db.get();
-  if (auto checked = check_schema(db, path); !checked) return tl::unexpected(checked.error());
-  if (register_modules(db) != SQLITE_OK || create_temp_objects(db) != SQLITE_OK) {
+  if (auto checked = check_schema(db, path, *version); !checked)
+    return tl::unexpected(checked.error());
+  if (register_modules(db) != SQLITE_OK || create_temp_objects(db) != SQLITE_OK ||
+      create_missing_objects(db, *version) != SQLITE_OK) {
     return tl::unexpected(read_error(db, path));
   }
   // Connecting a table-valued module writes to the schema in memory, which a query's authorizer

@@ -30,6 +30,7 @@ bool valid(const Transfer& row) {
   return in_range(row.kind, TransferKind::kHtoH) && in_range(row.src_space, Space::kDevice) &&
          in_range(row.dst_space, Space::kDevice);
 }
+bool valid(const Mapping& row) { return in_range(row.kind, MappingKind::kTidemark); }
 bool valid(const OutOfMemory& row) { return in_range(row.layer, Layer::kPool); }
 bool valid(const auto&) { return true; }
 
@@ -85,6 +86,19 @@ OutOfMemory out_of_memory_of(const Statement& row) {
   return {as<ProcessId>(row, 1), as<ThreadId>(row, 2), device_of(row, 3),
           as<Layer>(row, 4),     row.integer(5),       as<uint64_t>(row, 6),
           as<uint64_t>(row, 7),  as<uint64_t>(row, 8), as<StackId>(row, 9)};
+}
+
+ProcessMemory process_memory_of(const Statement& row) {
+  const auto measured = [&](int column) { return row.integer_or(column, kNotMeasured); };
+  return {as<ProcessId>(row, 1), row.integer(2), row.integer(3),  measured(4),
+          measured(5),           measured(6),    measured(7),     measured(8),
+          measured(9),           measured(10),   row.integer(11), row.integer(12)};
+}
+
+Mapping mapping_of(const Statement& row) {
+  return {as<ProcessId>(row, 1),   row.integer(2),       as<uint64_t>(row, 3), as<uint64_t>(row, 4),
+          as<MappingKind>(row, 5), as<StringId>(row, 6), as<uint64_t>(row, 7), as<uint64_t>(row, 8),
+          as<uint64_t>(row, 9),    as<uint64_t>(row, 10)};
 }
 
 bool passes(const Allocation& row, const AllocationFilter& filter) {
@@ -164,6 +178,14 @@ class SqliteReader final : public Reader {
   Result<std::vector<OutOfMemory>> out_of_memory() const override {
     return all_rows<OutOfMemory>("SELECT * FROM main.out_of_memory_row ORDER BY id",
                                  out_of_memory_of);
+  }
+  // Without "main.": of a trace of format 1 these are empty TEMP tables.
+  Result<std::vector<ProcessMemory>> process_memory() const override {
+    return all_rows<ProcessMemory>("SELECT rowid, * FROM process_memory ORDER BY rowid",
+                                   process_memory_of);
+  }
+  Result<std::vector<Mapping>> mappings() const override {
+    return all_rows<Mapping>("SELECT * FROM mapping_row ORDER BY id", mapping_of);
   }
   Result<void> query(const std::string& sql,
                      const std::function<void(std::span<const std::string>)>& header,

@@ -129,6 +129,28 @@ constexpr SchemaObject kViews[] = {
      "stack_node.id=walk.node_id JOIN location ON location.id=stack_node.location_id"},
 };
 
+// Later versions: only additions, each with the version that brought it.
+constexpr SchemaObject kAdditions[] = {
+    {"table", "process_memory",
+     "CREATE TABLE process_memory(process_id INTEGER, time_ns INTEGER, rss_bytes INTEGER, "
+     "peak_rss_bytes INTEGER, pss_bytes INTEGER, anonymous_bytes INTEGER, file_bytes INTEGER, "
+     "shared_bytes INTEGER, swap_bytes INTEGER, huge_page_bytes INTEGER, minor_faults INTEGER, "
+     "major_faults INTEGER)",
+     3},
+    {"table", "mapping_row",
+     "CREATE TABLE mapping_row(id INTEGER PRIMARY KEY, process_id INTEGER, time_ns INTEGER, start "
+     "INTEGER, mapped_bytes INTEGER, kind INTEGER, path_id INTEGER, resident_bytes INTEGER, "
+     "pss_bytes INTEGER, swap_bytes INTEGER, huge_page_bytes INTEGER)",
+     3},
+    {"view", "mapping",
+     "CREATE VIEW mapping AS SELECT id, process_id, time_ns, start, mapped_bytes, CASE kind WHEN 0 "
+     "THEN 'file' WHEN 1 THEN 'heap' WHEN 2 THEN 'arena' WHEN 3 THEN 'stack' WHEN 4 THEN "
+     "'anonymous' WHEN 5 THEN 'static' WHEN 6 THEN 'shared' WHEN 7 THEN 'device' WHEN 8 THEN "
+     "'kernel' WHEN 9 THEN 'tidemark' END AS kind, " STRING_TEXT("path_id")  //
+     " AS path, resident_bytes, pss_bytes, swap_bytes, huge_page_bytes FROM mapping_row",
+     3},
+};
+
 #undef LAYER_TEXT
 #undef SPACE_TEXT
 #undef STRING_TEXT
@@ -142,9 +164,10 @@ uint32_t big_endian(const std::array<unsigned char, 100>& bytes, size_t at) {
 
 std::span<const SchemaObject> schema_objects() {
   static const auto objects = [] {
-    std::array<SchemaObject, std::size(kTables) + std::size(kViews)> all{};
-    std::copy(std::begin(kTables), std::end(kTables), all.begin());
-    std::copy(std::begin(kViews), std::end(kViews), all.begin() + std::size(kTables));
+    std::array<SchemaObject, std::size(kTables) + std::size(kViews) + std::size(kAdditions)> all{};
+    auto at = std::copy(std::begin(kTables), std::end(kTables), all.begin());
+    at = std::copy(std::begin(kViews), std::end(kViews), at);
+    std::copy(std::begin(kAdditions), std::end(kAdditions), at);
     return all;
   }();
   return objects;
@@ -191,9 +214,11 @@ Result<FileHeader> read_header(const std::string& path) {
   return header;
 }
 
-Result<void> check_schema(sqlite3* db, const std::string& path) {
+Result<void> check_schema(sqlite3* db, const std::string& path, int32_t version) {
   std::map<std::string_view, const SchemaObject*> missing;
-  for (const SchemaObject& object : schema_objects()) missing.emplace(object.name, &object);
+  for (const SchemaObject& object : schema_objects()) {
+    if (object.since <= version) missing.emplace(object.name, &object);
+  }
   Statement objects(db, "SELECT type, name, sql FROM main.sqlite_master");
   while (objects.row()) {
     const auto found = missing.find(objects.text(1));
@@ -210,6 +235,16 @@ Result<void> check_schema(sqlite3* db, const std::string& path) {
     return tl::unexpected(damaged(path, fmt::format("no table '{}'", missing.begin()->first)));
   }
   return {};
+}
+
+int create_missing_objects(sqlite3* db, int32_t version) {
+  constexpr std::string_view kCreate = "CREATE ";
+  for (const SchemaObject& object : schema_objects()) {
+    if (object.since <= version) continue;
+    const std::string sql = std::string(kCreate) + "TEMP " + (object.sql + kCreate.size());
+    if (const int status = execute(db, sql.c_str()); status != SQLITE_OK) return status;
+  }
+  return SQLITE_OK;
 }
 
 }  // namespace tidemark::trace

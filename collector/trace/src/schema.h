@@ -1,5 +1,5 @@
-// The objects of a trace, versions 1 and 2; FORMAT.md tells what they mean. A reader accepts
-// exactly these, so that no trigger, view or generated column of a foreign hand can run.
+// The objects of a trace, by version; FORMAT.md tells what they mean. A reader accepts exactly
+// these, so that no trigger, view or generated column of a foreign hand can run.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 namespace tidemark::trace {
 
 inline constexpr int32_t kApplicationId = 0x5444454d;  // "TDEM"
-inline constexpr int32_t kFormatVersion = 2;
+inline constexpr int32_t kFormatVersion = 3;
 
 // Persisted in host_chunk.kind: do not renumber. From kSettled on: allocations of a finished trace,
 // one kind for each class of lifetimes (FORMAT.md).
@@ -30,6 +30,7 @@ struct SchemaObject {
   const char* type;
   const char* name;
   const char* sql;
+  int32_t since = 1;  // the format version that brought it
 };
 
 std::span<const SchemaObject> schema_objects();
@@ -46,7 +47,11 @@ struct FileHeader {
 // Errors: no such file, no permission, not a regular file.
 Result<FileHeader> read_header(const std::string& path);
 
-// Checks sqlite_master against schema_objects().
-Result<void> check_schema(sqlite3* db, const std::string& path);
+// Checks sqlite_master against the schema_objects() of the trace's version.
+Result<void> check_schema(sqlite3* db, const std::string& path, int32_t version);
+
+// TEMP objects, empty, for what came after the trace's version: every question that can be asked of
+// a new trace can be asked of an old one.
+int create_missing_objects(sqlite3* db, int32_t version);
 
 }  // namespace tidemark::trace

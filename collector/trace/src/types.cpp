@@ -1,5 +1,7 @@
 #include "tidemark/trace/types.h"
 
+#include <iterator>
+
 namespace tidemark::trace {
 
 const char* to_string(Layer layer) {
@@ -54,6 +56,13 @@ const char* to_string(FrameKind kind) {
       return "python";
   }
   return "?";
+}
+
+const char* to_string(MappingKind kind) {
+  constexpr const char* kNames[] = {"file",   "heap",   "arena",  "stack",  "anonymous",
+                                    "static", "shared", "device", "kernel", "tidemark"};
+  const auto index = static_cast<size_t>(kind);
+  return index < std::size(kNames) ? kNames[index] : "?";
 }
 
 const char* to_string(Severity severity) {

@@ -58,12 +58,16 @@ struct Inserts {
         marker(db, "INSERT INTO marker_row VALUES(NULL,?1,?2,?3,?4,?5,?6)", kKeep),
         pool_reserved(db, "INSERT INTO pool_reserved VALUES(?1,?2,?3,?4)", kKeep),
         out_of_memory(db, "INSERT INTO out_of_memory_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)",
-                      kKeep) {}
+                      kKeep),
+        process_memory(
+            db, "INSERT INTO process_memory VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)", kKeep),
+        mapping(db, "INSERT INTO mapping_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)", kKeep),
+        drop_mappings(db, "DELETE FROM mapping_row WHERE process_id=?1 AND time_ns=?2", kKeep) {}
 
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
   Statement string, meta, loss, process, end_process, thread, rename_thread, module, allocation,
       end_allocation, revive_allocation, transfer, memset, kernel, marker, pool_reserved,
-      out_of_memory;
+      out_of_memory, process_memory, mapping, drop_mappings;
 };
 
 class SqliteWriter final : public Writer {
@@ -202,6 +206,9 @@ class SqliteWriter final : public Writer {
   void add_marker(const Marker& marker) override;
   void add_pool_reserved(const PoolReserved& sample) override;
   void add_out_of_memory(const OutOfMemory& event) override;
+  void add_process_memory(const ProcessMemory& sample) override;
+  void add_mappings(std::span<const Mapping> snapshot) override;
+  void drop_mappings(ProcessId process, int64_t time_ns) override;
 
   Result<void> flush() override;
   Result<void> finish() override;
@@ -394,6 +401,51 @@ void SqliteWriter::add_out_of_memory(const OutOfMemory& event) {
   insert.bind(8, number(event.reserved_bytes));
   insert.bind_unless(9, number(event.stack), 0);
   check(insert.run());
+}
+
+void SqliteWriter::add_process_memory(const ProcessMemory& sample) {
+  if (!ready()) return;
+  seen(sample.time_ns);
+  Statement& insert = inserts_->process_memory;
+  insert.bind(1, number(sample.process));
+  insert.bind(2, sample.time_ns);
+  insert.bind(3, sample.rss_bytes);
+  insert.bind_unless(4, sample.peak_rss_bytes, kNotMeasured);
+  insert.bind_unless(5, sample.pss_bytes, kNotMeasured);
+  insert.bind_unless(6, sample.anonymous_bytes, kNotMeasured);
+  insert.bind_unless(7, sample.file_bytes, kNotMeasured);
+  insert.bind_unless(8, sample.shared_bytes, kNotMeasured);
+  insert.bind_unless(9, sample.swap_bytes, kNotMeasured);
+  insert.bind_unless(10, sample.huge_page_bytes, kNotMeasured);
+  insert.bind(11, sample.minor_faults);
+  insert.bind(12, sample.major_faults);
+  check(insert.run());
+}
+
+void SqliteWriter::add_mappings(std::span<const Mapping> snapshot) {
+  if (!ready()) return;
+  Statement& insert = inserts_->mapping;
+  for (const Mapping& mapping : snapshot) {
+    seen(mapping.time_ns);
+    insert.bind(1, number(mapping.process));
+    insert.bind(2, mapping.time_ns);
+    insert.bind(3, number(mapping.start));
+    insert.bind(4, number(mapping.mapped_bytes));
+    insert.bind(5, number(mapping.kind));
+    insert.bind_unless(6, number(mapping.path), 0);
+    insert.bind(7, number(mapping.resident_bytes));
+    insert.bind(8, number(mapping.pss_bytes));
+    insert.bind(9, number(mapping.swap_bytes));
+    insert.bind(10, number(mapping.huge_page_bytes));
+    check(insert.run());
+  }
+}
+
+void SqliteWriter::drop_mappings(ProcessId process, int64_t time_ns) {
+  if (!ready()) return;
+  inserts_->drop_mappings.bind(1, number(process));
+  inserts_->drop_mappings.bind(2, time_ns);
+  check(inserts_->drop_mappings.run());
 }
 
 Result<void> SqliteWriter::flush() {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tidemark/analyzer/process_memory.h"
 #include "tidemark/analyzer/stack_view.h"
 #include "tidemark/analyzer/usage.h"
 
@@ -19,13 +20,6 @@ struct ReportOptions {
   size_t stacks = 8;       // groups shown per series, at the peak and of leaks; 0: do not look
   size_t stack_lines = 8;  // per group
   size_t kernel_names = 10;
-};
-
-struct ProcessLine {
-  trace::Process process;
-  size_t depth = 0;  // in the tree; a parent stands before its children
-  int signal = 0;    // that killed it, 0 none
-  size_t threads = 0;
 };
 
 // Some of the bytes of a series, with who asked for them.
@@ -41,6 +35,15 @@ struct StackShares {
   uint64_t count = 0;
   uint64_t groups = 0;
   std::vector<StackShare> top;  // most bytes first
+};
+
+struct ProcessLine {
+  trace::Process process;
+  size_t depth = 0;  // in the tree; a parent stands before its children
+  int signal = 0;    // that killed it, 0 none
+  size_t threads = 0;
+  ProcessMemoryUse memory;
+  StackShares heap_at_peak;  // of this process alone
 };
 
 struct ApiCount {

@@ -31,6 +31,7 @@ class TextTable {
     Align align = Align::kLeft;
   };
   explicit TextTable(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  void add_column(Column column) { columns_.push_back(std::move(column)); }  // before the first row
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   bool empty() const { return rows_.empty(); }
   // Lines end with a newline and without trailing spaces.

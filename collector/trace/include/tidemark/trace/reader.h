@@ -72,6 +72,10 @@ class Reader {
   [[nodiscard]] virtual Result<void> markers(const Visit<Marker>& visit) const = 0;
   [[nodiscard]] virtual Result<std::vector<PoolReserved>> pool_reserved() const = 0;
   [[nodiscard]] virtual Result<std::vector<OutOfMemory>> out_of_memory() const = 0;
+  // In the order in which they were taken; of one process that is time. Traces of format 1 have
+  // none.
+  [[nodiscard]] virtual Result<std::vector<ProcessMemory>> process_memory() const = 0;
+  [[nodiscard]] virtual Result<std::vector<Mapping>> mappings() const = 0;
 
   // Runs one read-only SQL statement over all tables of the design, `allocation` with host rows
   // too. `header` is called once, then `row` per row; row returns false to stop.

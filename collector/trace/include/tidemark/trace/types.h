@@ -24,12 +24,27 @@ enum class Space : uint8_t { kHost = 0, kPinned = 1, kManaged = 2, kDevice = 3 }
 enum class TransferKind : uint8_t { kHtoD = 0, kDtoH = 1, kDtoD = 2, kPtoP = 3, kHtoH = 4 };
 enum class FrameKind : uint8_t { kNative = 0, kPython = 1 };
 enum class Severity : uint8_t { kInfo = 0, kDataLoss = 1, kError = 2 };
+// What a part of an address space is, as far as /proc tells.
+enum class MappingKind : uint8_t {
+  kFile = 0,       // a file, private or shared
+  kHeap = 1,       // the brk heap: malloc's main arena
+  kArena = 2,      // an arena that malloc made for a thread
+  kStack = 3,      // the main thread's, or one with a guard below it
+  kAnonymous = 4,  // by mmap, of whomever: allocators' large blocks, the program's own mappings
+  kStatic = 5,     // zeroed data of a program or library (.bss)
+  kShared = 6,     // /dev/shm, memfd, System V
+  kDevice = 7,     // of a driver
+  kKernel = 8,     // vdso and kin
+  kTidemark = 9,   // ours: rings, tables, the library itself
+};
 
 const char* to_string(Layer);         // os heap driver pool
 const char* to_string(Space);         // host pinned managed device
 const char* to_string(TransferKind);  // HtoD DtoH DtoD PtoP HtoH
 const char* to_string(FrameKind);     // native python
 const char* to_string(Severity);      // info data_loss error
+// file heap arena stack anonymous static shared device kernel tidemark
+const char* to_string(MappingKind);
 
 inline constexpr int64_t kNever =
     std::numeric_limits<int64_t>::max();  // free_ns of what still lives
@@ -153,6 +168,40 @@ struct Frame {
   std::string module;    // path of the library or program
   bool inlined = false;
   bool operator==(const Frame&) const = default;
+};
+
+// What the system said of a process at one moment. Beside the first two, what was not asked for at
+// that moment, because asking costs too much to do it each time, is kNotMeasured.
+inline constexpr int64_t kNotMeasured = -1;
+struct ProcessMemory {
+  ProcessId process{};
+  int64_t time_ns = 0;
+  int64_t rss_bytes = 0;                   // resident, shared pages in full
+  int64_t peak_rss_bytes = kNotMeasured;   // the largest so far, by the kernel's own count
+  int64_t pss_bytes = kNotMeasured;        // each shared page divided by its sharers
+  int64_t anonymous_bytes = kNotMeasured;  // these three add up to the resident bytes
+  int64_t file_bytes = kNotMeasured;
+  int64_t shared_bytes = kNotMeasured;
+  int64_t swap_bytes = kNotMeasured;
+  int64_t huge_page_bytes = kNotMeasured;  // hugetlb pages: not part of the resident bytes
+  int64_t minor_faults = 0;                // since the process began
+  int64_t major_faults = 0;
+  bool operator==(const ProcessMemory&) const = default;
+};
+
+// One piece of an address space at one moment; adjacent pieces of one file are one.
+struct Mapping {
+  ProcessId process{};
+  int64_t time_ns = 0;
+  uint64_t start = 0;
+  uint64_t mapped_bytes = 0;
+  MappingKind kind{};
+  StringId path{};  // of a file
+  uint64_t resident_bytes = 0;
+  uint64_t pss_bytes = 0;
+  uint64_t swap_bytes = 0;
+  uint64_t huge_page_bytes = 0;  // transparent ones, part of the resident bytes
+  bool operator==(const Mapping&) const = default;
 };
 
 struct Loss {

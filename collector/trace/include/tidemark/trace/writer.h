@@ -62,6 +62,11 @@ class Writer {
   virtual void add_marker(const Marker& marker) = 0;
   virtual void add_pool_reserved(const PoolReserved& sample) = 0;
   virtual void add_out_of_memory(const OutOfMemory& event) = 0;
+  virtual void add_process_memory(const ProcessMemory& sample) = 0;
+  // One snapshot: all mappings of one process at one moment, ascending by address.
+  virtual void add_mappings(std::span<const Mapping> snapshot) = 0;
+  // Takes a snapshot back, because a later one tells more.
+  virtual void drop_mappings(ProcessId process, int64_t time_ns) = 0;
 
   // Commits what was added. Called by the collector about once a second.
   [[nodiscard]] virtual Result<void> flush() = 0;

@@ -1,0 +1,24 @@
+// What the text of a report is put together from. Private to the analyzer. Pure; any thread.
+#pragma once
+
+#include <string>
+
+#include "tidemark/analyzer/report.h"
+
+namespace tidemark::analyzer {
+
+inline constexpr size_t kColumns = 100;
+
+// "1 block", "2 blocks"
+std::string plural(uint64_t count, std::string_view one, std::string_view many);
+// The lines of a stack, the user's own first frame marked.
+std::string stack_lines(const StackView& view);
+// At most `most` groups with their stacks, and a line for the rest.
+std::string shares(const StackShares& shares, size_t most);
+
+bool any_resident(const Report& report);
+std::string peak_rss_text(const ProcessLine& line);  // "" where nothing was sampled
+// What the resident memory of the largest processes was, and who held their heaps.
+std::string process_memory_text(const Report& report);
+
+}  // namespace tidemark::analyzer
