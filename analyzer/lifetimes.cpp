@@ -20,9 +20,8 @@ int64_t Lifetimes::process_end(const trace::Allocation& allocation) const {
   return found == ends_.end() ? trace::kNever : found->second.time_ns;
 }
 
-bool Lifetimes::leaked(const trace::Allocation& allocation) const {
-  if (allocation.free_ns != trace::kNever) return false;
-  const auto found = ends_.find(static_cast<int32_t>(allocation.process));
+bool Lifetimes::leaks(trace::ProcessId process) const {
+  const auto found = ends_.find(static_cast<int32_t>(process));
   return found != ends_.end() && found->second.by_itself;
 }
 

@@ -18,7 +18,11 @@ class Lifetimes {
   }
   // Never freed, and its process ended by itself: returned, or called exit. What a killed process
   // still held is no leak, nor is what a process held whose end nobody saw.
-  bool leaked(const trace::Allocation& allocation) const;
+  bool leaked(const trace::Allocation& allocation) const {
+    return allocation.free_ns == trace::kNever && leaks(allocation.process);
+  }
+  // What this process did not free is leaked.
+  bool leaks(trace::ProcessId process) const;
 
  private:
   struct End {

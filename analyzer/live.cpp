@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "host_sums.h"
 #include "lifetimes.h"
 #include "live_groups.h"
 
@@ -24,9 +25,28 @@ LiveSet LiveGroups::take(const Series& series, int64_t time_ns) {
   return set;
 }
 
+namespace {
+
+LiveSet live_by_sums(const HostSums& sums, const Series& series, int64_t time_ns) {
+  const UsageCurve curve = sums.curve(series.layer);
+  if (time_ns == curve.peak_ns) return sums.at_peak(series.layer).take(series, time_ns);
+  LiveSet set;
+  set.series = series;
+  set.time_ns = time_ns;
+  set.bytes = static_cast<uint64_t>(bytes_at(curve, time_ns));
+  set.count = sums.count_at(series.layer, {}, time_ns);
+  set.groups_known = false;
+  return set;
+}
+
+}  // namespace
+
 Result<LiveSet> live_at(const trace::Reader& reader, const Series& series, int64_t time_ns) {
   // kNever is the end of what never ends; the last moment before it shows the same.
   const int64_t moment = std::min(time_ns, trace::kNever - 1);
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
+  if (sums->speak_for(series.layer)) return live_by_sums(*sums, series, time_ns);
   const Lifetimes lifetimes(reader);
   LiveGroups groups;
   trace::AllocationFilter filter = filter_for(series);
@@ -47,6 +67,15 @@ Result<LiveSet> live_at(const trace::Reader& reader, const Series& series, int64
 Result<LiveSet> leaks(const trace::Reader& reader, const Series& series) {
   const Lifetimes lifetimes(reader);
   LiveGroups groups;
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
+  if (sums->speak_for(series.layer)) {
+    for (const trace::HostTotal& total : sums->totals()) {
+      if (total.layer != series.layer || !lifetimes.leaks(total.process)) continue;
+      add_unfreed(total, groups);
+    }
+    return groups.take(series, reader.end_ns());
+  }
   trace::AllocationFilter filter = filter_for(series);
   filter.any_order = true;
   filter.begin_ns = trace::kNever - 1;  // only what has no free: free_ns > begin_ns

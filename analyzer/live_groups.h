@@ -11,11 +11,14 @@ namespace tidemark::analyzer {
 class LiveGroups {
  public:
   void add(const trace::Allocation& allocation) {
-    Sum& sum = sums_[{allocation.alloc_stack, allocation.api}];
-    sum.bytes += allocation.size;
-    ++sum.count;
-    total_.bytes += allocation.size;
-    ++total_.count;
+    add(allocation.alloc_stack, allocation.api, allocation.size, 1);
+  }
+  void add(trace::StackId stack, trace::StringId api, uint64_t bytes, uint64_t count) {
+    Sum& sum = sums_[{stack, api}];
+    sum.bytes += bytes;
+    sum.count += count;
+    total_.bytes += bytes;
+    total_.count += count;
   }
   // Sorted as LiveSet::groups promises.
   LiveSet take(const Series& series, int64_t time_ns);

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "host_sums.h"
 #include "lifetimes.h"
 #include "live_groups.h"
 #include "process_peaks.h"
@@ -252,12 +253,45 @@ Result<void> search_rows(const trace::Reader& reader,
   return {};
 }
 
+// Without rows it is not known where the blocks lie: malloc's own mappings are taken to hold them
+// first, then those that could be anybody's.
+void search_sums(const HostSums& sums, trace::ProcessId process, Search& search) {
+  search.heap_peak = sums.at_process_peak(trace::Layer::kHeap, process);
+  if (search.snapshot_ns == kNowhere) return;
+  const auto live = [&](trace::Layer layer) {
+    return static_cast<uint64_t>(bytes_at(sums.curve(layer, process), search.snapshot_ns));
+  };
+  search.live_bytes = live(trace::Layer::kHeap);
+  search.live_count = sums.count_at(trace::Layer::kHeap, process, search.snapshot_ns);
+  uint64_t heap_left = search.live_bytes;
+  uint64_t program_left = live(trace::Layer::kOs);
+  for (const bool anonymous : {false, true}) {
+    for (Piece& piece : search.pieces) {
+      const MappingKind kind = piece.mapping.kind;
+      const bool fits = anonymous ? kind == MappingKind::kAnonymous
+                                  : kind == MappingKind::kHeap || kind == MappingKind::kArena;
+      if (!fits) continue;
+      const uint64_t resident = piece.mapping.resident_bytes;
+      piece.heap_bytes = std::min(heap_left, resident);
+      heap_left -= piece.heap_bytes;
+      if (!anonymous) continue;
+      const uint64_t program = std::min(program_left, resident - piece.heap_bytes);
+      program_left -= program;
+      piece.program_bytes = piece.heap_bytes + program;
+    }
+  }
+}
+
 Result<void> search(const trace::Reader& reader, std::map<trace::ProcessId, Search>& searches) {
   if (auto found = find_snapshots(reader, searches); !found) return found;
   const auto peaks = process_peaks(reader, trace::Layer::kHeap);
   if (!peaks) return tl::unexpected(peaks.error());
   for (const auto& [process, peak] : *peaks) searches[process].heap_peak_ns = peak.time_ns;
-  return search_rows(reader, searches);
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
+  if (!sums->speak_for(trace::Layer::kHeap)) return search_rows(reader, searches);
+  for (auto& [process, search] : searches) search_sums(*sums, process, search);
+  return {};
 }
 
 Result<std::map<trace::ProcessId, ProcessMemoryUse::System>> read_samples(

@@ -161,6 +161,11 @@ void add_remarks(const trace::Reader& reader, Report& report) {
   if (reader.meta("option_host") == "off") {
     report.remarks.emplace_back("host memory was not recorded: --host=off");
   }
+  if (reader.meta("option_host") == "aggregate") {
+    report.remarks.emplace_back(
+        "host memory was summed up while it was recorded (--host=aggregate): totals and peaks are "
+        "exact, single allocations are not kept");
+  }
   if (reader.meta("option_stacks") == "none") {
     report.remarks.emplace_back("call stacks were not recorded: --stacks=none");
   }

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "host_sums.h"
 #include "lifetimes.h"
 #include "live_groups.h"
 #include "report_parts.h"
@@ -20,10 +21,23 @@ struct Ended {
 };
 
 Result<std::map<Series, Ended>> read_ends(const trace::Reader& reader) {
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
   const Lifetimes lifetimes(reader);
   std::map<Series, Ended> all;
+  for (const trace::HostTotal& total : sums->totals()) {
+    Ended& ended = all[{total.layer, trace::Space::kHost}];
+    ApiCount& api = ended.apis[static_cast<int64_t>(total.api)];
+    api.allocations += total.allocations;
+    api.bytes += total.allocated_bytes;
+    ended.frees += total.frees;
+    ended.unfreed_count += total.allocations - total.frees;
+    ended.unfreed_bytes += total.allocated_bytes - total.freed_bytes;
+    if (lifetimes.leaks(total.process)) add_unfreed(total, ended.leaked);
+  }
   const auto read = reader.allocations({}, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& allocation : batch) {
+      if (sums->speak_for(allocation.layer)) continue;
       Ended& ended = all[series_of(allocation)];
       ApiCount& api = ended.apis[static_cast<int64_t>(allocation.api)];
       ++api.allocations;

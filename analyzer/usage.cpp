@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "host_sums.h"
 #include "lifetimes.h"
 #include "process_peaks.h"
 
@@ -122,6 +123,16 @@ std::string series_text(const Series& series) {
 
 Result<std::map<trace::ProcessId, ProcessPeak>> process_peaks(const trace::Reader& reader,
                                                               trace::Layer layer) {
+  std::map<trace::ProcessId, ProcessPeak> peaks;
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
+  if (sums->speak_for(layer)) {
+    for (const trace::Process& process : reader.processes()) {
+      const UsageCurve curve = sums->curve(layer, process.id);
+      if (curve.allocations > 0) peaks[process.id] = {curve.peak_bytes, curve.peak_ns};
+    }
+    return peaks;
+  }
   const Lifetimes lifetimes(reader);
   std::map<trace::ProcessId, Changes> all;
   trace::AllocationFilter filter;
@@ -132,7 +143,6 @@ Result<std::map<trace::ProcessId, ProcessPeak>> process_peaks(const trace::Reade
     }
   });
   if (!read) return tl::unexpected(read.error());
-  std::map<trace::ProcessId, ProcessPeak> peaks;
   for (auto& [process, changes] : all) {
     const auto curve = curve_of({layer, trace::Space::kHost}, std::move(changes));
     if (!curve) return tl::unexpected(curve.error());
@@ -142,12 +152,15 @@ Result<std::map<trace::ProcessId, ProcessPeak>> process_peaks(const trace::Reade
 }
 
 Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
   const Lifetimes lifetimes(reader);
   std::map<Series, Changes> all;
   Series last_series;
   Changes* last = nullptr;  // runs of one series are long: saves most of the look-ups
   const auto read = reader.allocations({}, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& allocation : batch) {
+      if (sums->speak_for(allocation.layer)) continue;
       const Series series = series_of(allocation);
       if (last == nullptr || series != last_series) {
         last = &all[series];
@@ -159,6 +172,11 @@ Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
   if (!read) return tl::unexpected(read.error());
 
   std::vector<UsageCurve> curves;
+  for (const trace::Layer layer : {trace::Layer::kOs, trace::Layer::kHeap}) {
+    if (!sums->speak_for(layer)) continue;
+    UsageCurve curve = sums->curve(layer);
+    if (curve.allocations > 0) curves.push_back(std::move(curve));
+  }
   for (auto& [series, changes] : all) {
     auto curve = curve_of(series, std::move(changes));
     if (!curve) return tl::unexpected(curve.error());

@@ -25,8 +25,10 @@ namespace {
 using collector::RecordOptions;
 using collector::RecordSummary;
 
-const std::map<std::string, RecordOptions::Host> kHosts = {{"full", RecordOptions::Host::kFull},
-                                                           {"off", RecordOptions::Host::kOff}};
+const std::map<std::string, RecordOptions::Host> kHosts = {
+    {"full", RecordOptions::Host::kFull},
+    {"aggregate", RecordOptions::Host::kAggregate},
+    {"off", RecordOptions::Host::kOff}};
 const std::map<std::string, RecordOptions::Device> kDevices = {
     {"auto", RecordOptions::Device::kAuto}, {"off", RecordOptions::Device::kOff}};
 const std::map<std::string, RecordOptions::Stacks> kStacks = {
@@ -199,7 +201,9 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
         ->check(CLI::IsMember(names(values)))
         ->capture_default_str();
   };
-  add("--host", words->host, "Heap and mappings", kHosts);
+  add("--host", words->host,
+      "Heap and mappings: each allocation, exact totals by stack and over time, or nothing",
+      kHosts);
   add("--device", words->device, "The GPU, where there is one", kDevices);
   add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
   add("--on-full", words->on_full,

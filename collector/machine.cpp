@@ -47,11 +47,12 @@ Facts option_facts(const RecordOptions& options) {
     if (!command.empty()) command += ' ';
     command += argument;
   }
+  constexpr const char* kHosts[] = {"full", "aggregate", "off"};
   constexpr const char* kStacks[] = {"all", "native", "none"};
   return {{"tidemark_version", TIDEMARK_VERSION},
           {"command", command},
           {"clock", "CLOCK_MONOTONIC"},
-          {"option_host", options.host == RecordOptions::Host::kFull ? "full" : "off"},
+          {"option_host", kHosts[static_cast<size_t>(options.host)]},
           {"option_device", options.device == RecordOptions::Device::kAuto ? "auto" : "off"},
           {"option_stacks", kStacks[static_cast<size_t>(options.stacks)]},
           {"option_on_full", options.on_full == RecordOptions::OnFull::kWait ? "wait" : "drop"}};

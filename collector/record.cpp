@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "attach/attached_process.h"
 #include "attach/stop_signals.h"
+#include "condensing_writer.h"
 #include "executable.h"
 #include "losses.h"
 #include "machine.h"
@@ -74,7 +75,7 @@ ArenaOptions arena_options(const RecordOptions& options) {
                                                                     : wire::Stacks::kNone;
   arena.on_full =
       options.on_full == RecordOptions::OnFull::kWait ? wire::OnFull::kWait : wire::OnFull::kDrop;
-  arena.record_host = options.host == RecordOptions::Host::kFull;
+  arena.record_host = options.host != RecordOptions::Host::kOff;
   const std::string clocksource =
       read_small_file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   if (kernel_keeps_time_by_tsc(clocksource.c_str())) arena.clock = wire::Clock::kTsc;
@@ -339,6 +340,9 @@ tl::expected<RecordSummary, RecordError> record_into(const RecordOptions& option
   if (!arena) return refuse(arena.error().message);
   auto writer = trace::Writer::create(output);
   if (!writer) return refuse(writer.error().message);
+  if (options.host == RecordOptions::Host::kAggregate) {
+    *writer = condensing_writer(std::move(*writer), HostRows::kNone);
+  }
   auto recorder =
       std::make_unique<Recorder>(options, output, std::move(*arena), std::move(*writer));
   auto summary = run(*recorder);

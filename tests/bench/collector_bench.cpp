@@ -51,6 +51,8 @@ class NullWriter final : public trace::Writer {
   void add_process_memory(const trace::ProcessMemory&) override {}
   void add_mappings(std::span<const trace::Mapping>) override {}
   void drop_mappings(trace::ProcessId, int64_t) override {}
+  void replace_host_totals(std::span<const trace::HostTotal>,
+                           std::span<const trace::HostCurvePoint>) override {}
   Result<void> flush() override { return {}; }
   Result<void> finish() override { return {}; }
 

@@ -8,6 +8,7 @@ set_target_properties(collector_static_program PROPERTIES POSITION_INDEPENDENT_C
 
 add_executable(collector_test
   collector_address_table_test.cpp
+  collector_aggregate_test.cpp
   collector_history_test.cpp
   collector_attach_test.cpp
   collector_memory_test.cpp
@@ -24,7 +25,7 @@ target_compile_definitions(collector_test PRIVATE
   TIDEMARK_TEST_STATIC_PROGRAM="$<TARGET_FILE:collector_static_program>")
 target_include_directories(collector_test PRIVATE ${PROJECT_SOURCE_DIR}/collector)
 target_link_libraries(collector_test PRIVATE
-  tidemark_collector tidemark_wire tidemark_trace tidemark_warnings tidemark_sanitizers
+  tidemark_collector tidemark_analyzer tidemark_wire tidemark_trace tidemark_warnings tidemark_sanitizers
   tsl::robin_map fmt::fmt-header-only GTest::gtest_main ${CMAKE_DL_LIBS})
 add_dependencies(collector_test tidemark_preload collector_static_program)
 gtest_discover_tests(collector_test)

@@ -104,6 +104,11 @@ class RecordingWriter final : public trace::Writer {
       return row.process == process && row.time_ns == time_ns;
     });
   }
+  void replace_host_totals(std::span<const trace::HostTotal> sums,
+                           std::span<const trace::HostCurvePoint> points) override {
+    totals.assign(sums.begin(), sums.end());
+    curve.assign(points.begin(), points.end());
+  }
   Result<void> flush() override { return {}; }
   Result<void> finish() override { return {}; }
 
@@ -127,6 +132,8 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::Marker> markers;
   std::vector<trace::PoolReserved> reserved;
   std::vector<trace::OutOfMemory> out_of_memory;
+  std::vector<trace::HostTotal> totals;
+  std::vector<trace::HostCurvePoint> curve;
   std::vector<trace::ProcessMemory> memory;
   std::vector<trace::Mapping> mappings;
   int misuse = 0;

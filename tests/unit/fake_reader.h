@@ -19,6 +19,8 @@ class FakeReader final : public trace::Reader {
   std::vector<trace::OutOfMemory> out_of_memory_rows;
   std::vector<trace::ProcessMemory> memory_rows;
   std::vector<trace::Mapping> mapping_rows;
+  std::vector<trace::HostTotal> total_rows;
+  std::vector<trace::HostCurvePoint> curve_rows;
   std::vector<trace::Process> process_rows;
   std::vector<trace::Thread> thread_rows;
   std::vector<trace::Loss> loss_rows;
@@ -102,6 +104,14 @@ class FakeReader final : public trace::Reader {
   Result<std::vector<trace::Mapping>> mappings() const override {
     if (!error.empty()) return fail(error);
     return mapping_rows;
+  }
+  Result<std::vector<trace::HostTotal>> host_totals() const override {
+    if (!error.empty()) return fail(error);
+    return total_rows;
+  }
+  Result<std::vector<trace::HostCurvePoint>> host_curve() const override {
+    if (!error.empty()) return fail(error);
+    return curve_rows;
   }
   Result<void> query(
       const std::string& /*sql*/,

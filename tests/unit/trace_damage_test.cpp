@@ -31,6 +31,8 @@ std::string read_everything(const std::string& path) {
   note(reader.out_of_memory());
   note(reader.process_memory());
   note(reader.mappings());
+  note(reader.host_totals());
+  note(reader.host_curve());
   for (const char* sql : {"SELECT count(*), sum(size % 1000) FROM allocation",
                           "SELECT count(*) FROM frame WHERE stack_id < 50",
                           "SELECT count(*) FROM main.frame WHERE stack_id < 50"}) {

@@ -111,6 +111,8 @@ TEST(TraceOpen, a_trace_of_every_older_version_opens_and_answers_every_question)
     EXPECT_FALSE(all_allocations(**reader).empty());
     EXPECT_TRUE((*reader)->process_memory());
     EXPECT_TRUE((*reader)->mappings());
+    EXPECT_TRUE((*reader)->host_totals());
+    EXPECT_TRUE((*reader)->host_curve());
     for (const SchemaObject& object : schema_objects()) {
       if (object.since <= version) continue;
       EXPECT_EQ(ask(**reader, std::string("SELECT count(*) FROM ") + object.name),

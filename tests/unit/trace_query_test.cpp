@@ -61,6 +61,11 @@ class TraceQuery : public testing::Test {
     const Mapping mapping{process_, 80,   4096, 8192, MappingKind::kFile, w.intern("/data.bin"),
                           4096,     2048, 0,    0};
     w.add_mappings({&mapping, 1});
+    const HostTotal total{
+        process_, Layer::kHeap, stack, w.intern("malloc"), 10, 100, 9, 90, 8, 70, 2, 20, 1, 10};
+    const HostCurvePoint point{process_, Layer::kOs, 55, 4096, 1};
+    w.replace_host_totals({&total, 1}, {&point, 1});
+    w.replace_host_totals({&total, 1}, {&point, 1});
     const Mapping dropped{process_, 70, 1, 2, MappingKind::kHeap, {}, 4, 5, 6, 7};
     w.add_mappings({&dropped, 1});
     w.drop_mappings(process_, 70);
@@ -111,6 +116,8 @@ const std::map<std::string, std::string>& device_questions() {
       {"SELECT layer, requested_bytes, stack_id FROM out_of_memory", "pool|1073741824|1"},
       {"SELECT * FROM process_memory", "1|80|4096||2048|1|2|3|0||7|1"},
       {"SELECT * FROM mapping", "1|1|80|4096|8192|file|/data.bin|4096|2048|0|0"},
+      {"SELECT * FROM host_total", "1|heap|1|malloc|10|100|9|90|8|70|2|20|1|10"},
+      {"SELECT * FROM host_curve", "1|os|55|4096|1"},
       {"SELECT path, build_id FROM module", "/lib/a.so|ab12"},
       {"SELECT count(*) FROM access", "0"},
       {"SELECT function FROM frame WHERE stack_id=1 AND depth=1", "forward"}};

@@ -178,7 +178,7 @@ void Recording::add_other(Writer& writer) {
   const int64_t end = start + static_cast<int64_t>(below(100000));
   const auto stream = static_cast<uint32_t>(below(9));
   const auto correlation = static_cast<uint32_t>(random_());
-  switch (below(9)) {
+  switch (below(10)) {
     case 0: {
       Transfer row{0,
                    process,
@@ -268,6 +268,12 @@ void Recording::add_other(Writer& writer) {
       mappings.push_back(mapping);
       return writer.add_mappings({&mapping, 1});
     }
+    case 8: {
+      totals.assign(1 + below(3), {process, Layer::kHeap, some_stack(writer), some_text(writer), 9,
+                                   below(1 << 30) + 100, 8, 100, 3, 4, 5, 6, 7, 8});
+      curve.assign(below(4), {process, Layer::kOs, start, below(1 << 30), 7});
+      return writer.replace_host_totals(totals, curve);
+    }
     default: {
       const std::string name = fmt::format("loss_{}", below(3));
       const uint64_t added = below(5);
@@ -316,6 +322,8 @@ void Recording::expect_equal(const Reader& reader) const {
   EXPECT_TRUE(reader.out_of_memory().value() == oom);
   EXPECT_TRUE(reader.process_memory().value() == memory);
   EXPECT_TRUE(reader.mappings().value() == mappings);
+  EXPECT_TRUE(reader.host_totals().value() == totals);
+  EXPECT_TRUE(reader.host_curve().value() == curve);
   for (const auto& [id, text] : texts) EXPECT_EQ(reader.text(id), text);
   for (const auto& [id, frames] : stacks) {
     const auto read = reader.frames(id);

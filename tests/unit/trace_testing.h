@@ -55,6 +55,8 @@ class Recording {
   std::vector<OutOfMemory> oom;
   std::vector<ProcessMemory> memory;
   std::vector<Mapping> mappings;
+  std::vector<HostTotal> totals;
+  std::vector<HostCurvePoint> curve;
   std::vector<Process> processes;
   std::vector<Thread> threads;
   std::map<std::string, uint64_t> losses;

@@ -63,6 +63,12 @@ class MemoryReader final : public trace::Reader {
   Result<std::vector<trace::ProcessMemory>> process_memory() const override {
     return std::vector<trace::ProcessMemory>{};
   }
+  Result<std::vector<trace::HostTotal>> host_totals() const override {
+    return std::vector<trace::HostTotal>{};
+  }
+  Result<std::vector<trace::HostCurvePoint>> host_curve() const override {
+    return std::vector<trace::HostCurvePoint>{};
+  }
   Result<std::vector<trace::Mapping>> mappings() const override {
     return std::vector<trace::Mapping>{};
   }

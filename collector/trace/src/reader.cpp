@@ -31,6 +31,11 @@ bool valid(const Transfer& row) {
          in_range(row.dst_space, Space::kDevice);
 }
 bool valid(const Mapping& row) { return in_range(row.kind, MappingKind::kTidemark); }
+bool valid(const HostTotal& row) {
+  return is_host(row.layer) && row.frees <= row.allocations &&
+         row.freed_bytes <= row.allocated_bytes;
+}
+bool valid(const HostCurvePoint& row) { return is_host(row.layer); }
 bool valid(const OutOfMemory& row) { return in_range(row.layer, Layer::kPool); }
 bool valid(const auto&) { return true; }
 
@@ -99,6 +104,19 @@ Mapping mapping_of(const Statement& row) {
   return {as<ProcessId>(row, 1),   row.integer(2),       as<uint64_t>(row, 3), as<uint64_t>(row, 4),
           as<MappingKind>(row, 5), as<StringId>(row, 6), as<uint64_t>(row, 7), as<uint64_t>(row, 8),
           as<uint64_t>(row, 9),    as<uint64_t>(row, 10)};
+}
+
+HostTotal host_total_of(const Statement& row) {
+  return {as<ProcessId>(row, 1), as<Layer>(row, 2),     as<StackId>(row, 3),
+          as<StringId>(row, 4),  as<uint64_t>(row, 5),  as<uint64_t>(row, 6),
+          as<uint64_t>(row, 7),  as<uint64_t>(row, 8),  as<uint64_t>(row, 9),
+          as<uint64_t>(row, 10), as<uint64_t>(row, 11), as<uint64_t>(row, 12),
+          as<uint64_t>(row, 13), as<uint64_t>(row, 14)};
+}
+
+HostCurvePoint host_curve_point_of(const Statement& row) {
+  return {as<ProcessId>(row, 1), as<Layer>(row, 2), row.integer(3), as<uint64_t>(row, 4),
+          as<uint64_t>(row, 5)};
 }
 
 bool passes(const Allocation& row, const AllocationFilter& filter) {
@@ -186,6 +204,13 @@ class SqliteReader final : public Reader {
   }
   Result<std::vector<Mapping>> mappings() const override {
     return all_rows<Mapping>("SELECT * FROM mapping_row ORDER BY id", mapping_of);
+  }
+  Result<std::vector<HostTotal>> host_totals() const override {
+    return all_rows<HostTotal>("SELECT rowid, * FROM host_total_row ORDER BY rowid", host_total_of);
+  }
+  Result<std::vector<HostCurvePoint>> host_curve() const override {
+    return all_rows<HostCurvePoint>("SELECT rowid, * FROM host_curve_row ORDER BY rowid",
+                                    host_curve_point_of);
   }
   Result<void> query(const std::string& sql,
                      const std::function<void(std::span<const std::string>)>& header,

@@ -149,6 +149,27 @@ constexpr SchemaObject kAdditions[] = {
      "'kernel' WHEN 9 THEN 'tidemark' END AS kind, " STRING_TEXT("path_id")  //
      " AS path, resident_bytes, pss_bytes, swap_bytes, huge_page_bytes FROM mapping_row",
      3},
+    {"table", "host_total_row",
+     "CREATE TABLE host_total_row(process_id INTEGER, layer INTEGER, stack_id INTEGER, api_id "
+     "INTEGER, allocations INTEGER, allocated_bytes INTEGER, frees INTEGER, freed_bytes INTEGER, "
+     "temporary INTEGER, peak_bytes INTEGER, at_peak_count INTEGER, at_peak_bytes INTEGER, "
+     "at_process_peak_count INTEGER, at_process_peak_bytes INTEGER)",
+     3},
+    {"view", "host_total",
+     "CREATE VIEW host_total AS SELECT process_id, " LAYER_TEXT("layer")  //
+     " AS layer, stack_id, " STRING_TEXT("api_id")                        //
+     " AS api, allocations, allocated_bytes, frees, freed_bytes, temporary, peak_bytes, "
+     "at_peak_count, at_peak_bytes, at_process_peak_count, at_process_peak_bytes FROM "
+     "host_total_row",
+     3},
+    {"table", "host_curve_row",
+     "CREATE TABLE host_curve_row(process_id INTEGER, layer INTEGER, time_ns INTEGER, bytes "
+     "INTEGER, count INTEGER)",
+     3},
+    {"view", "host_curve",
+     "CREATE VIEW host_curve AS SELECT process_id, " LAYER_TEXT(
+         "layer") " AS layer, time_ns, bytes, count FROM host_curve_row",
+     3},
 };
 
 #undef LAYER_TEXT

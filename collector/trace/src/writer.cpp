@@ -62,12 +62,17 @@ struct Inserts {
         process_memory(
             db, "INSERT INTO process_memory VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)", kKeep),
         mapping(db, "INSERT INTO mapping_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)", kKeep),
-        drop_mappings(db, "DELETE FROM mapping_row WHERE process_id=?1 AND time_ns=?2", kKeep) {}
+        drop_mappings(db, "DELETE FROM mapping_row WHERE process_id=?1 AND time_ns=?2", kKeep),
+        host_total(db,
+                   "INSERT INTO host_total_row "
+                   "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+                   kKeep),
+        host_curve(db, "INSERT INTO host_curve_row VALUES(?1,?2,?3,?4,?5)", kKeep) {}
 
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
   Statement string, meta, loss, process, end_process, thread, rename_thread, module, allocation,
       end_allocation, revive_allocation, transfer, memset, kernel, marker, pool_reserved,
-      out_of_memory, process_memory, mapping, drop_mappings;
+      out_of_memory, process_memory, mapping, drop_mappings, host_total, host_curve;
 };
 
 class SqliteWriter final : public Writer {
@@ -209,6 +214,8 @@ class SqliteWriter final : public Writer {
   void add_process_memory(const ProcessMemory& sample) override;
   void add_mappings(std::span<const Mapping> snapshot) override;
   void drop_mappings(ProcessId process, int64_t time_ns) override;
+  void replace_host_totals(std::span<const HostTotal> totals,
+                           std::span<const HostCurvePoint> curves) override;
 
   Result<void> flush() override;
   Result<void> finish() override;
@@ -446,6 +453,37 @@ void SqliteWriter::drop_mappings(ProcessId process, int64_t time_ns) {
   inserts_->drop_mappings.bind(1, number(process));
   inserts_->drop_mappings.bind(2, time_ns);
   check(inserts_->drop_mappings.run());
+}
+
+void SqliteWriter::replace_host_totals(std::span<const HostTotal> totals,
+                                       std::span<const HostCurvePoint> curves) {
+  if (!ready()) return;
+  check(execute(db_.get(), "DELETE FROM host_total_row; DELETE FROM host_curve_row") == SQLITE_OK);
+  Statement& total = inserts_->host_total;
+  for (const HostTotal& row : totals) {
+    total.bind_unless(1, number(row.process), 0);
+    total.bind(2, number(row.layer));
+    total.bind_unless(3, number(row.stack), 0);
+    total.bind_unless(4, number(row.api), 0);
+    int column = 5;
+    for (const uint64_t value :
+         {row.allocations, row.allocated_bytes, row.frees, row.freed_bytes, row.temporary,
+          row.peak_bytes, row.at_peak_count, row.at_peak_bytes, row.at_process_peak_count,
+          row.at_process_peak_bytes}) {
+      total.bind(column++, number(value));
+    }
+    check(total.run());
+  }
+  Statement& point = inserts_->host_curve;
+  for (const HostCurvePoint& row : curves) {
+    seen(row.time_ns);
+    point.bind_unless(1, number(row.process), 0);
+    point.bind(2, number(row.layer));
+    point.bind(3, row.time_ns);
+    point.bind(4, number(row.bytes));
+    point.bind(5, number(row.count));
+    check(point.run());
+  }
 }
 
 Result<void> SqliteWriter::flush() {

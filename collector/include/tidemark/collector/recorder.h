@@ -18,7 +18,8 @@
 namespace tidemark::collector {
 
 struct RecordOptions {
-  enum class Host : uint8_t { kFull, kOff };
+  // kAggregate: sums for each stack and over time, and no rows.
+  enum class Host : uint8_t { kFull, kAggregate, kOff };
   enum class Device : uint8_t { kAuto, kOff };
   enum class Stacks : uint8_t { kAll, kNative, kNone };
   enum class OnFull : uint8_t { kWait, kDrop };

@@ -76,6 +76,10 @@ class Reader {
   // none.
   [[nodiscard]] virtual Result<std::vector<ProcessMemory>> process_memory() const = 0;
   [[nodiscard]] virtual Result<std::vector<Mapping>> mappings() const = 0;
+  // Where there are any (--host=aggregate, --max-size), they speak for the host layers as a whole,
+  // and rows of these are none or not all. Ascending in time for each process and layer.
+  [[nodiscard]] virtual Result<std::vector<HostTotal>> host_totals() const = 0;
+  [[nodiscard]] virtual Result<std::vector<HostCurvePoint>> host_curve() const = 0;
 
   // Runs one read-only SQL statement over all tables of the design, `allocation` with host rows
   // too. `header` is called once, then `row` per row; row returns false to stop.

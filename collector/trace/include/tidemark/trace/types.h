@@ -204,6 +204,37 @@ struct Mapping {
   bool operator==(const Mapping&) const = default;
 };
 
+// What all allocations of one stack and kind of call in a host layer came to. Exact.
+struct HostTotal {
+  ProcessId process{};
+  Layer layer{};  // os or heap
+  StackId stack{};
+  StringId api{};
+  uint64_t allocations = 0;
+  uint64_t allocated_bytes = 0;
+  uint64_t frees = 0;  // what is missing to the allocations was never freed
+  uint64_t freed_bytes = 0;
+  uint64_t temporary = 0;   // heap: freed before the thread that allocated it allocated again
+  uint64_t peak_bytes = 0;  // of this group alone
+  // What the group held when the layer, over all processes, was at its peak; and when the layer in
+  // its process was.
+  uint64_t at_peak_count = 0;
+  uint64_t at_peak_bytes = 0;
+  uint64_t at_process_peak_count = 0;
+  uint64_t at_process_peak_bytes = 0;
+  bool operator==(const HostTotal&) const = default;
+};
+
+// Live bytes of a host layer from this moment on. Thinned out, but every maximum is there.
+struct HostCurvePoint {
+  ProcessId process{};  // 0: all together
+  Layer layer{};
+  int64_t time_ns = 0;
+  uint64_t bytes = 0;
+  uint64_t count = 0;
+  bool operator==(const HostCurvePoint&) const = default;
+};
+
 struct Loss {
   std::string name;
   Severity severity{};

@@ -68,6 +68,10 @@ class Writer {
   // Takes a snapshot back, because a later one tells more.
   virtual void drop_mappings(ProcessId process, int64_t time_ns) = 0;
 
+  // Sums of the host's allocations beside their rows or instead of them, all of them anew.
+  virtual void replace_host_totals(std::span<const HostTotal> totals,
+                                   std::span<const HostCurvePoint> curves) = 0;
+
   // Commits what was added. Called by the collector about once a second.
   [[nodiscard]] virtual Result<void> flush() = 0;
   // Merges chunks, checkpoints, leaves one file. The Writer is then closed.
