@@ -1,9 +1,11 @@
-// Records one command, or a process that runs already: starts it, or attaches to it, drains what the injected libraries publish, and writes the trace.
-// `tidemark record` is this function and its printing.
+// Records one command, or a process that runs already: starts it, or attaches to it, drains what
+// the injected libraries publish, and writes the trace. `tidemark record` is this function and its
+// printing.
 //
-// record() blocks until the command has ended (or, attached, until a signal asks it to let go); call it from the main thread of a process that does
-// nothing else, since it forks, installs signal handlers while it runs, and forwards signals that
-// the recorder receives to the command. Errors are those after which nothing was started.
+// record() blocks until the command has ended (or, attached, until a signal asks it to let go);
+// call it from the main thread of a process that does nothing else, since it forks, installs signal
+// handlers while it runs, and forwards signals that the recorder receives to the command. Errors
+// are those after which nothing was started.
 #pragma once
 
 #include <cstdint>
