@@ -35,6 +35,7 @@ struct RingIdentity {
   int32_t pid = 0;
   int32_t tid = 0;
   std::string thread_name;
+  bool foreign = false;  // pid and tid are of another pid namespace: /proc does not know them
 };
 
 // What an Undo needs: the last Free or Unmap of a ring.

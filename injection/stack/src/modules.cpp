@@ -314,10 +314,13 @@ void announce_differences(const Table* before, const Table* after) {
 }  // namespace
 
 void refresh_modules() {
+  if (sys::quiet()) return;  // no mapping can be read any more
   const int32_t me = sys::tid();
   int32_t holder = 0;
-  while (!g_refreshing.compare_exchange_weak(holder, me, std::memory_order_acquire)) {
-    if (holder == me) return;  // a signal handler that interrupted this very refresh
+  constexpr int kMostWaits = 2000;  // of a millisecond: its holder may have left it by longjmp
+  for (int waits = 0; !g_refreshing.compare_exchange_weak(holder, me, std::memory_order_acquire);) {
+    // A signal handler that interrupted this very refresh.
+    if (holder == me || ++waits > kMostWaits) return;
     if (holder != 0) sys::futex_wait(&g_refreshing, static_cast<uint32_t>(holder), 1);
     holder = 0;
   }
@@ -325,8 +328,10 @@ void refresh_modules() {
   const Table* before = g_table.load(std::memory_order_relaxed);
   const Table* after = read_table(before);
   if (after != before) {
-    g_table.store(after, std::memory_order_release);
+    // Before any thread can take a stack by the new table: the collector then knows of a module
+    // that has gone before it gets a stack of what lies there now.
     announce_differences(before, after);
+    g_table.store(after, std::memory_order_release);
   }
   g_refreshing.store(0, std::memory_order_release);
   sys::futex_wake(&g_refreshing, 64);
@@ -410,6 +415,11 @@ SymbolRange find_symbol_range(const Module& module, const char* name) {
 void invalidate_modules() {
   g_stale.store(true, std::memory_order_relaxed);
   for (auto& page : g_unknown_page) page.store(0, std::memory_order_relaxed);
+}
+
+void abandon_refresh() {
+  int32_t me = sys::tid();
+  g_refreshing.compare_exchange_strong(me, 0);
 }
 
 void reset_modules_after_fork() { g_refreshing.store(0, std::memory_order_relaxed); }

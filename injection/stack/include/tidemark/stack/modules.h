@@ -51,6 +51,8 @@ SymbolRange find_symbol_range(const Module& module, const char* name);
 // Something was unloaded: the table is read again at the next unknown address or `refresh_modules`.
 void invalidate_modules();
 void refresh_modules();
+// This thread had begun a refresh that a signal handler left for good.
+void abandon_refresh();
 // After fork: whoever held the refresh in the parent does not exist here.
 void reset_modules_after_fork();
 
