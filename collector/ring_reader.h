@@ -58,7 +58,7 @@ class RingReader {
   // `header` and `data` must stay mapped. The slot must be live or closed. `clock` turns the ticks
   // of heap events into nanoseconds; without one they are such.
   RingReader(wire::RingHeader& header, const std::byte* data, uint64_t data_bytes,
-             const TickClock* clock = nullptr)
+             TickClock* clock = nullptr)
       : header_(&header), data_(data), data_bytes_(data_bytes), clock_(clock) {}
 
   // Bytes taken.
@@ -85,7 +85,7 @@ class RingReader {
   wire::RingHeader* header_;
   const std::byte* data_;
   uint64_t data_bytes_;
-  const TickClock* clock_;
+  TickClock* clock_;
   uint64_t tail_ = 0;
   RecordQueue queue_;
   unsigned brought_ = 0;

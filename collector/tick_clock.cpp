@@ -11,7 +11,7 @@
 
 namespace tidemark::collector {
 
-TickClock::TickClock(Reading first, Reading second) : converts_(true), first_(first) {
+TickClock::TickClock(Reading first, Reading second) : converts_(true), first_(first), last_reading_(first.ticks) {
   const uint64_t ticks = std::max<uint64_t>(second.ticks - first.ticks, 1);
   const auto slope = static_cast<int64_t>(
       (static_cast<unsigned __int128>(second.ns - first.ns) << kShift) / ticks);
@@ -24,25 +24,37 @@ void TickClock::begin_line(const Line& line) {
 }
 
 void TickClock::adjust(Reading now) {
-  if (!converts_ || now.ticks <= first_.ticks) return;
-  // The end of a bend that lies ahead: nobody has asked for what comes after it.
-  if (lines_[newest_].ticks > now.ticks) newest_ = (newest_ + kLines - 1) % kLines;
-  if (now.ticks <= lines_[newest_].ticks) return;
-  const uint64_t here = to_ns(now.ticks);
-  // The rate over all that has passed, which the error of one reading does not disturb, and a
-  // correction that closes the gap in kCatchUpNs from now.
+  if (!converts_ || now.ticks <= first_.ticks || now.ns <= first_.ns) return;
+  // What lies ahead of every answer may still change.
+  const uint64_t settled = std::max(asked_, last_reading_);
+  for (size_t i = 0; i < kLines && lines_[newest_].ticks > settled; ++i) {
+    newest_ = (newest_ + kLines - 1) % kLines;
+  }
+  // The rate over all that has passed, which the error of one reading does not disturb.
   const uint64_t passed = now.ticks - first_.ticks;
   const auto rate =
       static_cast<int64_t>((static_cast<unsigned __int128>(now.ns - first_.ns) << kShift) / passed);
-  const auto gap = static_cast<int64_t>(now.ns - here);
+  if (now.ticks > settled) {
+    const uint64_t from = std::max(settled, lines_[newest_].ticks);
+    const uint64_t from_ns = on_line(from);
+    const auto straight = static_cast<int64_t>(
+        (static_cast<__int128>(static_cast<int64_t>(now.ns - from_ns)) << kShift) /
+        static_cast<__int128>(now.ticks - from));
+    begin_line({from, from_ns, std::clamp(straight, rate / 2, rate * 2)});
+    last_reading_ = now.ticks;
+  }
+  const uint64_t here = std::max(now.ticks, settled);
+  const uint64_t here_ns = on_line(here);
+  const auto gap = static_cast<int64_t>(now.ns - on_line(now.ticks));
   const auto bend = static_cast<int64_t>(
       static_cast<__int128>(rate) * std::clamp(gap, -kCatchUpNs / 2, kCatchUpNs / 2) / kCatchUpNs);
-  begin_line({now.ticks, here, rate + bend});
+  begin_line({here, here_ns, rate + bend});
+  if (bend == 0) return;
   const auto bend_ticks =
       static_cast<uint64_t>((static_cast<unsigned __int128>(kCatchUpNs) << kShift) /
                             static_cast<uint64_t>(std::max<int64_t>(rate, 1)));
-  const uint64_t end_ticks = now.ticks + bend_ticks;
-  begin_line({end_ticks, to_ns(end_ticks), rate});
+  const uint64_t end_ticks = here + bend_ticks;
+  begin_line({end_ticks, on_line(end_ticks), rate});
 }
 
 bool kernel_keeps_time_by_tsc(const char* clocksource) {
@@ -60,7 +72,9 @@ TickClock::Reading read_both_clocks() {
   TickClock::Reading best{};
 #if defined(__x86_64__)
   uint64_t closest = UINT64_MAX;
-  for (int i = 0; i < 4; ++i) {
+  // A virtual machine is stopped now and then between two instructions: some tries are lost.
+  constexpr uint64_t kCloseTicks = 1000;
+  for (int i = 0; i < 4 || (i < 20 && closest > kCloseTicks); ++i) {
     unsigned processor = 0;
     const uint64_t before = __rdtscp(&processor);
     timespec now{};

@@ -1,14 +1,16 @@
 // Turns ticks of the time stamp counter into nanoseconds of CLOCK_MONOTONIC. Pure: it is told pairs
 // of readings, one a pass of the collector. One thread.
 //
-// The counter runs evenly; the kernel's clock is steered by some parts in a million. So the
-// function is a chain of straight lines, each beginning where the one before had arrived and aimed
-// at where the clock will be in kCatchUpNs: continuous, always rising, and off by well under a
-// microsecond.
+// The counter runs evenly; the kernel's clock is steered by some parts in a million. The function is
+// a chain of straight lines. Stamps are asked for after the reading that follows them, so most lie
+// between two readings: interpolated, as exact as the readings are. Only what happens during a pass
+// is extrapolated. Whatever has been asked for keeps its answer, so a line begins where the last
+// question was answered, and where that was wrong the next line leads back.
 //
-//      ns │            ╱‾‾
-//         │        ╱‾‾         knots: what the function gave at the counter's reading of each pass
-//         │    ╱‾‾
+//      ns │              ╱··    ● readings, one a pass
+//         │          ●╱          × the newest stamp that was asked for in a pass
+//         │      ╱
+//         │   ●×╱
 //         └──────────────── ticks
 #pragma once
 
@@ -34,8 +36,25 @@ class TickClock {
   void adjust(Reading now);
 
   [[nodiscard]] bool converts() const { return converts_; }
-  [[nodiscard]] uint64_t to_ns(uint64_t ticks) const {
+  // Rises strictly with ticks as far as whole nanoseconds let it.
+  [[nodiscard]] uint64_t to_ns(uint64_t ticks) {
     if (!converts_) return ticks;
+    if (ticks > asked_) asked_ = ticks;
+    return on_line(ticks);
+  }
+
+ private:
+  static constexpr size_t kLines = 96;  // three a pass at most
+  static constexpr int kShift = 32;
+  // Time in which an error that was already told is made good.
+  static constexpr int64_t kCatchUpNs = 50'000'000;
+  struct Line {
+    uint64_t ticks = 0;
+    uint64_t ns = 0;
+    int64_t ns_per_tick = 0;  // << kShift
+  };
+  void begin_line(const Line& line);
+  [[nodiscard]] uint64_t on_line(uint64_t ticks) const {
     const Line* line = &lines_[newest_];
     // What a pass brings mostly happened after the reading of the pass before.
     for (size_t back = 1; ticks < line->ticks && back < kLines; ++back) {
@@ -46,21 +65,12 @@ class TickClock {
                                  ((elapsed * line->ns_per_tick) >> kShift));
   }
 
- private:
-  static constexpr size_t kLines = 64;  // two a pass
-  static constexpr int kShift = 32;
-  static constexpr int64_t kCatchUpNs = 50'000'000;
-  struct Line {
-    uint64_t ticks = 0;
-    uint64_t ns = 0;
-    int64_t ns_per_tick = 0;  // << kShift
-  };
-  void begin_line(const Line& line);
-
   std::array<Line, kLines> lines_{};
   size_t newest_ = 0;
   bool converts_ = false;
   Reading first_{};
+  uint64_t asked_ = 0;       // the newest ticks that were converted
+  uint64_t last_reading_ = 0;  // ticks
 };
 
 // Whether the kernel itself keeps time by the counter of this machine (then it runs at one rate,

@@ -10,7 +10,7 @@ namespace tidemark::collector {
 namespace {
 
 TEST(TickClock, without_a_counter_ticks_are_nanoseconds) {
-  const TickClock clock;
+  TickClock clock;
   EXPECT_FALSE(clock.converts());
   EXPECT_EQ(clock.to_ns(12345), 12345U);
 }
@@ -82,6 +82,28 @@ TEST(TickClock, finds_its_way_however_seldom_it_is_asked_to) {
       last_off_ns = off_ns;
     }
     EXPECT_LE(last_off_ns, 2'000U) << pause_ns;
+  }
+}
+
+// The collector's order: the clocks are read, then stamps are taken out of the rings.
+TEST(TickClock, what_lies_between_two_readings_is_as_exact_as_they_are_even_after_a_bad_start) {
+  std::mt19937_64 random(2);
+  TickClock clock({1'000'000, 1'000'000}, {1'100'000, 1'105'000});  // 5 % too fast
+  uint64_t before = 1'100'000;
+  uint64_t last_ns = 0;
+  for (int pass = 0; pass < 300; ++pass) {
+    const uint64_t pause_ns = 1'000'000 + random() % 60'000'000;
+    const uint64_t now = before + pause_ns;
+    clock.adjust({now, now + random() % 100});
+    constexpr int kStamps = 20;
+    for (uint64_t i = 1; i < kStamps; ++i) {
+      const uint64_t ticks = before + pause_ns * i / kStamps;
+      const uint64_t ns = clock.to_ns(ticks);
+      EXPECT_GT(ns, last_ns);
+      EXPECT_NEAR(static_cast<double>(ns), static_cast<double>(ticks), 110) << pass;
+      last_ns = ns;
+    }
+    before = now;
   }
 }
 
