@@ -31,15 +31,19 @@ class CondensingWriter final : public trace::Writer {
   void rename_thread(trace::ThreadId id, std::string_view name) override {
     inner_->rename_thread(id, name);
   }
-  trace::StackId add_stack(trace::ProcessId process, std::span<const uint64_t> addresses) override {
-    return inner_->add_stack(process, addresses);
+  trace::AddressId add_address(trace::ProcessId process, uint64_t word, int64_t time_ns) override {
+    return inner_->add_address(process, word, time_ns);
   }
-  void define_stack(trace::StackId id, trace::StackNodeId innermost) override {
-    inner_->define_stack(id, innermost);
+  trace::StackNodeId add_stack_node(trace::StackNodeId caller, trace::AddressId address) override {
+    return inner_->add_stack_node(caller, address);
+  }
+  trace::StackId add_stack(trace::ProcessId process, trace::StackNodeId innermost) override {
+    return inner_->add_stack(process, innermost);
   }
   trace::FrameId add_frame(const trace::Frame& frame) override { return inner_->add_frame(frame); }
-  trace::StackNodeId add_stack_node(trace::StackNodeId caller, trace::FrameId frame) override {
-    return inner_->add_stack_node(caller, frame);
+  void name_address(trace::AddressId id, std::span<const trace::FrameId> frames,
+                    bool hook) override {
+    inner_->name_address(id, frames, hook);
   }
   void add_module(trace::ProcessId process, std::string_view path, std::string_view build_id_hex,
                   uint64_t base, uint64_t start, uint64_t end, int64_t loaded_ns,

@@ -216,7 +216,8 @@ void Pairing::add_path(ProcessState& process, uint32_t caller, wire::StackId cal
     const bool last = i + 1 == path.words.size();
     id = last ? path.id : wire::stack_child(id, path.words[i]);
     const auto [known, fresh] = process.nodes.try_emplace(id, StackTree::kNone);
-    if (fresh) known.value() = process.stack_tree.add(path.words[i], caller, path.time_ns);
+    if (fresh)
+      known.value() = process.stack_tree.add(path.words[i], caller, caller_id, path.time_ns);
     caller = known->second;
     if (!fresh || process.orphans.empty()) continue;
     const auto waiting = process.orphans.find(id);
@@ -227,11 +228,29 @@ void Pairing::add_path(ProcessState& process, uint32_t caller, wire::StackId cal
   }
 }
 
+trace::StackNodeId Pairing::write_node(ProcessState& process, uint32_t node) {
+  auto& nodes = process.stack_tree.nodes();
+  unwritten_.clear();
+  for (; node != StackTree::kNone && nodes[node].written == trace::StackNodeId{};
+       node = nodes[node].caller) {
+    unwritten_.push_back(node);
+  }
+  trace::StackNodeId caller = node == StackTree::kNone ? trace::StackNodeId{} : nodes[node].written;
+  for (; !unwritten_.empty(); unwritten_.pop_back()) {
+    StackTree::Node& next = nodes[unwritten_.back()];
+    StackTree::Address& address = process.stack_tree.addresses()[next.address];
+    if (address.written == trace::AddressId{}) {
+      address.written = writer_.add_address(process.id, address.word, trace_time(address.time_ns));
+    }
+    caller = next.written = writer_.add_stack_node(caller, address.written);
+  }
+  return caller;
+}
+
 StackRef& Pairing::add_stack(ProcessState& process, wire::StackId id, uint32_t node) {
   StackEntry entry;
   entry.innermost = node;
-  stack_addresses_ = process.stack_tree.path(node);
-  entry.id = writer_.add_stack(process.id, stack_addresses_);
+  entry.id = writer_.add_stack(process.id, write_node(process, node));
   ++counts_.stacks;
   const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size())};
   process.stack_entries.push_back(entry);
@@ -246,7 +265,9 @@ void Pairing::on_module(ProcessState& process, const wire::Module& record) {
   module.start = record.start;
   module.end = record.end;
   module.loaded_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
+  const uint32_t unloads = process.modules.unload_count();
   if (!process.modules.load(module)) return;
+  if (process.modules.unload_count() != unloads) process.stack_tree.forget_words();
   writer_.add_module(process.id, module.path, hex(module.build_id), module.base, module.start,
                      module.end, trace_time(module.loaded_ns), trace::kNever);
 }
@@ -255,6 +276,7 @@ void Pairing::on_module_unload(ProcessState& process, const wire::Module& record
   const uint64_t time_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
   const LoadedModule* module = process.modules.unload(record.start, time_ns);
   if (!module) return;
+  process.stack_tree.forget_words();
   writer_.add_module(process.id, module->path, hex(module->build_id), module->base, module->start,
                      module->end, trace_time(module->loaded_ns), trace_time(time_ns));
 }

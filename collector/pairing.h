@@ -167,6 +167,8 @@ class Pairing final : public EventSink {
   // Puts a path under `caller`, a node of the tree, and what has waited for its nodes.
   void add_path(ProcessState& process, uint32_t caller, wire::StackId caller_id,
                 const StackPath& path);
+  // Gives a node of the tree, and its callers, to the Writer.
+  trace::StackNodeId write_node(ProcessState& process, uint32_t node);
   // Makes a node of the tree a stack of the trace.
   StackRef& add_stack(ProcessState& process, wire::StackId id, uint32_t node);
   NameEntry* find_name(ProcessState& process, wire::NameId id, int depth);
@@ -190,7 +192,7 @@ class Pairing final : public EventSink {
   uint32_t thread_count_ = 0;
   PythonCodes python_codes_;
   StackRef no_stack_;
-  std::vector<uint64_t> stack_addresses_;
+  std::vector<uint32_t> unwritten_;  // nodes, innermost first
 };
 
 }  // namespace tidemark::collector

@@ -39,7 +39,7 @@ trace::StringId Pairing::source_of(ProcessState& process, const StackRef* stack,
     const auto& nodes = process.stack_tree.nodes();
     for (uint32_t i = entry.innermost; i != StackTree::kNone; i = nodes[i].caller) {
       // A return address may lie one past the end of a function that never returns.
-      const uint64_t address = nodes[i].address - 1;
+      const uint64_t address = process.stack_tree.word(nodes[i]) - 1;
       const LoadedModule* module = process.modules.find(address, time_ns);
       if (module == nullptr) continue;
       const std::string_view name = base_name(module->path);

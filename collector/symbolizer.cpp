@@ -39,21 +39,22 @@ class Symbolizer {
  public:
   explicit Symbolizer(const PythonCodes& python_codes) : python_codes_(python_codes) {}
 
-  // Which file each node of each stack tree lies in. Parallel to StackTree::nodes().
+  // Which file each address of a process lies in. Parallel to StackTree::addresses().
   void locate(const ProcessState& process) {
-    const auto& nodes = process.stack_tree.nodes();
-    std::vector<Location>& locations = locations_.emplace_back(nodes.size());
+    const auto& addresses = process.stack_tree.addresses();
+    std::vector<Location>& locations = locations_.emplace_back(addresses.size());
     std::map<const LoadedModule*, uint32_t> seen;
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      if (wire::is_python_word(nodes[i].address)) continue;
+    for (size_t i = 0; i < addresses.size(); ++i) {
+      const StackTree::Address& address = addresses[i];
+      if (address.written == trace::AddressId{} || wire::is_python_word(address.word)) continue;
       // The call lies before the address that it returns to.
-      const uint64_t address = nodes[i].address - 1;
-      const LoadedModule* module = process.modules.find(address, nodes[i].time_ns);
+      const uint64_t call = address.word - 1;
+      const LoadedModule* module = process.modules.find(call, address.time_ns);
       if (module == nullptr) continue;
       auto known = seen.find(module);
       if (known == seen.end()) known = seen.emplace(module, work_for(*module)).first;
-      locations[i] = {known->second, address - module->base};
-      work_[known->second].addresses.push_back(address - module->base);
+      locations[i] = {known->second, call - module->base};
+      work_[known->second].addresses.push_back(call - module->base);
     }
   }
 
@@ -79,34 +80,18 @@ class Symbolizer {
     for (std::thread& worker : workers) worker.join();
   }
 
-  // Gives the Writer the tree, as far as stacks need it, and each stack its innermost node.
-  void define(const ProcessState& process, size_t process_index, trace::Writer& writer) {
-    const auto& nodes = process.stack_tree.nodes();
+  // Tells the Writer what the addresses of a process mean.
+  void tell(const ProcessState& process, size_t process_index, trace::Writer& writer) {
+    const auto& addresses = process.stack_tree.addresses();
     const std::vector<Location>& locations = locations_[process_index];
-    std::vector<trace::StackNodeId> written(nodes.size());
-    std::vector<uint32_t> chain;
-    for (const StackEntry& stack : process.stack_entries) {
-      uint32_t innermost = stack.innermost;
+    for (size_t i = 0; i < addresses.size(); ++i) {
+      const StackTree::Address& address = addresses[i];
+      if (address.written == trace::AddressId{}) continue;
+      const std::vector<trace::FrameId>& frames = wire::is_python_word(address.word)
+                                                      ? python_frame_ids(address.word, writer)
+                                                      : frame_ids(locations[i], writer);
       // Frames of the injected libraries come before the hooked function's caller.
-      while (innermost != StackTree::kNone && is_ours(locations[innermost])) {
-        innermost = nodes[innermost].caller;
-      }
-      chain.clear();
-      uint32_t node = innermost;
-      for (; node != StackTree::kNone && written[node] == trace::StackNodeId{};
-           node = nodes[node].caller) {
-        chain.push_back(node);
-      }
-      trace::StackNodeId caller = node == StackTree::kNone ? trace::StackNodeId{} : written[node];
-      for (; !chain.empty(); chain.pop_back()) {
-        const uint64_t word = nodes[chain.back()].address;
-        const std::vector<trace::FrameId>& frames =
-            wire::is_python_word(word) ? python_frame_ids(word, writer)
-                                       : frame_ids(locations[chain.back()], writer);
-        for (size_t i = frames.size(); i-- > 0;) caller = writer.add_stack_node(caller, frames[i]);
-        written[chain.back()] = caller;
-      }
-      writer.define_stack(stack.id, caller);
+      writer.name_address(address.written, frames, is_ours(locations[i]));
     }
   }
 
@@ -193,7 +178,7 @@ void symbolize(const std::vector<std::unique_ptr<ProcessState>>& processes,
   Symbolizer symbolizer(python_codes);
   for (const auto& process : processes) symbolizer.locate(*process);
   symbolizer.name_all(progress);
-  for (size_t i = 0; i < processes.size(); ++i) symbolizer.define(*processes[i], i, writer);
+  for (size_t i = 0; i < processes.size(); ++i) symbolizer.tell(*processes[i], i, writer);
   symbolizer.count_losses(losses);
 }
 

@@ -1,6 +1,6 @@
-// Gives every recorded stack its frames, when recording has ended: groups the addresses of all
-// processes by file, names each file's addresses once, in parallel, and hands the stacks to the
-// Writer.
+// Gives every address of the recorded stacks its frames, when recording has ended: groups the
+// addresses of all processes by file and names each file's addresses once, in parallel. What it
+// costs depends on how much code was seen, not on how many stacks.
 #pragma once
 
 #include <functional>

@@ -27,14 +27,17 @@ class NullWriter final : public trace::Writer {
     return trace::ThreadId{1};
   }
   void rename_thread(trace::ThreadId, std::string_view) override {}
-  trace::StackId add_stack(trace::ProcessId, std::span<const uint64_t>) override {
+  trace::AddressId add_address(trace::ProcessId, uint64_t, int64_t) override {
+    return trace::AddressId{1};
+  }
+  trace::StackNodeId add_stack_node(trace::StackNodeId, trace::AddressId) override {
+    return trace::StackNodeId{1};
+  }
+  trace::StackId add_stack(trace::ProcessId, trace::StackNodeId) override {
     return trace::StackId{++stacks_};
   }
   trace::FrameId add_frame(const trace::Frame&) override { return trace::FrameId{1}; }
-  trace::StackNodeId add_stack_node(trace::StackNodeId, trace::FrameId) override {
-    return trace::StackNodeId{1};
-  }
-  void define_stack(trace::StackId, trace::StackNodeId) override {}
+  void name_address(trace::AddressId, std::span<const trace::FrameId>, bool) override {}
   void add_module(trace::ProcessId, std::string_view, std::string_view, uint64_t, uint64_t,
                   uint64_t, int64_t, int64_t) override {}
   trace::AllocationId add_allocation(const trace::Allocation&) override {

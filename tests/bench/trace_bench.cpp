@@ -249,11 +249,25 @@ void gpu_sample(const std::string& folder) {
   const std::string path = folder + "/gpu.db";
   std::mt19937_64 random(2);
   auto writer = must(Writer::create(path));
-  std::vector<uint64_t> addresses(60);
   constexpr int kStacks = 3000;
+  const tidemark::trace::ProcessId process{1};
+  std::map<uint64_t, tidemark::trace::AddressId> addresses;  // by function
+  std::map<std::pair<tidemark::trace::StackNodeId, uint64_t>, tidemark::trace::StackNodeId> nodes;
   for (int i = 0; i < kStacks; ++i) {
-    for (uint64_t& address : addresses) address = 0x7f0000000000 + random() % (1 << 28);
-    writer->add_stack(tidemark::trace::ProcessId{1}, addresses);
+    // The 45 outermost are one of ten ways into the program; the 15 innermost vary.
+    const uint64_t way = random() % 10;
+    tidemark::trace::StackNodeId node{};
+    for (size_t depth = 60; depth-- > 0;) {
+      const uint64_t which = depth < 15 ? random() % 4 + depth * 10 : 1000 + way * 50 + depth;
+      auto& address = addresses[which];
+      if (address == tidemark::trace::AddressId{}) {
+        address = writer->add_address(process, 0x7f0000000000 + random() % (1 << 28), 0);
+      }
+      auto& next = nodes[{node, which}];
+      if (next == tidemark::trace::StackNodeId{}) next = writer->add_stack_node(node, address);
+      node = next;
+    }
+    writer->add_stack(process, node);
   }
   const auto api = writer->intern("c10");
   std::vector<std::pair<size_t, AllocationId>> live;
@@ -313,22 +327,13 @@ void gpu_sample(const std::string& folder) {
                             StackId{1}});
     }
   }
-  std::vector<tidemark::trace::Frame> frames(60);
-  for (int i = 0; i < kStacks; ++i) {
-    // The 45 outermost are one of ten ways into the program; the 15 innermost vary.
-    const uint64_t way = random() % 10;
-    for (size_t depth = 0; depth < 60; ++depth) {
-      const uint64_t which = depth < 15 ? random() % 4 + depth * 10 : 1000 + way * 50 + depth;
-      frames[depth] = {
-          depth % 3 == 0 ? tidemark::trace::FrameKind::kPython
-                         : tidemark::trace::FrameKind::kNative,
-          fmt::format("torch::autograd::some_namespace::Function{}::apply", which),
-          fmt::format("/usr/lib/python3/dist-packages/torch/nn/modules/m{}.py", which % 200),
-          static_cast<int32_t>(which % 700),
-          "/usr/lib/libtorch_cpu.so",
-          false};
-    }
-    writer->define_stack(static_cast<StackId>(i + 1), frames);
+  for (const auto& [which, address] : addresses) {
+    const auto frame = writer->add_frame(
+        {which % 3 == 0 ? tidemark::trace::FrameKind::kPython : tidemark::trace::FrameKind::kNative,
+         fmt::format("torch::autograd::some_namespace::Function{}::apply", which),
+         fmt::format("/usr/lib/python3/dist-packages/torch/nn/modules/m{}.py", which % 200),
+         static_cast<int32_t>(which % 700), "/usr/lib/libtorch_cpu.so", false});
+    writer->name_address(address, {&frame, 1}, false);
   }
   const auto begin = Clock::now();
   must(writer->finish());

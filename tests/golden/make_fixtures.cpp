@@ -47,15 +47,6 @@ ProcessId add_process(Writer& writer, int32_t pid, ProcessId parent, const char*
   return writer.add_process(process);
 }
 
-StackId add_stack(Writer& writer, ProcessId process, const std::vector<Frame>& frames) {
-  static uint64_t next_address = 0x1000;
-  std::vector<uint64_t> addresses;
-  for (size_t i = 0; i < frames.size(); ++i) addresses.push_back(next_address += 0x10);
-  const StackId id = writer.add_stack(process, addresses);
-  writer.define_stack(id, frames);
-  return id;
-}
-
 Frame native(const char* function, const char* file, int32_t line, const char* module) {
   return {FrameKind::kNative, function, file, line, module, false};
 }
@@ -120,9 +111,9 @@ void add_block(Writer& writer, const Block& block, uint64_t address, uint64_t si
 }
 
 void add_host(Writer& writer, ProcessId process, ThreadId thread) {
-  const StackId weights = add_stack(writer, process, cpp_stack("make_weights(int, int)", 31));
-  const StackId batch =
-      add_stack(writer, process, cpp_stack("Loader<float>::next_batch(std::span<int const>)", 77));
+  const StackId weights = writer.add_framed_stack(process, cpp_stack("make_weights(int, int)", 31));
+  const StackId batch = writer.add_framed_stack(
+      process, cpp_stack("Loader<float>::next_batch(std::span<int const>)", 77));
   const Block big{process, thread, Layer::kHeap, Space::kHost, kNoDevice, "operator new", weights};
   const Block small{process, thread, Layer::kHeap, Space::kHost, kNoDevice, "malloc", batch};
   const Block map{process, thread, Layer::kOs, Space::kHost, kNoDevice, "mmap", {}};
@@ -176,8 +167,8 @@ void add_operations(Writer& writer, ProcessId process) {
 }
 
 void add_device(Writer& writer, ProcessId process, ThreadId thread) {
-  const StackId forward = add_stack(writer, process, torch_stack("Block.forward", 42));
-  const StackId optimizer = add_stack(writer, process, torch_stack("train_step", 66));
+  const StackId forward = writer.add_framed_stack(process, torch_stack("Block.forward", 42));
+  const StackId optimizer = writer.add_framed_stack(process, torch_stack("train_step", 66));
   const Block segment{process, thread, Layer::kDriver, Space::kDevice, 0, "cudaMalloc", forward};
   const Block activation{process, thread, Layer::kPool, Space::kDevice, 0, "c10", forward};
   const Block state{process, thread, Layer::kPool, Space::kDevice, 0, "c10", optimizer};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -46,27 +47,54 @@ class RecordingWriter final : public trace::Writer {
   void rename_thread(trace::ThreadId id, std::string_view name) override {
     threads.at(static_cast<size_t>(id) - 1).name = name;
   }
-  trace::StackId add_stack(trace::ProcessId, std::span<const uint64_t> addresses) override {
-    stacks.emplace_back(addresses.begin(), addresses.end());
+  trace::AddressId add_address(trace::ProcessId, uint64_t word, int64_t) override {
+    addresses.push_back({word, {}, false});
+    return static_cast<trace::AddressId>(addresses.size());
+  }
+  trace::StackNodeId add_stack_node(trace::StackNodeId caller, trace::AddressId address) override {
+    nodes.emplace_back(static_cast<size_t>(caller), static_cast<size_t>(address));
+    return static_cast<trace::StackNodeId>(nodes.size());
+  }
+  trace::StackId add_stack(trace::ProcessId, trace::StackNodeId innermost) override {
+    innermost_nodes.push_back(static_cast<size_t>(innermost));
+    auto& words = stacks.emplace_back();
+    each_address(stacks.size(), [&](const Address& address) { words.push_back(address.word); });
     return static_cast<trace::StackId>(stacks.size());
   }
   trace::FrameId add_frame(const trace::Frame& frame) override {
     frames.push_back(frame);
     return static_cast<trace::FrameId>(frames.size());
   }
-  trace::StackNodeId add_stack_node(trace::StackNodeId caller, trace::FrameId frame) override {
-    nodes.emplace_back(caller, frame);
-    return static_cast<trace::StackNodeId>(nodes.size());
+  void name_address(trace::AddressId id, std::span<const trace::FrameId> named,
+                    bool hook) override {
+    Address& address = addresses.at(static_cast<size_t>(id) - 1);
+    address.frames.assign(named.begin(), named.end());
+    address.hook = hook;
   }
-  void define_stack(trace::StackId id, trace::StackNodeId innermost) override {
-    auto& stack = defined[static_cast<int64_t>(id)];
-    for (auto node = static_cast<size_t>(innermost); node != 0;
-         node = static_cast<size_t>(nodes.at(node - 1).first)) {
-      stack.push_back(frames.at(static_cast<size_t>(nodes[node - 1].second) - 1));
+  [[nodiscard]] std::vector<trace::Frame> frames_of(size_t stack) const {
+    std::vector<trace::Frame> found;
+    each_address(stack, [&](const Address& address) {
+      if (address.hook && found.empty()) return;
+      for (const trace::FrameId id : address.frames) {
+        found.push_back(frames.at(static_cast<size_t>(id) - 1));
+      }
+    });
+    return found;
+  }
+  struct Address {
+    uint64_t word;
+    std::vector<trace::FrameId> frames;
+    bool hook;
+  };
+  std::vector<trace::Frame> frames;
+  std::vector<Address> addresses;
+  std::vector<std::pair<size_t, size_t>> nodes;  // caller, address
+  std::vector<size_t> innermost_nodes;           // by stack - 1
+  void each_address(size_t stack, const std::function<void(const Address&)>& visit) const {
+    for (size_t node = innermost_nodes.at(stack - 1); node != 0; node = nodes.at(node - 1).first) {
+      visit(addresses.at(nodes[node - 1].second - 1));
     }
   }
-  std::vector<trace::Frame> frames;
-  std::vector<std::pair<trace::StackNodeId, trace::FrameId>> nodes;  // caller, frame
   void add_module(trace::ProcessId, std::string_view path, std::string_view, uint64_t, uint64_t,
                   uint64_t, int64_t, int64_t) override {
     modules.emplace_back(path);
@@ -123,7 +151,6 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::Process> processes;
   std::vector<trace::Thread> threads;
   std::vector<std::vector<uint64_t>> stacks;
-  std::map<int64_t, std::vector<trace::Frame>> defined;
   std::vector<std::string> modules;
   std::vector<trace::Allocation> rows;
   std::vector<trace::Transfer> transfers;

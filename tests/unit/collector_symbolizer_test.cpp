@@ -105,23 +105,43 @@ TEST(Symbolizer, stacks_begin_at_the_caller_of_the_hook_and_keep_unknown_address
   process.modules.load(self);
   process.modules.load({"/x/libtidemark_preload.so", "", 0x1000, 0x1000, 0x2000, 0, kStillLoaded});
   const uint64_t address = symbolizer_subject::outermost(1);
+  fakes::RecordingWriter writer;
   const std::vector<uint64_t> addresses = {0x1500, 0x1600, address, 0x42};
   uint32_t innermost = StackTree::kNone;
+  trace::StackNodeId node{};
   for (size_t i = addresses.size(); i-- > 0;) {
-    innermost = process.stack_tree.add(addresses[i], innermost, 5);
+    innermost = process.stack_tree.add(addresses[i], innermost, 1, 5);
+    StackTree::Address& added = process.stack_tree.addresses().back();
+    added.written = writer.add_address(trace::ProcessId{1}, added.word, 5);
+    node = writer.add_stack_node(node, added.written);
   }
-  EXPECT_EQ(process.stack_tree.path(innermost), addresses);
-  process.stack_entries.push_back({trace::StackId{1}, innermost, false, false, {}, {}});
+  writer.add_stack(trace::ProcessId{1}, node);
+  EXPECT_EQ(writer.stacks.back(), addresses);
   std::vector<std::unique_ptr<ProcessState>> processes;
   processes.push_back(std::make_unique<ProcessState>(std::move(process)));
-  fakes::RecordingWriter writer;
   Losses losses;
   symbolize(processes, {}, writer, losses, nullptr);
-  const auto& frames = writer.defined.at(1);
+  const auto frames = writer.frames_of(1);
   ASSERT_EQ(frames.size(), 3U);
   EXPECT_EQ(frames[0].function, "symbolizer_subject::innermost()");
   EXPECT_EQ(frames[1].function, "symbolizer_subject::outermost(int)");
   EXPECT_EQ(frames[2], trace::Frame{});
+}
+
+TEST(StackTree, an_address_is_kept_once_until_a_module_goes) {
+  StackTree tree;
+  const uint32_t main = tree.add(0x10, StackTree::kNone, 1, 5);
+  const uint32_t first = tree.add(0x20, main, 0, 6);
+  const uint32_t again = tree.add(0x20, first, 0, 7);
+  EXPECT_EQ(tree.nodes()[first].address, tree.nodes()[again].address);
+  EXPECT_EQ(tree.addresses().size(), 2U);
+  // Stacks of after an unloading have another root, whether that has been noticed yet or not.
+  const uint32_t other_root = tree.add(0x20, StackTree::kNone, 2, 8);
+  EXPECT_NE(tree.nodes()[other_root].address, tree.nodes()[first].address);
+  tree.forget_words();
+  const uint32_t later = tree.add(0x20, first, 0, 9);
+  EXPECT_NE(tree.nodes()[later].address, tree.nodes()[first].address);
+  EXPECT_EQ(tree.addresses()[tree.nodes()[later].address].time_ns, 9U);
 }
 
 TEST(ModuleTable, the_module_at_a_time_is_the_one_that_was_loaded_then) {

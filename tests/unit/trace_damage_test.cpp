@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include "sqlite.h"
 #include "trace_testing.h"
 
 namespace tidemark::trace {
@@ -49,7 +50,7 @@ std::string small_trace(const std::string& path, bool finished) {
   recording.add_random(**writer, 700);
   EXPECT_TRUE((*writer)->flush());
   recording.add_random(**writer, 700);
-  recording.define_stacks(**writer);
+  recording.name_stacks(**writer);
   EXPECT_TRUE(finished ? (*writer)->finish() : (*writer)->flush());
   writer->reset();
   return read_bytes(path);
@@ -132,6 +133,32 @@ TEST(TraceDamage, damage_in_host_chunks_is_found_by_their_checksums) {
   write_bytes(path, bytes);
   const std::string said = read_everything(path);
   EXPECT_NE(said.find("checksum"), std::string::npos) << said;
+}
+
+TEST(TraceDamage, a_stack_of_a_damaged_chunk_says_so) {
+  for (const char* table :
+       {"stack_chunk", "stack_node_chunk", "address_chunk", "address_location_chunk"}) {
+    const TestFolder folder;
+    const std::string path = folder.file("t.db");
+    auto writer = Writer::create(path);
+    ASSERT_TRUE(writer);
+    const std::vector<Frame> frames(3, Frame{FrameKind::kNative, "f", "", 1, "", false});
+    const StackId id = (*writer)->add_framed_stack((*writer)->add_process({}), frames);
+    ASSERT_TRUE((*writer)->finish());
+    sqlite3* raw = nullptr;
+    ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
+    const Connection db(raw);
+    ASSERT_EQ(execute(raw, (std::string("UPDATE ") + table + " SET data=zeroblob(40)").c_str()),
+              SQLITE_OK);
+    const auto reader = Reader::open(path);
+    ASSERT_TRUE(reader);
+    ASSERT_EQ((*reader)->frames(id).size(), 1U);
+    EXPECT_NE((*reader)->frames(id)[0].function.find("damaged"), std::string::npos);
+    const auto asked = (*reader)->query(
+        "SELECT * FROM frame", [](auto) {}, [](auto) { return true; });
+    ASSERT_FALSE(asked) << table;
+    EXPECT_NE(asked.error().message.find("is damaged"), std::string::npos);
+  }
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ void make_trace(const std::string& path) {
   ASSERT_TRUE(writer) << writer.error().message;
   Recording recording(1);
   recording.add_random(**writer, 3000);
-  recording.define_stacks(**writer);
+  recording.name_stacks(**writer);
   ASSERT_TRUE((*writer)->finish());
 }
 
@@ -92,9 +92,12 @@ TEST(TraceOpen, a_trace_of_version_1_is_read_as_it_was) {
       std::vector<std::string>{"2379|2350707|435745400|563640111|2379|134774|206687|2125357592"});
 }
 
-// Makes a trace what one of an older version was: without what came later.
+// Makes a trace what one of an older version was: without what came later, with what went.
 void make_older(const std::string& path, int32_t version) {
   for (const SchemaObject& object : schema_objects()) {
+    if (object.last < kFormatVersion && version <= object.last) {
+      ASSERT_EQ(sqlite_on(path, object.sql), SQLITE_OK);
+    }
     if (object.since <= version) continue;
     ASSERT_EQ(sqlite_on(path, std::string("DROP ") + object.type + " " + object.name), SQLITE_OK);
   }

@@ -17,11 +17,11 @@ class TraceQuery : public testing::Test {
     Writer& w = **writer;
     process_ = w.add_process({{}, 42, {}, "python3 train.py", 0, 900, 0, -1});
     const ThreadId thread = w.add_thread(process_, 43, "main");
-    const StackId stack = w.add_stack(process_, std::vector<uint64_t>{1, 2});
-    w.define_stack(
-        stack, std::vector<Frame>{{FrameKind::kNative, "malloc_it", "a.cpp", 7, "/lib/a.so", true},
-                                  {FrameKind::kPython, "forward", "train.py", 12, "", false},
-                                  {FrameKind::kNative, "", "", 0, "/bin/python3", false}});
+    const StackId stack = w.add_framed_stack(
+        process_,
+        std::vector<Frame>{{FrameKind::kNative, "malloc_it", "a.cpp", 7, "/lib/a.so", true},
+                           {FrameKind::kPython, "forward", "train.py", 12, "", false},
+                           {FrameKind::kNative, "", "", 0, "/bin/python3", false}});
     Allocation row{{},  process_, thread, Layer::kHeap, Space::kHost, kNoDevice,          4096,
                    100, 10,       kNever, stack,        StackId{},    w.intern("malloc"), {}};
     w.add_allocation(row);

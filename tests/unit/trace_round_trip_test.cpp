@@ -37,7 +37,7 @@ TEST(TraceRoundTrip, all_kinds_of_rows_come_back_as_they_were_written) {
     recording.add_random(*writer, 20000);
     writer->meta("host", "a");
     writer->meta("host", "b");
-    recording.define_stacks(*writer);
+    recording.name_stacks(*writer);
     const auto finished = writer->finish();
     ASSERT_TRUE(finished) << finished.error().message;
     EXPECT_EQ(files_in(folder), 1U);
@@ -56,7 +56,7 @@ TEST(TraceRoundTrip, a_recording_can_be_followed_while_it_is_written) {
   auto writer = make_writer(folder.file("t.db"));
   for (int part = 0; part < 4; ++part) {
     recording.add_random(*writer, 3000);
-    recording.define_stacks(*writer);
+    recording.name_stacks(*writer);
     ASSERT_TRUE(writer->flush());
     const auto reader = make_reader(folder.file("t.db"));
     EXPECT_FALSE(reader->finished());
@@ -254,29 +254,109 @@ TEST(TraceRoundTrip, interning_gives_one_id_per_text) {
   EXPECT_EQ(writer->intern(""), StringId{});
 }
 
-TEST(TraceRoundTrip, raw_addresses_are_kept_until_every_stack_has_frames) {
+TEST(TraceRoundTrip, stacks_share_nodes_and_addresses) {
   const TestFolder folder;
   auto writer = make_writer(folder.file("t.db"));
-  const std::vector<uint64_t> addresses = {0x1122334455667788, 1};
-  const StackId known = writer->add_stack(ProcessId{1}, addresses);
-  writer->add_stack(ProcessId{1}, std::vector<uint64_t>{2, 1});
-  writer->define_stack(known, std::vector<Frame>{{FrameKind::kNative, "main", "", 0, "", false}});
+  const ProcessId process = writer->add_process({});
+  const Frame main_frame{FrameKind::kNative, "main", "", 0, "", false};
+  const Frame inlined{FrameKind::kNative, "inlined", "", 3, "", true};
+  const Frame called{FrameKind::kNative, "called", "", 4, "", false};
+  const AddressId main_at = writer->add_address(process, 0x1122334455667788, 7);
+  const AddressId called_at = writer->add_address(process, 2, 7);
+  const AddressId hook_at = writer->add_address(process, 3, 7);
+  const StackNodeId outer = writer->add_stack_node({}, main_at);
+  const StackNodeId inner = writer->add_stack_node(outer, called_at);
+  const StackId recursive = writer->add_stack(process, writer->add_stack_node(inner, called_at));
+  const StackId hooked = writer->add_stack(process, writer->add_stack_node(inner, hook_at));
+  const StackId hook_below = writer->add_stack(
+      process, writer->add_stack_node(writer->add_stack_node(outer, hook_at), called_at));
+  const StackId empty = writer->add_stack(process, {});
+  const auto name = [&](AddressId address, const std::vector<Frame>& frames, bool hook) {
+    std::vector<FrameId> ids;
+    for (const Frame& frame : frames) ids.push_back(writer->add_frame(frame));
+    writer->name_address(address, ids, hook);
+  };
+  name(main_at, {main_frame}, false);
+  name(called_at, {inlined, called}, false);
+  name(hook_at, {called}, true);
   ASSERT_TRUE(writer->finish());
   const auto reader = make_reader(folder.file("t.db"));
-  EXPECT_EQ(
-      ask(*reader, "SELECT stack_id, shared, hex(addresses) FROM stack_address"),
-      (std::vector<std::string>{"1|0|88776655443322110100000000000000", "2|1|0200000000000000"}));
-  EXPECT_EQ(reader->frames(known).size(), 1U);
+  const auto frames = [&](StackId id) {
+    const auto span = reader->frames(id);
+    return std::vector<Frame>(span.begin(), span.end());
+  };
+  EXPECT_EQ(frames(recursive), (std::vector<Frame>{inlined, called, inlined, called, main_frame}));
+  EXPECT_EQ(frames(hooked), (std::vector<Frame>{inlined, called, main_frame}))
+      << "a hook's frames are no part of the stack that it records";
+  EXPECT_EQ(frames(hook_below), (std::vector<Frame>{inlined, called, called, main_frame}));
+  EXPECT_TRUE(frames(empty).empty());
+  EXPECT_EQ(ask(*reader, "SELECT * FROM stack"),
+            (std::vector<std::string>{"1|1|3", "2|1|4", "3|1|6", "4|1|"}));
+  EXPECT_EQ(ask(*reader, "SELECT id, parent_id, address FROM stack_node WHERE id<4"),
+            (std::vector<std::string>{"1||1234605616436508552", "2|1|2", "3|2|2"}));
+  EXPECT_EQ(ask(*reader,
+                "SELECT text FROM stack_node JOIN location ON location.id=location_id JOIN string "
+                "ON string.id=function_id WHERE stack_node.id=2"),
+            std::vector<std::string>{"inlined"});
+  EXPECT_EQ(ask(*reader,
+                "SELECT stack_id, shared, hex(addresses) FROM stack_address WHERE "
+                "stack_id=2"),
+            std::vector<std::string>{"2|0|030000000000000002000000000000008877665544332211"});
+  EXPECT_EQ(ask(*reader, "SELECT count(*), count(DISTINCT stack_id) FROM frame"),
+            std::vector<std::string>{"12|3"});
 }
 
-TEST(TraceRoundTrip, raw_addresses_go_when_every_stack_has_frames) {
+TEST(TraceRoundTrip, many_stacks_fill_many_chunks) {
   const TestFolder folder;
   auto writer = make_writer(folder.file("t.db"));
-  const StackId only = writer->add_stack(ProcessId{1}, std::vector<uint64_t>{5, 1});
-  writer->define_stack(only, std::vector<Frame>{{FrameKind::kNative, "main", "", 0, "", false}});
+  const ProcessId process = writer->add_process({});
+  constexpr size_t kStacks = 150'000;  // three chunks, of which the last is not full
+  const std::array<AddressId, 2> addresses = {writer->add_address(process, 10, 0),
+                                              writer->add_address(process, 11, 0)};
+  std::vector<StackNodeId> nodes = {StackNodeId{}};
+  for (size_t i = 1; i <= kStacks; ++i) {
+    nodes.push_back(writer->add_stack_node(nodes[i / 2], addresses[i % 2]));
+    ASSERT_EQ(writer->add_stack(process, nodes[i]), static_cast<StackId>(i));
+    if (i % 40'000 == 0) {
+      ASSERT_TRUE(writer->flush());
+    }
+  }
+  for (const uint64_t i : {0U, 1U}) {
+    const FrameId frame = writer->add_frame(
+        {FrameKind::kNative, std::string(1, i == 0 ? 'a' : 'b'), "", 0, "", false});
+    writer->name_address(addresses[i], {&frame, 1}, false);
+  }
   ASSERT_TRUE(writer->finish());
-  EXPECT_EQ(ask(*make_reader(folder.file("t.db")), "SELECT count(*) FROM stack_address"),
-            std::vector<std::string>{"0"});
+  const auto reader = make_reader(folder.file("t.db"));
+  EXPECT_EQ(ask(*reader, "SELECT count(*), max(id) FROM stack"),
+            std::vector<std::string>{"150000|150000"});
+  EXPECT_EQ(ask(*reader, "SELECT rows FROM main.stack_node_chunk"),
+            (std::vector<std::string>{"65536", "65536", "18928"}));
+  for (size_t i = 1; i <= kStacks; i += 997) {
+    std::string expected;
+    for (size_t at = i; at != 0; at /= 2) expected += at % 2 == 0 ? 'a' : 'b';
+    std::string found;
+    for (const Frame& frame : reader->frames(static_cast<StackId>(i))) found += frame.function;
+    ASSERT_EQ(found, expected);
+  }
+}
+
+TEST(TraceRoundTrip, a_killed_recording_keeps_its_addresses) {
+  const TestFolder folder;
+  auto writer = make_writer(folder.file("t.db"));
+  const ProcessId process = writer->add_process({});
+  const AddressId address = writer->add_address(process, 5, 77);
+  writer->add_stack(process, writer->add_stack_node({}, address));
+  ASSERT_TRUE(writer->flush());
+  const auto reader = make_reader(folder.file("t.db"));
+  EXPECT_EQ(ask(*reader, "SELECT hex(addresses) FROM stack_address"),
+            std::vector<std::string>{"0500000000000000"});
+  EXPECT_TRUE(reader->frames(StackId{1}).empty());
+  // It goes on, and the reader that had asked too early finds them.
+  const FrameId frame = writer->add_frame({FrameKind::kNative, "main", "", 0, "", false});
+  writer->name_address(address, {&frame, 1}, false);
+  ASSERT_TRUE(writer->flush());
+  EXPECT_EQ(reader->frames(StackId{1}).size(), 1U);
 }
 
 TEST(TraceRoundTrip, nothing_is_added_after_finish) {

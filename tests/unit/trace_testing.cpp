@@ -87,9 +87,16 @@ StackId Recording::some_stack(Writer& writer) {
   if (stacks.size() >= 1000 || (!stacks.empty() && below(10) != 0)) {
     return static_cast<StackId>(1 + below(stacks.size()));
   }
-  std::vector<uint64_t> addresses(below(30));
-  for (uint64_t& address : addresses) address = random_();
-  const StackId id = writer.add_stack(some_process(writer), addresses);
+  const ProcessId process = some_process(writer);
+  StackNodeId node{};
+  AddressId named{};
+  for (size_t depth = 1 + below(30); depth > 0; --depth) {
+    const AddressId address = writer.add_address(process, random_(), now_);
+    if (named == AddressId{} || below(4) == 0) named = address;
+    node = writer.add_stack_node(node, address);
+  }
+  const StackId id = writer.add_stack(process, node);
+  unnamed_.emplace_back(id, named);
   std::vector<Frame>& frames = stacks[id];
   for (size_t depth = 1 + below(40); depth > 0; --depth) {
     frames.push_back({static_cast<FrameKind>(below(2)), fmt::format("f{}", below(50)),
@@ -296,8 +303,13 @@ void Recording::add_random(Writer& writer, size_t events) {
   }
 }
 
-void Recording::define_stacks(Writer& writer) {
-  for (const auto& [id, frames] : stacks) writer.define_stack(id, frames);
+void Recording::name_stacks(Writer& writer) {
+  for (const auto& [id, address] : unnamed_) {
+    std::vector<FrameId> frames;
+    for (const Frame& frame : stacks[id]) frames.push_back(writer.add_frame(frame));
+    writer.name_address(address, frames, false);
+  }
+  unnamed_.clear();
 }
 
 void Recording::expect_equal(const Reader& reader) const {

@@ -43,7 +43,7 @@ class Recording {
 
   void add_random(Writer& writer, size_t events);  // flushes now and then
   void add_allocations(Writer& writer, size_t events, bool host_only);
-  void define_stacks(Writer& writer);
+  void name_stacks(Writer& writer);  // their frames, which the rows above do without
   void expect_equal(const Reader& reader) const;
 
   std::vector<Allocation> allocations;
@@ -73,6 +73,8 @@ class Recording {
   void free_or_revive(Writer& writer);
 
   std::mt19937_64 random_;
+  // One address of each stack, which is named with all of its frames.
+  std::vector<std::pair<StackId, AddressId>> unnamed_;
   std::vector<size_t> live_, freed_;
   int64_t now_ = 0;
 };

@@ -271,9 +271,7 @@ Result<void> write_trace(const MemoryTrace& from, const std::string& path) {
   }
   std::vector<StackId> stacks = {StackId{}};
   for (size_t i = 1; i < from.stacks.size(); ++i) {
-    const std::array<uint64_t, 1> address = {0x400000 + i};  // distinct, or they would be one stack
-    stacks.push_back(writer.add_stack(kTrainer, address));
-    writer.define_stack(stacks.back(), from.stacks[i]);
+    stacks.push_back(writer.add_framed_stack(kTrainer, from.stacks[i]));
   }
   for (trace::Allocation row : from.allocations) {
     row.api = writer.intern(from.texts[static_cast<size_t>(row.api)]);

@@ -55,7 +55,9 @@ Result<void> make_way(const std::string& path) {
 
 Result<void> make_schema(sqlite3* db, const std::string& path) {
   std::string script = "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL; BEGIN;";
-  for (const SchemaObject& object : schema_objects()) script += std::string(object.sql) + ";";
+  for (const SchemaObject& object : schema_objects()) {
+    if (object.last == kFormatVersion) script += std::string(object.sql) + ";";
+  }
   // synchronous=OFF: what was committed survives the death of this process, and the recorded
   // program never waits for a disk to become quiet.
   script += fmt::format(

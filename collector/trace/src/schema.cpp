@@ -38,9 +38,6 @@ constexpr SchemaObject kTables[] = {
      "base INTEGER, start INTEGER, \"end\" INTEGER, loaded_ns INTEGER, unloaded_ns INTEGER)"},
     {"table", "stack",
      "CREATE TABLE stack(id INTEGER PRIMARY KEY, process_id INTEGER, node_id INTEGER)"},
-    {"table", "stack_address",
-     "CREATE TABLE stack_address(stack_id INTEGER PRIMARY KEY, process_id INTEGER, shared "
-     "INTEGER, addresses BLOB)"},
     {"table", "stack_node",
      "CREATE TABLE stack_node(id INTEGER PRIMARY KEY, parent_id INTEGER, location_id INTEGER)"},
     {"table", "location",
@@ -129,8 +126,12 @@ constexpr SchemaObject kViews[] = {
      "stack_node.id=walk.node_id JOIN location ON location.id=stack_node.location_id"},
 };
 
-// Later versions: only additions, each with the version that brought it.
-constexpr SchemaObject kAdditions[] = {
+// What not every version has.
+constexpr SchemaObject kOthers[] = {
+    {"table", "stack_address",
+     "CREATE TABLE stack_address(stack_id INTEGER PRIMARY KEY, process_id INTEGER, shared "
+     "INTEGER, addresses BLOB)",
+     1, 3},
     {"table", "process_memory",
      "CREATE TABLE process_memory(process_id INTEGER, time_ns INTEGER, rss_bytes INTEGER, "
      "peak_rss_bytes INTEGER, pss_bytes INTEGER, anonymous_bytes INTEGER, file_bytes INTEGER, "
@@ -170,6 +171,14 @@ constexpr SchemaObject kAdditions[] = {
      "CREATE VIEW host_curve AS SELECT process_id, " LAYER_TEXT(
          "layer") " AS layer, time_ns, bytes, count FROM host_curve_row",
      3},
+    {"table", "stack_chunk",
+     "CREATE TABLE stack_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
+    {"table", "stack_node_chunk",
+     "CREATE TABLE stack_node_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
+    {"table", "address_location_chunk",
+     "CREATE TABLE address_location_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
+    {"table", "address_chunk",
+     "CREATE TABLE address_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
 };
 
 #undef LAYER_TEXT
@@ -185,10 +194,10 @@ uint32_t big_endian(const std::array<unsigned char, 100>& bytes, size_t at) {
 
 std::span<const SchemaObject> schema_objects() {
   static const auto objects = [] {
-    std::array<SchemaObject, std::size(kTables) + std::size(kViews) + std::size(kAdditions)> all{};
+    std::array<SchemaObject, std::size(kTables) + std::size(kViews) + std::size(kOthers)> all{};
     auto at = std::copy(std::begin(kTables), std::end(kTables), all.begin());
     at = std::copy(std::begin(kViews), std::end(kViews), at);
-    std::copy(std::begin(kAdditions), std::end(kAdditions), at);
+    std::copy(std::begin(kOthers), std::end(kOthers), at);
     return all;
   }();
   return objects;
@@ -238,7 +247,9 @@ Result<FileHeader> read_header(const std::string& path) {
 Result<void> check_schema(sqlite3* db, const std::string& path, int32_t version) {
   std::map<std::string_view, const SchemaObject*> missing;
   for (const SchemaObject& object : schema_objects()) {
-    if (object.since <= version) missing.emplace(object.name, &object);
+    if (object.since <= version && version <= object.last) {
+      missing.emplace(object.name, &object);
+    }
   }
   Statement objects(db, "SELECT type, name, sql FROM main.sqlite_master");
   while (objects.row()) {

@@ -12,7 +12,7 @@
 namespace tidemark::trace {
 
 inline constexpr int32_t kApplicationId = 0x5444454d;  // "TDEM"
-inline constexpr int32_t kFormatVersion = 3;
+inline constexpr int32_t kFormatVersion = 4;
 
 // Persisted in host_chunk.kind: do not renumber. From kSettled on: allocations of a finished trace,
 // one kind for each class of lifetimes (FORMAT.md).
@@ -30,7 +30,8 @@ struct SchemaObject {
   const char* type;
   const char* name;
   const char* sql;
-  int32_t since = 1;  // the format version that brought it
+  int32_t since = 1;              // the format version that brought it
+  int32_t last = kFormatVersion;  // the last one that has it
 };
 
 std::span<const SchemaObject> schema_objects();

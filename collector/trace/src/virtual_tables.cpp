@@ -2,71 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "host_scan.h"
 #include "symbols.h"
+#include "virtual_stacks.h"
+#include "virtual_table.h"
 
 namespace tidemark::trace {
 namespace {
-
-// --- what both modules share -------------------------------------------------------------------
-
-struct Table : sqlite3_vtab {
-  sqlite3* db = nullptr;
-};
-
-int connect(sqlite3* db, const char* columns, sqlite3_vtab** out) {
-  const int declared = sqlite3_declare_vtab(db, columns);
-  if (declared != SQLITE_OK) return declared;
-  auto* table = new (std::nothrow) Table{};
-  if (table == nullptr) return SQLITE_NOMEM;
-  table->db = db;
-  *out = table;
-  return SQLITE_OK;
-}
-
-int disconnect(sqlite3_vtab* table) {
-  delete static_cast<Table*>(table);
-  return SQLITE_OK;
-}
-
-int report(sqlite3_vtab* table, const std::string& message) {
-  sqlite3_free(table->zErrMsg);
-  table->zErrMsg = sqlite3_mprintf("%s", message.c_str());
-  return SQLITE_ERROR;
-}
-
-std::string path_of(const sqlite3_vtab_cursor* cursor) {
-  const char* path = sqlite3_db_filename(static_cast<const Table*>(cursor->pVtab)->db, "main");
-  return path != nullptr && *path != '\0' ? path : "the main database";
-}
-
-// No C++ exception may pass through SQLite.
-template <class Body>
-int guarded(sqlite3_vtab* table, Body&& body) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return SQLITE_NOMEM;
-  } catch (const std::exception& error) {
-    return report(table, error.what());
-  }
-}
-
-void give(sqlite3_context* context, int64_t value, int64_t absent) {
-  value == absent ? sqlite3_result_null(context) : sqlite3_result_int64(context, value);
-}
-
-void give(sqlite3_context* context, const std::string& text) {
-  if (text.empty()) {
-    sqlite3_result_null(context);
-  } else {
-    sqlite3_result_text64(context, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
-  }
-}
 
 // --- host_allocation ---------------------------------------------------------------------------
 
@@ -247,131 +192,6 @@ int host_rowid(sqlite3_vtab_cursor* base, sqlite3_int64* out) {
   return SQLITE_OK;
 }
 
-// --- tidemark_frame ----------------------------------------------------------------------------
-
-constexpr const char* kFrameColumns =
-    "CREATE TABLE x(stack_id INTEGER, depth INTEGER, kind TEXT, function TEXT, file TEXT, line "
-    "INTEGER, module TEXT, inlined INTEGER)";
-
-struct FrameCursor : sqlite3_vtab_cursor {
-  explicit FrameCursor(sqlite3* db) : sqlite3_vtab_cursor{}, strings(db), table(db, strings) {}
-  StringTable strings;
-  StackTable table;
-  Statement stacks;
-  int64_t stack = 0;
-  std::vector<Frame> frames;
-  size_t depth = 0;
-};
-
-int frame_connect(sqlite3* db, void*, int, const char* const*, sqlite3_vtab** out, char**) {
-  return connect(db, kFrameColumns, out);
-}
-
-int frame_best_index(sqlite3_vtab*, sqlite3_index_info* info) {
-  info->estimatedCost = 1e7;
-  info->estimatedRows = 1000000;
-  for (int i = 0; i < info->nConstraint; ++i) {
-    const auto& constraint = info->aConstraint[i];
-    if (constraint.usable == 0 || constraint.iColumn != 0 ||
-        constraint.op != SQLITE_INDEX_CONSTRAINT_EQ) {
-      continue;
-    }
-    info->aConstraintUsage[i].argvIndex = 1;
-    info->idxNum = 1;
-    info->estimatedCost = 50;
-    info->estimatedRows = 50;
-    break;
-  }
-  return SQLITE_OK;
-}
-
-int frame_open(sqlite3_vtab* table, sqlite3_vtab_cursor** out) {
-  return guarded(table, [&] {
-    *out = new FrameCursor(static_cast<Table*>(table)->db);
-    return SQLITE_OK;
-  });
-}
-
-int frame_close(sqlite3_vtab_cursor* cursor) {
-  delete static_cast<FrameCursor*>(cursor);
-  return SQLITE_OK;
-}
-
-int load_frames(FrameCursor& cursor) {
-  cursor.depth = 0;
-  cursor.frames.clear();
-  while (cursor.frames.empty() && cursor.stacks.row()) {
-    cursor.stack = cursor.stacks.integer(0);
-    cursor.frames = cursor.table.read(static_cast<StackId>(cursor.stack));
-  }
-  const int status = cursor.stacks.status();
-  if (status == SQLITE_ROW || status == SQLITE_DONE) return SQLITE_OK;
-  return report(cursor.pVtab,
-                read_error(static_cast<Table*>(cursor.pVtab)->db, path_of(&cursor)).message);
-}
-
-int frame_filter(sqlite3_vtab_cursor* base, int by_stack, const char*, int,
-                 sqlite3_value** values) {
-  return guarded(base->pVtab, [&] {
-    auto& cursor = *static_cast<FrameCursor*>(base);
-    sqlite3* db = static_cast<Table*>(base->pVtab)->db;
-    cursor.stacks = Statement(db, by_stack != 0 ? "SELECT id FROM main.stack WHERE id=?1"
-                                                : "SELECT id FROM main.stack ORDER BY id");
-    if (by_stack != 0) sqlite3_bind_value(cursor.stacks.get(), 1, values[0]);
-    return load_frames(cursor);
-  });
-}
-
-int frame_next(sqlite3_vtab_cursor* base) {
-  auto& cursor = *static_cast<FrameCursor*>(base);
-  if (++cursor.depth < cursor.frames.size()) return SQLITE_OK;
-  return guarded(base->pVtab, [&] { return load_frames(cursor); });
-}
-
-int frame_eof(sqlite3_vtab_cursor* base) {
-  return static_cast<FrameCursor*>(base)->frames.empty() ? 1 : 0;
-}
-
-int frame_column(sqlite3_vtab_cursor* base, sqlite3_context* context, int column) {
-  const auto& cursor = *static_cast<FrameCursor*>(base);
-  const Frame& frame = cursor.frames[cursor.depth];
-  switch (column) {
-    case 0:
-      sqlite3_result_int64(context, cursor.stack);
-      break;
-    case 1:
-      sqlite3_result_int64(context, static_cast<int64_t>(cursor.depth));
-      break;
-    case 2:
-      sqlite3_result_text(context, to_string(frame.kind), -1, SQLITE_STATIC);
-      break;
-    case 3:
-      give(context, frame.function);
-      break;
-    case 4:
-      give(context, frame.file);
-      break;
-    case 5:
-      give(context, frame.line, 0);
-      break;
-    case 6:
-      give(context, frame.module);
-      break;
-    case 7:
-      sqlite3_result_int64(context, frame.inlined ? 1 : 0);
-      break;
-    default:
-      sqlite3_result_null(context);
-  }
-  return SQLITE_OK;
-}
-
-int frame_rowid(sqlite3_vtab_cursor* base, sqlite3_int64* out) {
-  const auto& cursor = *static_cast<FrameCursor*>(base);
-  *out = static_cast<int64_t>(static_cast<uint64_t>(cursor.stack) << 16 | cursor.depth);
-  return SQLITE_OK;
-}
-
 const sqlite3_module& host_module() {
   static const sqlite3_module module = [] {
     sqlite3_module m{};
@@ -390,38 +210,26 @@ const sqlite3_module& host_module() {
   return module;
 }
 
-const sqlite3_module& frame_module() {
-  static const sqlite3_module module = [] {
-    sqlite3_module m{};
-    m.xConnect = frame_connect;
-    m.xBestIndex = frame_best_index;
-    m.xDisconnect = disconnect;
-    m.xOpen = frame_open;
-    m.xClose = frame_close;
-    m.xFilter = frame_filter;
-    m.xNext = frame_next;
-    m.xEof = frame_eof;
-    m.xColumn = frame_column;
-    m.xRowid = frame_rowid;
-    return m;
-  }();
-  return module;
-}
-
 }  // namespace
 
 int register_modules(sqlite3* db) {
   const int host =
       sqlite3_create_module_v2(db, "host_allocation", &host_module(), nullptr, nullptr);
-  if (host != SQLITE_OK) return host;
-  return sqlite3_create_module_v2(db, "tidemark_frame", &frame_module(), nullptr, nullptr);
+  return host != SQLITE_OK ? host : register_stack_modules(db);
 }
 
 int create_temp_objects(sqlite3* db) {
-  return execute(db,
-                 "CREATE TEMP VIEW IF NOT EXISTS allocation AS SELECT * FROM "
-                 "main.device_allocation UNION ALL SELECT * FROM host_allocation;"
-                 "CREATE TEMP VIEW IF NOT EXISTS frame AS SELECT * FROM tidemark_frame;");
+  const int status =
+      execute(db,
+              "CREATE TEMP VIEW IF NOT EXISTS allocation AS SELECT * FROM "
+              "main.device_allocation UNION ALL SELECT * FROM host_allocation;"
+              "CREATE TEMP VIEW IF NOT EXISTS frame AS SELECT * FROM tidemark_frame;");
+  if (status != SQLITE_OK || !has_stack_chunks(db)) return status;
+  return execute(
+      db,
+      "CREATE TEMP VIEW IF NOT EXISTS stack AS SELECT * FROM tidemark_stack;"
+      "CREATE TEMP VIEW IF NOT EXISTS stack_node AS SELECT * FROM tidemark_stack_node;"
+      "CREATE TEMP VIEW IF NOT EXISTS stack_address AS SELECT * FROM tidemark_stack_address;");
 }
 
 }  // namespace tidemark::trace

@@ -161,12 +161,23 @@ class SqliteWriter final : public Writer {
     check(inserts_->rename_thread.run());
   }
 
-  StackId add_stack(ProcessId process, std::span<const uint64_t> addresses) override {
-    const auto id = static_cast<StackId>(++stack_count_);
-    if (ready()) check(stacks_->add(id, process, addresses));
+  AddressId add_address(ProcessId process, uint64_t word, int64_t time_ns) override {
+    return ready() ? stacks_->add_address(process, word, time_ns) : AddressId{};
+  }
+  StackNodeId add_stack_node(StackNodeId caller, AddressId address) override {
+    bool ok = true;
+    if (!ready()) return {};
+    const StackNodeId id = stacks_->add_node(caller, address, ok);
+    check(ok);
     return id;
   }
-
+  StackId add_stack(ProcessId process, StackNodeId innermost) override {
+    bool ok = true;
+    if (!ready()) return {};
+    const StackId id = stacks_->add_stack(process, innermost, ok);
+    check(ok);
+    return id;
+  }
   FrameId add_frame(const Frame& frame) override {
     bool ok = true;
     if (!ready()) return {};
@@ -175,15 +186,8 @@ class SqliteWriter final : public Writer {
     check(ok);
     return id;
   }
-  StackNodeId add_stack_node(StackNodeId caller, FrameId frame) override {
-    bool ok = true;
-    if (!ready()) return {};
-    const StackNodeId id = stacks_->node(caller, frame, ok);
-    check(ok);
-    return id;
-  }
-  void define_stack(StackId id, StackNodeId innermost) override {
-    if (ready()) check(stacks_->define(id, innermost));
+  void name_address(AddressId id, std::span<const FrameId> frames, bool hook) override {
+    if (ready()) check(stacks_->name(id, frames, hook));
   }
 
   void add_module(ProcessId process, std::string_view path, std::string_view build_id_hex,
@@ -256,7 +260,6 @@ class SqliteWriter final : public Writer {
   bool end_given_ = false;
   int32_t processes_ = 0;
   int32_t threads_ = 0;
-  int64_t stack_count_ = 0;
   int64_t allocation_count_ = 0;
   int64_t last_event_ns_ = 0;
   int64_t written_event_ns_ = -1;
@@ -282,6 +285,7 @@ AllocationId SqliteWriter::add_allocation(const Allocation& begin) {
   insert.bind(9, begin.alloc_ns);
   insert.bind_null(10);
   insert.bind_unless(11, number(begin.alloc_stack), 0);
+  stacks_->use_in_row(begin.alloc_stack);
   insert.bind_null(12);
   insert.bind_unless(13, number(begin.api), 0);
   insert.bind_unless(14, number(begin.source), 0);
@@ -300,6 +304,7 @@ void SqliteWriter::end_allocation(AllocationId id, Layer layer, int64_t free_ns,
   inserts_->end_allocation.bind(1, number(id));
   inserts_->end_allocation.bind(2, free_ns);
   inserts_->end_allocation.bind_unless(3, number(free_stack), 0);
+  stacks_->use_in_row(free_stack);
   check(inserts_->end_allocation.run());
 }
 
@@ -330,6 +335,7 @@ void SqliteWriter::add_transfer(const Transfer& transfer) {
   insert.bind(11, transfer.end_ns - transfer.start_ns);
   insert.bind(12, transfer.correlation);
   insert.bind_unless(13, number(transfer.stack), 0);
+  stacks_->use_in_row(transfer.stack);
   check(insert.run());
 }
 
@@ -346,6 +352,7 @@ void SqliteWriter::add_memset(const Memset& memset) {
   insert.bind(7, memset.end_ns - memset.start_ns);
   insert.bind(8, memset.correlation);
   insert.bind_unless(9, number(memset.stack), 0);
+  stacks_->use_in_row(memset.stack);
   check(insert.run());
 }
 
@@ -362,6 +369,7 @@ void SqliteWriter::add_kernel(const Kernel& kernel) {
   insert.bind(7, kernel.correlation);
   insert.bind_unless(8, kernel.graph, 0);
   insert.bind_unless(9, number(kernel.stack), 0);
+  stacks_->use_in_row(kernel.stack);
   check(insert.run());
 }
 
@@ -407,6 +415,7 @@ void SqliteWriter::add_out_of_memory(const OutOfMemory& event) {
   insert.bind(7, number(event.allocated_bytes));
   insert.bind(8, number(event.reserved_bytes));
   insert.bind_unless(9, number(event.stack), 0);
+  stacks_->use_in_row(event.stack);
   check(insert.run());
 }
 
@@ -489,6 +498,7 @@ void SqliteWriter::replace_host_totals(std::span<const HostTotal> totals,
 Result<void> SqliteWriter::flush() {
   if (!error_ && in_transaction_) {
     check(host_->flush());
+    if (!error_) check(stacks_->flush(StackWriter::For::kNow));
     if (!error_ && written_event_ns_ != last_event_ns_) {
       meta(kMetaLastEventNs, std::to_string(last_event_ns_));
       written_event_ns_ = last_event_ns_;
@@ -526,7 +536,8 @@ Result<void> SqliteWriter::finish() {
   if (!db_) return outcome();
   if (flush() && ready()) {
     if (!end_given_) meta(kMetaEndNs, std::to_string(last_event_ns_));
-    check(stacks_->drop_addresses(db_.get()));
+    check(stacks_->flush(StackWriter::For::kGood));
+    if (!error_) check(stacks_->write_plain(db_.get()));
     static_cast<void>(flush());
   }
   if (!error_) {
@@ -545,6 +556,17 @@ Result<void> SqliteWriter::finish() {
 }
 
 }  // namespace
+
+StackId Writer::add_framed_stack(ProcessId process, std::span<const Frame> innermost_first) {
+  StackNodeId node{};
+  for (size_t i = innermost_first.size(); i-- > 0;) {
+    const AddressId address = add_address(process, 0, 0);
+    const FrameId frame = add_frame(innermost_first[i]);
+    name_address(address, {&frame, 1}, false);
+    node = add_stack_node(node, address);
+  }
+  return add_stack(process, node);
+}
 
 Result<std::unique_ptr<Writer>> Writer::create(const std::string& path) {
   auto db = create_trace_file(path);

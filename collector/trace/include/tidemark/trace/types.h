@@ -16,7 +16,8 @@ enum class StringId : int64_t {};
 enum class ProcessId : int32_t {};
 enum class ThreadId : int32_t {};
 enum class FrameId : int64_t {};      // function, file, line, module
-enum class StackNodeId : int64_t {};  // a frame beneath its callers
+enum class AddressId : int64_t {};    // of code in one process, at one time
+enum class StackNodeId : int64_t {};  // an address beneath its callers
 
 // Persisted in chunks and tables as these numbers: do not renumber.
 enum class Layer : uint8_t { kOs = 0, kHeap = 1, kDriver = 2, kPool = 3 };

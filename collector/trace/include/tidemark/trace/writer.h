@@ -32,20 +32,18 @@ class Writer {
   virtual ThreadId add_thread(ProcessId process, int32_t tid, std::string_view name) = 0;
   virtual void rename_thread(ThreadId id, std::string_view name) = 0;
 
-  // An id for a stack whose frames come later: define_stack before finish(). The raw return
-  // addresses, innermost first, are stored at once, so that a killed recording can be symbolized.
-  virtual StackId add_stack(ProcessId process, std::span<const uint64_t> addresses) = 0;
-  virtual void define_stack(StackId id, StackNodeId innermost) = 0;
-  // Same frame, same id; same frame beneath the same caller (0: outermost), same node.
-  virtual FrameId add_frame(const Frame& frame) = 0;
-  virtual StackNodeId add_stack_node(StackNodeId caller, FrameId frame) = 0;
-  void define_stack(StackId id, std::span<const Frame> innermost_first) {
-    StackNodeId node{};
-    for (size_t i = innermost_first.size(); i-- > 0;) {
-      node = add_stack_node(node, add_frame(innermost_first[i]));
-    }
-    define_stack(id, node);
-  }
+  // Stacks are paths in a tree, of which each node is written once. Its addresses are stored at
+  // once, so that a killed recording can be symbolized; what they mean may be told later.
+  // `word`: a return address, or a Python frame (wire/stack_id.h), first seen at `time_ns`.
+  virtual AddressId add_address(ProcessId process, uint64_t word, int64_t time_ns) = 0;
+  virtual StackNodeId add_stack_node(StackNodeId caller, AddressId address) = 0;  // 0: outermost
+  virtual StackId add_stack(ProcessId process, StackNodeId innermost) = 0;
+  virtual FrameId add_frame(const Frame& frame) = 0;  // same frame, same id
+  // Innermost first; more than one where calls were inlined. A hook's frames belong to no stack of
+  // which they are the innermost. The last word holds.
+  virtual void name_address(AddressId id, std::span<const FrameId> frames, bool hook) = 0;
+  // A stack that shares nothing with others.
+  StackId add_framed_stack(ProcessId process, std::span<const Frame> innermost_first);
   virtual void add_module(ProcessId process, std::string_view path, std::string_view build_id_hex,
                           uint64_t base, uint64_t start, uint64_t end, int64_t loaded_ns,
                           int64_t unloaded_ns) = 0;
