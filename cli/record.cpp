@@ -1,6 +1,7 @@
 // tidemark record [options] -- COMMAND…: standard output belongs to the command; the summary goes
 // to standard error when it has ended, and its exit status or fatal signal becomes this program's.
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -138,6 +139,13 @@ void show_progress(uint64_t done, uint64_t total) {
   say(fmt::format("\rtidemark: symbols {}/{}{}", done, total, done == total ? "\r\x1b[K" : ""));
 }
 
+// Chunks are buffers of a few megabytes that come and go: memory that is given back to the system
+// each time costs as much again as what is done with it.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 256 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+}
+
 int record(const RecordWords& words, const std::vector<std::string>& command) {
   if (words.pid != 0 && !command.empty()) {
     return complain("record: --pid records a process that runs already: leave the command out");
@@ -147,6 +155,7 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
         "record: no command to record; put it behind --, as in: tidemark record -- python3 "
         "train.py");
   }
+  keep_freed_memory();
   RecordOptions options;
   options.command = command;
   options.pid = words.pid;

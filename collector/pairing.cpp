@@ -252,7 +252,8 @@ StackRef& Pairing::add_stack(ProcessState& process, wire::StackId id, uint32_t n
   entry.innermost = node;
   entry.id = writer_.add_stack(process.id, write_node(process, node));
   ++counts_.stacks;
-  const StackRef ref{entry.id, static_cast<uint32_t>(process.stack_entries.size())};
+  const StackRef ref{static_cast<uint32_t>(entry.id),
+                     static_cast<uint32_t>(process.stack_entries.size())};
   process.stack_entries.push_back(entry);
   return *process.stacks.insert(id, ref).first;
 }
@@ -396,7 +397,7 @@ bool Pairing::on_map(Producer& producer, const wire::Alloc& record, uint64_t tim
   row.address = record.address;
   row.size = record.size;
   row.alloc_ns = trace_time(time_ns);
-  row.alloc_stack = stack->id;
+  row.alloc_stack = stack->id();
   row.api = api_text(record.header.detail);
   ++counts_.mappings;
   map_range(producer, row);
@@ -443,7 +444,7 @@ bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t tim
     producer.device_frees.erase(producer.device_frees.begin());
   }
   producer.device_frees.push_back({last.kind, last.layer, last.api, key, last.row, {}, {}});
-  writer_.end_allocation(last.row, last.layer, trace_time(time_ns), stack->id);
+  writer_.end_allocation(last.row, last.layer, trace_time(time_ns), stack->id());
   blocks->erase(key);
   return true;
 }
@@ -491,7 +492,7 @@ bool Pairing::on_unmap(Producer& producer, const wire::Unmap& record, uint64_t t
   ++counts_.unmappings;
   LastFree& last = producer.last_free;
   const uint64_t end = page_end(record.address + record.size);
-  cut_range(process, {record.address, end, trace_time(time_ns), stack->id},
+  cut_range(process, {record.address, end, trace_time(time_ns), stack->id()},
             api_text(static_cast<uint16_t>(wire::Api::kMunmap)), last);
   last.kind = last.removed.empty() ? LastFree::Kind::kNone : LastFree::Kind::kRange;
   if (last.removed.empty()) count_unknown_free(process);

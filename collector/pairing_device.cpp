@@ -29,7 +29,7 @@ constexpr int kMaxForkDepth = 64;
 
 trace::StringId Pairing::source_of(ProcessState& process, const StackRef* stack, wire::NameId told,
                                    wire::Layer layer, uint64_t time_ns) {
-  if (stack->id == trace::StackId{}) return plain_name(process, told);
+  if (stack->id() == trace::StackId{}) return plain_name(process, told);
   StackEntry& entry = process.stack_entries[stack->entry];
   const bool pool = layer == wire::Layer::kPool;
   bool& known = pool ? entry.pool_source_known : entry.driver_source_known;
@@ -74,7 +74,7 @@ bool Pairing::on_device_alloc(Producer& producer, const wire::DeviceAlloc& recor
   row.address = record.address;
   row.size = record.size;
   row.alloc_ns = trace_time(time_ns);
-  row.alloc_stack = stack->id;
+  row.alloc_stack = stack->id();
   row.api = api_text(record.header.detail);
   row.source = source_of(process, stack, record.source, record.layer, time_ns);
   if (record.layer == wire::Layer::kDriver) {
@@ -96,7 +96,7 @@ bool Pairing::on_launch(Producer& producer, const wire::Launch& record) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
   if (!resolve_stack(process, record.stack, stack)) return false;
-  const PendingLaunch launch{record.src_address, record.dst_address, stack->id, false};
+  const PendingLaunch launch{record.src_address, record.dst_address, stack->id(), false};
   if (process.launches.add(record.correlation, launch)) {
     losses_.add("launches_forgotten", Severity::kDataLoss);
   }
@@ -118,7 +118,7 @@ bool Pairing::on_out_of_memory(Producer& producer, const wire::OutOfMemory& reco
   row.requested_bytes = record.requested;
   row.allocated_bytes = record.allocated;
   row.reserved_bytes = record.reserved;
-  row.stack = stack->id;
+  row.stack = stack->id();
   writer_.add_out_of_memory(row);
   return true;
 }

@@ -35,7 +35,7 @@ bool Pairing::on_heap_alloc(Producer& producer, const wire::HeapAlloc& record, u
   row.address = record.address;
   row.size = record.size;
   row.alloc_ns = trace_time(time_ns);
-  row.alloc_stack = stack->id;
+  row.alloc_stack = stack->id();
   row.api = api_text(record.header.detail);
   ++counts_.host_allocations;
   const trace::AllocationId id = writer_.add_allocation(row);
@@ -84,7 +84,7 @@ bool Pairing::on_heap_free(Producer& producer, const wire::HeapFree& record, uin
   last.kind = LastFree::Kind::kNone;
   ++counts_.host_frees;
   if (!process.overlapped.empty() &&
-      end_overlapped(process, producer, record.address, time_ns, stack->id)) {
+      end_overlapped(process, producer, record.address, time_ns, stack->id())) {
     return true;
   }
   const trace::AllocationId* found = process.heap.find(record.address);
@@ -93,7 +93,7 @@ bool Pairing::on_heap_free(Producer& producer, const wire::HeapFree& record, uin
     if (process.early_frees.size() >= kFewReversed) {
       give_up_reversed(process, time_ns - std::min(time_ns, 3 * wire::kMaxEarlyNs));
     }
-    process.early_frees.push_back({&producer, record.address, time_ns, {}, stack->id});
+    process.early_frees.push_back({&producer, record.address, time_ns, {}, stack->id()});
     return true;
   }
   last.kind = LastFree::Kind::kBlock;
@@ -101,7 +101,7 @@ bool Pairing::on_heap_free(Producer& producer, const wire::HeapFree& record, uin
   last.address = record.address;
   last.row = *found;
   last.api = record.header.detail;
-  writer_.end_allocation(last.row, last.layer, trace_time(time_ns), stack->id);
+  writer_.end_allocation(last.row, last.layer, trace_time(time_ns), stack->id());
   process.heap.erase(record.address);
   return true;
 }

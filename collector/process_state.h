@@ -38,9 +38,11 @@ struct StackEntry {
   trace::StringId pool_source{};
 };
 
+// Small: one is looked up for each event, in a table that should stay in the caches.
 struct StackRef {
-  trace::StackId id{};
+  uint32_t number = 0;  // of trace::StackId
   uint32_t entry = 0;
+  [[nodiscard]] trace::StackId id() const { return trace::StackId{number}; }
 };
 
 // A part of the tree of stacks as it came (wire::Stack).
