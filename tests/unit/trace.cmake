@@ -11,6 +11,7 @@ target_link_libraries(trace_tests PRIVATE
 find_program(TIDEMARK_SQLITE3_CLI sqlite3)
 target_compile_definitions(trace_tests PRIVATE
   SQLITE3_CLI="${TIDEMARK_SQLITE3_CLI}" SQLITE_EXTENSION="$<TARGET_FILE:tidemark_sqlite>"
-  HOST_VERSION_1="${CMAKE_CURRENT_SOURCE_DIR}/data/host-version-1.db")
+  HOST_VERSION_1="${CMAKE_CURRENT_SOURCE_DIR}/data/host-version-1.db"
+  STACKS_AS_ROWS="${CMAKE_SOURCE_DIR}/samples/traces/gpt2-h100.db")
 add_dependencies(trace_tests tidemark_sqlite)
 gtest_discover_tests(trace_tests DISCOVERY_TIMEOUT 60)

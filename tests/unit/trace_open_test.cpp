@@ -92,6 +92,27 @@ TEST(TraceOpen, a_trace_of_version_1_is_read_as_it_was) {
       std::vector<std::string>{"2379|2350707|435745400|563640111|2379|134774|206687|2125357592"});
 }
 
+// A recording with 232 stacks, from when stacks were rows; the figures are what the tidemark of
+// version 3 said of it.
+TEST(TraceOpen, stacks_that_are_rows_are_read_as_they_were) {
+  const TestFolder folder;
+  const std::string path = folder.file("old.db");
+  std::filesystem::copy_file(STACKS_AS_ROWS, path);
+  const auto reader = Reader::open(path);
+  ASSERT_TRUE(reader) << reader.error().message;
+  ASSERT_LT(read_header(path)->version, 4);
+  EXPECT_EQ(ask(**reader,
+                "SELECT count(*), count(DISTINCT stack_id), sum(depth), sum(line), "
+                "sum(length(function)), sum(inlined) FROM frame"),
+            std::vector<std::string>{"10449|232|302562||1004172|0"});
+  EXPECT_EQ(ask(**reader, "SELECT count(*), sum(node_id) FROM stack"),
+            std::vector<std::string>{"232|343133"});
+  size_t frames = 0;
+  for (int64_t id = 1; id <= 10000; ++id)
+    frames += (*reader)->frames(static_cast<StackId>(id)).size();
+  EXPECT_EQ(frames, 10449U);
+}
+
 // Makes a trace what one of an older version was: without what came later, with what went.
 void make_older(const std::string& path, int32_t version) {
   for (const SchemaObject& object : schema_objects()) {
