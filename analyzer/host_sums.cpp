@@ -1,6 +1,11 @@
 #include "host_sums.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
+
+#include "tidemark/analyzer/units.h"
 
 namespace tidemark::analyzer {
 namespace {
@@ -10,10 +15,40 @@ int64_t clipped(uint64_t bytes) {
   return static_cast<int64_t>(std::min<uint64_t>(bytes, std::numeric_limits<int64_t>::max()));
 }
 
+uint64_t number_of(const std::string& text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
 }  // namespace
+
+std::optional<Condensed> condensed_of(const trace::Reader& reader) {
+  const std::string until = reader.meta("condensed_until_ns");
+  if (until.empty()) return std::nullopt;
+  return Condensed{clipped(number_of(until)), number_of(reader.meta("condensed_allocations"))};
+}
+
+std::string condensed_text(const Condensed& condensed) {
+  const std::string count = format_count(condensed.allocations);
+  if (condensed.until_ns == trace::kNever) {
+    return fmt::format(
+        "{} host allocations are summed up, and all later ones, for those that lived were too many",
+        count);
+  }
+  return fmt::format("{} host allocations that were over before {} are summed up", count,
+                     format_ns(condensed.until_ns));
+}
 
 Result<HostSums> HostSums::read(const trace::Reader& reader) {
   HostSums sums;
+  const std::optional<Condensed> condensed = condensed_of(reader);
+  if (condensed) sums.rows_from_ns_ = condensed->until_ns;
+  // Until something was condensed the rows say all; sums may stand beside them, half written.
+  if (!condensed && reader.meta("option_max_size_bytes") != "none" &&
+      reader.meta("option_host") == "full") {
+    return sums;
+  }
   auto totals = reader.host_totals();
   if (!totals) return tl::unexpected(totals.error());
   auto curve = reader.host_curve();

@@ -1,5 +1,7 @@
 // The host's sums of a trace whose rows are none or not all (--host=aggregate, --max-size): in such
-// a trace they, and not the rows, say what the host layers came to. Private to the analyzer. Pure.
+// a trace they, and not the rows, say what the host layers came to. With --max-size rows know all
+// that lived from one moment on (rows_from_ns): what is asked about later moments, they answer.
+// Private to the analyzer. Pure.
 #pragma once
 
 #include <vector>
@@ -17,6 +19,8 @@ class HostSums {
   bool speak_for(trace::Layer layer) const {
     return !curve_.empty() && (layer == trace::Layer::kOs || layer == trace::Layer::kHeap);
   }
+  // At this moment and later every block that lived has its row; kNever: there are no rows.
+  int64_t rows_from_ns() const { return rows_from_ns_; }
   const std::vector<trace::HostTotal>& totals() const { return totals_; }
   // Of one process, or of all ({}). Without points: there was nothing.
   UsageCurve curve(trace::Layer layer, trace::ProcessId process = {}) const;
@@ -29,6 +33,7 @@ class HostSums {
  private:
   std::vector<trace::HostTotal> totals_;
   std::vector<trace::HostCurvePoint> curve_;
+  int64_t rows_from_ns_ = trace::kNever;
 };
 
 inline void add_unfreed(const trace::HostTotal& total, LiveGroups& groups) {

@@ -46,7 +46,9 @@ Result<LiveSet> live_at(const trace::Reader& reader, const Series& series, int64
   const int64_t moment = std::min(time_ns, trace::kNever - 1);
   const auto sums = HostSums::read(reader);
   if (!sums) return tl::unexpected(sums.error());
-  if (sums->speak_for(series.layer)) return live_by_sums(*sums, series, time_ns);
+  if (sums->speak_for(series.layer) && moment < sums->rows_from_ns()) {
+    return live_by_sums(*sums, series, time_ns);
+  }
   const Lifetimes lifetimes(reader);
   LiveGroups groups;
   trace::AllocationFilter filter = filter_for(series);

@@ -182,6 +182,13 @@ Json out_of_memory(const Report& report) {
   return list;
 }
 
+// Without "until_ns": all of them, also what lives.
+Json condensed(const Condensed& condensed) {
+  Json json = {{"host_allocations", condensed.allocations}};
+  if (condensed.until_ns != trace::kNever) json["until_ns"] = condensed.until_ns;
+  return json;
+}
+
 Json losses(const Report& report) {
   Json list = Json::array();
   for (const trace::Loss& loss : report.losses) {
@@ -224,6 +231,7 @@ std::string report_json(const Report& report) {
     if (report.kernels) json["kernels"] = kernels(*report.kernels);
   }
   json["out_of_memory"] = out_of_memory(report);
+  if (report.condensed) json["condensed"] = condensed(*report.condensed);
   json["losses"] = losses(report);
   json["remarks"] = report.remarks;
   return dumped(json);
@@ -251,6 +259,7 @@ std::string info_json(const Report& report) {
   json["allocations"] = allocations;
   if (!report.pools.empty()) json["pools"] = pools(report);
   json["processes"] = processes(report);
+  if (report.condensed) json["condensed"] = condensed(*report.condensed);
   json["losses"] = losses(report);
   json["remarks"] = report.remarks;
   return dumped(json);

@@ -161,6 +161,11 @@ void add_remarks(const trace::Reader& reader, Report& report) {
   if (reader.meta("option_host") == "off") {
     report.remarks.emplace_back("host memory was not recorded: --host=off");
   }
+  if (report.condensed) {
+    report.remarks.push_back(
+        fmt::format("to keep the trace small (--max-size), {}: totals and peaks are exact",
+                    condensed_text(*report.condensed)));
+  }
   if (reader.meta("option_host") == "aggregate") {
     report.remarks.emplace_back(
         "host memory was summed up while it was recorded (--host=aggregate): totals and peaks are "
@@ -189,6 +194,7 @@ Result<Report> build_report(const trace::Reader& reader, const ReportOptions& op
   report.processes = process_tree(reader);
   report.threads = reader.threads().size();
   report.losses = worst_first(reader);
+  report.condensed = condensed_of(reader);
   report.command =
       report.processes.empty() ? reader.meta("command") : report.processes.front().process.command;
   if (auto added = add_series(reader, options, report); !added) {

@@ -109,6 +109,34 @@ Result<UsageCurve> curve_of(const Series& series, Changes changes) {
   return curve;
 }
 
+// Before rows know all, a curve is made of the sums' points; from then on of the rows'.
+void add_summed(const HostSums& sums, UsageCurve& curve) {
+  UsageCurve summed = sums.curve(curve.series.layer);
+  const auto end =
+      std::find_if(summed.points.begin(), summed.points.end(),
+                   [&](const UsagePoint& point) { return point.time_ns >= sums.rows_from_ns(); });
+  summed.points.erase(end, summed.points.end());
+  if (sums.rows_from_ns() != trace::kNever) {
+    const int64_t live = bytes_at(curve, sums.rows_from_ns());
+    const int64_t before = summed.points.empty() ? 0 : summed.points.back().bytes;
+    if (live != before) summed.points.push_back({sums.rows_from_ns(), live});
+  }
+  const auto first =
+      std::find_if(curve.points.begin(), curve.points.end(),
+                   [&](const UsagePoint& point) { return point.time_ns > sums.rows_from_ns(); });
+  summed.points.insert(summed.points.end(), first, curve.points.end());
+  curve.points = std::move(summed.points);
+  curve.allocations = summed.allocations;
+  curve.allocated_bytes = summed.allocated_bytes;
+  curve.peak_bytes = 0;
+  curve.peak_ns = 0;
+  for (const UsagePoint& point : curve.points) {
+    if (point.bytes <= curve.peak_bytes) continue;
+    curve.peak_bytes = point.bytes;
+    curve.peak_ns = point.time_ns;
+  }
+}
+
 }  // namespace
 
 std::string space_text(const Series& series) {
@@ -155,12 +183,18 @@ Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
   const auto sums = HostSums::read(reader);
   if (!sums) return tl::unexpected(sums.error());
   const Lifetimes lifetimes(reader);
+  const bool only_sums = sums->rows_from_ns() == trace::kNever;
   std::map<Series, Changes> all;
+  for (const trace::Layer layer : {trace::Layer::kOs, trace::Layer::kHeap}) {
+    if (sums->speak_for(layer) && sums->curve(layer).allocations > 0) {
+      all[{layer, trace::Space::kHost}];
+    }
+  }
   Series last_series;
   Changes* last = nullptr;  // runs of one series are long: saves most of the look-ups
   const auto read = reader.allocations({}, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& allocation : batch) {
-      if (sums->speak_for(allocation.layer)) continue;
+      if (only_sums && sums->speak_for(allocation.layer)) continue;
       const Series series = series_of(allocation);
       if (last == nullptr || series != last_series) {
         last = &all[series];
@@ -172,14 +206,12 @@ Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
   if (!read) return tl::unexpected(read.error());
 
   std::vector<UsageCurve> curves;
-  for (const trace::Layer layer : {trace::Layer::kOs, trace::Layer::kHeap}) {
-    if (!sums->speak_for(layer)) continue;
-    UsageCurve curve = sums->curve(layer);
-    if (curve.allocations > 0) curves.push_back(std::move(curve));
-  }
   for (auto& [series, changes] : all) {
     auto curve = curve_of(series, std::move(changes));
     if (!curve) return tl::unexpected(curve.error());
+    if (sums->speak_for(series.layer) && series.space == trace::Space::kHost) {
+      add_summed(*sums, *curve);
+    }
     curves.push_back(std::move(*curve));
   }
   return curves;

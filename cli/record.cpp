@@ -43,6 +43,7 @@ struct RecordWords {
   int32_t pid = 0;
   std::string output;
   std::string host = "full";
+  std::string max_size;
   std::string device = "auto";
   std::string stacks = "all";
   std::string on_full = "wait";
@@ -52,11 +53,9 @@ void say(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stder
 
 // "heap host 1.23 GiB", one for each series; read back from the trace, so that the summary says
 // what every later command will say.
-std::string peaks(const std::string& path) {
-  const auto reader = trace::Reader::open(path);
-  if (!reader) return "  " + reader.error().message + "\n";
-  const auto curves = analyzer::usage_curves(**reader);
-  if (!curves) return "  " + curves.error().message + "\n";
+Result<std::string> peaks(const trace::Reader& reader) {
+  const auto curves = analyzer::usage_curves(reader);
+  if (!curves) return tl::unexpected(curves.error());
   analyzer::TextTable table({{"peak", analyzer::TextTable::Align::kRight},
                              {"layer and space"},
                              {"reached at", analyzer::TextTable::Align::kRight}});
@@ -67,8 +66,23 @@ std::string peaks(const std::string& path) {
   return table.empty() ? "" : table.text();
 }
 
-std::string losses(const RecordSummary& summary) {
-  std::vector<trace::Loss> all = summary.losses;
+std::string condensed(const trace::Reader& reader) {
+  const auto condensed = analyzer::condensed_of(reader);
+  if (!condensed) return "";
+  return fmt::format("  --max-size: {}; totals and peaks are exact\n",
+                     analyzer::condensed_text(*condensed));
+}
+
+// What the writer of the trace counted by itself.
+void add_missing(const std::vector<trace::Loss>& losses, std::vector<trace::Loss>& all) {
+  for (const trace::Loss& loss : losses) {
+    const bool known = std::any_of(
+        all.begin(), all.end(), [&](const trace::Loss& other) { return other.name == loss.name; });
+    if (!known) all.push_back(loss);
+  }
+}
+
+std::string losses(std::vector<trace::Loss> all) {
   std::erase_if(all, [](const trace::Loss& loss) { return loss.count == 0; });
   std::stable_sort(all.begin(), all.end(), [](const trace::Loss& a, const trace::Loss& b) {
     return a.severity > b.severity;
@@ -107,8 +121,15 @@ void print_summary(const RecordSummary& summary) {
   if (const std::string events = counts(summary.events); !events.empty()) {
     out += "  " + events + "\n";
   }
-  out += peaks(summary.output);
-  out += losses(summary);
+  std::vector<trace::Loss> all = summary.losses;
+  const auto reader = trace::Reader::open(summary.output);
+  const auto table = reader ? peaks(**reader) : tl::unexpected(reader.error());
+  out += table ? *table : "  " + table.error().message + "\n";
+  if (reader) {
+    out += condensed(**reader);
+    add_missing((*reader)->losses(), all);
+  }
+  out += losses(std::move(all));
   if (summary.write_error) {
     out += fmt::format("tidemark: {}\n", analyzer::printable(*summary.write_error));
   }
@@ -146,6 +167,16 @@ void keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, 256 << 20);
 }
 
+Result<int64_t> parse_max_size(const std::string& text) {
+  const auto bytes = analyzer::parse_size(text);
+  if (!bytes) return fail("record: --max-size: " + bytes.error().message);
+  if (*bytes < collector::kLeastMaxBytes) {
+    return fail(fmt::format("record: --max-size: {} is too small for a trace; give it {} at least",
+                            text, analyzer::format_bytes(collector::kLeastMaxBytes)));
+  }
+  return static_cast<int64_t>(*bytes);
+}
+
 int record(const RecordWords& words, const std::vector<std::string>& command) {
   if (words.pid != 0 && !command.empty()) {
     return complain("record: --pid records a process that runs already: leave the command out");
@@ -162,6 +193,11 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
   options.output = words.output;
   options.library_dir = library_dir();
   options.host = kHosts.at(words.host);
+  if (!words.max_size.empty()) {
+    const auto bytes = parse_max_size(words.max_size);
+    if (!bytes) return complain(bytes.error().message);
+    options.max_bytes = *bytes;
+  }
   options.device = kDevices.at(words.device);
   options.stacks = kStacks.at(words.stacks);
   options.on_full = kOnFull.at(words.on_full);
@@ -213,6 +249,11 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
   add("--host", words->host,
       "Heap and mappings: each allocation, exact totals by stack and over time, or nothing",
       kHosts);
+  record_app
+      ->add_option("--max-size", words->max_size,
+                   "Keep the trace below SIZE (2GiB, 500MB): the oldest allocations are summed up, "
+                   "totals and peaks stay exact")
+      ->type_name("SIZE");
   add("--device", words->device, "The GPU, where there is one", kDevices);
   add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
   add("--on-full", words->on_full,

@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "console.h"
 #include "rows.h"
+#include "tidemark/analyzer/usage.h"
 #include "tidemark/trace/reader.h"
 
 namespace tidemark::cli {
@@ -34,6 +35,12 @@ int sql(const SqlOptions& options) {
         writing = writing && writer->row(cells);
         return writing;
       });
+  // Rows that are not there cannot be seen to be missing.
+  if (const auto condensed = analyzer::condensed_of(**reader);
+      condensed && options.query.find("allocation") != std::string::npos) {
+    complain("--max-size: " + analyzer::condensed_text(*condensed) +
+             ": of them there is host_total and host_curve, and no row in allocation");
+  }
   // What came before an error is written, so that the error stands after it.
   if (done && writing) writer->end();
   const int status = output.finish();

@@ -1,5 +1,7 @@
 #include "condensing_writer.h"
 
+#include <algorithm>
+
 namespace tidemark::collector {
 namespace {
 
@@ -9,8 +11,13 @@ bool is_host(Layer layer) { return layer == Layer::kOs || layer == Layer::kHeap;
 
 class CondensingWriter final : public trace::Writer {
  public:
-  CondensingWriter(std::unique_ptr<trace::Writer> inner, HostRows rows)
-      : inner_(std::move(inner)), keep_rows_(rows == HostRows::kKeep) {}
+  CondensingWriter(std::unique_ptr<trace::Writer> inner, HostRows rows, int64_t most_bytes)
+      : inner_(std::move(inner)),
+        keep_rows_(rows == HostRows::kKeep),
+        limited_(most_bytes > 0),
+        sums_needed_(!keep_rows_) {
+    if (limited_) inner_->limit({most_bytes, keep_rows_});
+  }
 
   trace::StringId intern(std::string_view text) override { return inner_->intern(text); }
   void meta(std::string_view key, std::string_view value) override { inner_->meta(key, value); }
@@ -38,11 +45,13 @@ class CondensingWriter final : public trace::Writer {
     return inner_->add_stack_node(caller, address);
   }
   trace::StackId add_stack(trace::ProcessId process, trace::StackNodeId innermost) override {
+    make_room();
     return inner_->add_stack(process, innermost);
   }
   trace::FrameId add_frame(const trace::Frame& frame) override { return inner_->add_frame(frame); }
   void name_address(trace::AddressId id, std::span<const trace::FrameId> frames,
                     bool hook) override {
+    make_room();
     inner_->name_address(id, frames, hook);
   }
   void add_module(trace::ProcessId process, std::string_view path, std::string_view build_id_hex,
@@ -52,6 +61,7 @@ class CondensingWriter final : public trace::Writer {
   }
 
   trace::AllocationId add_allocation(const trace::Allocation& begin) override {
+    make_room();
     if (!is_host(begin.layer)) return inner_->add_allocation(begin);
     // Ids of rows that are never written are our own; a layer tells them from the others.
     const auto id =
@@ -61,6 +71,7 @@ class CondensingWriter final : public trace::Writer {
   }
   void end_allocation(trace::AllocationId id, Layer layer, int64_t free_ns,
                       trace::StackId free_stack) override {
+    make_room();
     if (is_host(layer)) sums_.end(id, free_ns);
     if (keep_rows_ || !is_host(layer)) inner_->end_allocation(id, layer, free_ns, free_stack);
   }
@@ -69,10 +80,22 @@ class CondensingWriter final : public trace::Writer {
     if (keep_rows_ || !is_host(layer)) inner_->revive_allocation(id, layer);
   }
 
-  void add_transfer(const trace::Transfer& row) override { inner_->add_transfer(row); }
-  void add_memset(const trace::Memset& row) override { inner_->add_memset(row); }
-  void add_kernel(const trace::Kernel& row) override { inner_->add_kernel(row); }
-  void add_marker(const trace::Marker& row) override { inner_->add_marker(row); }
+  void add_transfer(const trace::Transfer& row) override {
+    make_room();
+    inner_->add_transfer(row);
+  }
+  void add_memset(const trace::Memset& row) override {
+    make_room();
+    inner_->add_memset(row);
+  }
+  void add_kernel(const trace::Kernel& row) override {
+    make_room();
+    inner_->add_kernel(row);
+  }
+  void add_marker(const trace::Marker& row) override {
+    make_room();
+    inner_->add_marker(row);
+  }
   void add_pool_reserved(const trace::PoolReserved& row) override {
     inner_->add_pool_reserved(row);
   }
@@ -90,20 +113,27 @@ class CondensingWriter final : public trace::Writer {
                            std::span<const trace::HostCurvePoint> curves) override {
     inner_->replace_host_totals(totals, curves);
   }
+  void limit(const trace::Limit& limit) override { inner_->limit(limit); }
+  trace::Room room() override { return inner_->room(); }
+  Result<void> commit() override { return inner_->commit(); }
+  Result<trace::Condensed> condense(int64_t settled_ns) override {
+    return inner_->condense(settled_ns);
+  }
   Result<void> flush() override {
-    // A killed recording shall have its sums, but writing them costs more the more there are.
     sums_.settle();
-    if (++flushes_ >= next_write_) {
+    if (limited_) make_room_now();
+    // A killed recording shall have its sums. Where there are no rows, what the last ones came to
+    // is missed least; else both must say the same.
+    if (sums_needed_ && (keep_rows_ || ++flushes_ >= next_write_)) {
       write_sums();
-      next_write_ = flushes_ * 2;
-      if (next_write_ > flushes_ + kMostFlushesBetween)
-        next_write_ = flushes_ + kMostFlushesBetween;
+      next_write_ = std::min(flushes_ * 2, flushes_ + kMostFlushesBetween);
     }
     return inner_->flush();
   }
   Result<void> finish() override {
     sums_.settle_all();
-    write_sums();
+    if (limited_) make_room_now();
+    if (sums_needed_) write_sums();
     add_loss("sums_out_of_order", trace::Severity::kInfo, sums_.late_events());
     add_loss("revivals_too_late", trace::Severity::kDataLoss, sums_.lost_revivals());
     return inner_->finish();
@@ -111,15 +141,42 @@ class CondensingWriter final : public trace::Writer {
 
  private:
   static constexpr uint64_t kMostFlushesBetween = 30;
+  static constexpr uint64_t kAdditionsBetween = 1024;
+  // No trace has so many rows that these could be those of the real writer.
+  static constexpr int64_t kIdsOfOurOwn = int64_t{1} << 48;
 
   void add_loss(std::string_view name, trace::Severity severity, uint64_t count) {
     if (count != 0) inner_->loss(name, severity, count);
   }
   void write_sums() { inner_->replace_host_totals(sums_.totals(), sums_.curves()); }
 
+  // Asked now and then: a pass of the collector may bring more than a trace may hold.
+  void make_room() {
+    if (!limited_ || ++additions_ % kAdditionsBetween != 0) return;
+    make_room_now();
+  }
+  // Errors stay in the real writer, and come with the next flush.
+  void make_room_now() {
+    const trace::Room room = inner_->room();
+    if (room == trace::Room::kEnough) return;
+    if (room == trace::Room::kCondense) sums_needed_ = true;
+    if (sums_needed_ && keep_rows_) write_sums();
+    if (room == trace::Room::kCommit) {
+      static_cast<void>(inner_->commit());
+      return;
+    }
+    const auto condensed = inner_->condense(sums_.settled_ns());
+    if (!condensed || condensed->rows_left) return;
+    keep_rows_ = false;
+    host_ids_ = kIdsOfOurOwn;
+  }
+
   std::unique_ptr<trace::Writer> inner_;
   bool keep_rows_;
+  bool limited_;
+  bool sums_needed_;  // false: the rows say all
   HostAggregate sums_;
+  uint64_t additions_ = 0;
   int64_t host_ids_ = 0;
   uint64_t flushes_ = 0;
   uint64_t next_write_ = 1;
@@ -128,8 +185,8 @@ class CondensingWriter final : public trace::Writer {
 }  // namespace
 
 std::unique_ptr<trace::Writer> condensing_writer(std::unique_ptr<trace::Writer> writer,
-                                                 HostRows rows) {
-  return std::make_unique<CondensingWriter>(std::move(writer), rows);
+                                                 HostRows rows, int64_t most_bytes) {
+  return std::make_unique<CondensingWriter>(std::move(writer), rows, most_bytes);
 }
 
 }  // namespace tidemark::collector

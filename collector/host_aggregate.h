@@ -43,6 +43,8 @@ class HostAggregate {
   // Nothing comes any more: sums all.
   void settle_all();
 
+  // All before that moment is summed.
+  [[nodiscard]] int64_t settled_ns() const { return settled_ns_; }
   // As of the last settling.
   [[nodiscard]] std::vector<trace::HostTotal> totals() const;
   [[nodiscard]] std::vector<trace::HostCurvePoint> curves() const;

@@ -340,8 +340,10 @@ tl::expected<RecordSummary, RecordError> record_into(const RecordOptions& option
   if (!arena) return refuse(arena.error().message);
   auto writer = trace::Writer::create(output);
   if (!writer) return refuse(writer.error().message);
-  if (options.host == RecordOptions::Host::kAggregate) {
-    *writer = condensing_writer(std::move(*writer), HostRows::kNone);
+  const bool rows = options.host == RecordOptions::Host::kFull;
+  if (options.host == RecordOptions::Host::kAggregate || options.max_bytes > 0) {
+    *writer = condensing_writer(std::move(*writer), rows ? HostRows::kKeep : HostRows::kNone,
+                                options.max_bytes);
   }
   auto recorder =
       std::make_unique<Recorder>(options, output, std::move(*arena), std::move(*writer));

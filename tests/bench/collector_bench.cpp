@@ -56,6 +56,10 @@ class NullWriter final : public trace::Writer {
   void drop_mappings(trace::ProcessId, int64_t) override {}
   void replace_host_totals(std::span<const trace::HostTotal>,
                            std::span<const trace::HostCurvePoint>) override {}
+  void limit(const trace::Limit&) override {}
+  trace::Room room() override { return trace::Room::kEnough; }
+  Result<void> commit() override { return {}; }
+  Result<trace::Condensed> condense(int64_t) override { return trace::Condensed{}; }
   Result<void> flush() override { return {}; }
   Result<void> finish() override { return {}; }
 

@@ -16,6 +16,8 @@ constexpr std::string_view kInsertChunk =
 
 // Recording must not wait for the compressor; what is kept for good may cost more.
 constexpr int kRecordingLevel = -3;
+// More than most take.
+constexpr int64_t kBytesOfRow = 10;
 
 }  // namespace
 
@@ -107,6 +109,12 @@ bool HostWriter::write_frees(std::vector<HostFree>& frees, ChunkKind kind) {
   const bool ok = insert_chunk(insert_, info, data);
   frees.clear();
   return ok;
+}
+
+int64_t HostWriter::open_bytes() const {
+  size_t rows = (near_.size() + far_.size()) / 2;
+  for (const OpenChunk& chunk : open_) rows += chunk.size();
+  return static_cast<int64_t>(rows) * kBytesOfRow;
 }
 
 bool HostWriter::flush() {

@@ -20,7 +20,8 @@ class HostWriter {
   // `newest` is the last id given to any allocation; an id never comes closer to it again.
   bool end(AllocationId id, AllocationId newest, int64_t free_ns, StackId stack);
   bool revive(AllocationId id, AllocationId newest);
-  bool flush();  // writes what is open, as partial chunks
+  bool flush();                // writes what is open, as partial chunks
+  int64_t open_bytes() const;  // about as many it will write
 
  private:
   // What is freed while this many younger ones came needs no row of its own. More of them would

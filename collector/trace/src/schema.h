@@ -25,6 +25,8 @@ inline constexpr auto kLastChunkKind =
 inline constexpr const char* kMetaFinished = "finished";
 inline constexpr const char* kMetaEndNs = "end_ns";
 inline constexpr const char* kMetaLastEventNs = "last_event_ns";
+inline constexpr const char* kMetaCondensed = "condensed_allocations";
+inline constexpr const char* kMetaCondensedUntilNs = "condensed_until_ns";
 
 struct SchemaObject {
   const char* type;

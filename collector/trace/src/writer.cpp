@@ -6,7 +6,9 @@
 
 #include "create.h"
 #include "host_settle.h"
+#include "host_sums_writer.h"
 #include "host_writer.h"
+#include "limited_trace.h"
 #include "schema.h"
 #include "sqlite.h"
 #include "stack_writer.h"
@@ -62,17 +64,12 @@ struct Inserts {
         process_memory(
             db, "INSERT INTO process_memory VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)", kKeep),
         mapping(db, "INSERT INTO mapping_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)", kKeep),
-        drop_mappings(db, "DELETE FROM mapping_row WHERE process_id=?1 AND time_ns=?2", kKeep),
-        host_total(db,
-                   "INSERT INTO host_total_row "
-                   "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
-                   kKeep),
-        host_curve(db, "INSERT INTO host_curve_row VALUES(?1,?2,?3,?4,?5)", kKeep) {}
+        drop_mappings(db, "DELETE FROM mapping_row WHERE process_id=?1 AND time_ns=?2", kKeep) {}
 
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
   Statement string, meta, loss, process, end_process, thread, rename_thread, module, allocation,
       end_allocation, revive_allocation, transfer, memset, kernel, marker, pool_reserved,
-      out_of_memory, process_memory, mapping, drop_mappings, host_total, host_curve;
+      out_of_memory, process_memory, mapping, drop_mappings;
 };
 
 class SqliteWriter final : public Writer {
@@ -162,11 +159,11 @@ class SqliteWriter final : public Writer {
   }
 
   AddressId add_address(ProcessId process, uint64_t word, int64_t time_ns) override {
-    return ready() ? stacks_->add_address(process, word, time_ns) : AddressId{};
+    return takes_stacks() ? stacks_->add_address(process, word, time_ns) : AddressId{};
   }
   StackNodeId add_stack_node(StackNodeId caller, AddressId address) override {
     bool ok = true;
-    if (!ready()) return {};
+    if (!takes_stacks()) return {};
     const StackNodeId id = stacks_->add_node(caller, address, ok);
     check(ok);
     return id;
@@ -174,6 +171,7 @@ class SqliteWriter final : public Writer {
   StackId add_stack(ProcessId process, StackNodeId innermost) override {
     bool ok = true;
     if (!ready()) return {};
+    if (turned_away(takes_stacks(), "stacks_beyond_max_size", Severity::kDataLoss)) return {};
     const StackId id = stacks_->add_stack(process, innermost, ok);
     check(ok);
     return id;
@@ -221,6 +219,10 @@ class SqliteWriter final : public Writer {
   void replace_host_totals(std::span<const HostTotal> totals,
                            std::span<const HostCurvePoint> curves) override;
 
+  void limit(const Limit& limit) override;
+  Room room() override;
+  Result<void> commit() override;
+  Result<Condensed> condense(int64_t settled_ns) override;
   Result<void> flush() override;
   Result<void> finish() override;
 
@@ -245,7 +247,19 @@ class SqliteWriter final : public Writer {
     if (error_) return tl::unexpected(*error_);
     return {};
   }
+  bool takes_stacks() { return ready() && (!limited_ || limited_->takes_stacks()); }
+  // Counts what a full trace does not take; true: leave it out.
+  bool turned_away(bool taken, const char* loss_name, Severity severity);
+  bool no_details() {
+    return limited_ &&
+           turned_away(limited_->takes_details(), "details_beyond_max_size", Severity::kDataLoss);
+  }
+  bool no_samples() {
+    return limited_ && turned_away(limited_->takes_details(), "memory_samples_beyond_max_size",
+                                   Severity::kInfo);
+  }
   void compact();
+  void close_statements();
   void close_files();
 
   Connection db_;
@@ -254,6 +268,8 @@ class SqliteWriter final : public Writer {
   std::optional<Inserts> inserts_;
   std::optional<HostWriter> host_;
   std::optional<StackWriter> stacks_;
+  std::optional<HostSumsWriter> host_sums_;
+  std::optional<LimitedTrace> limited_;
   std::unordered_map<std::string, StringId, StringHash, std::equal_to<>> strings_;
   std::optional<Error> error_;
   bool in_transaction_ = false;
@@ -319,7 +335,7 @@ void SqliteWriter::revive_allocation(AllocationId id, Layer layer) {
 }
 
 void SqliteWriter::add_transfer(const Transfer& transfer) {
-  if (!ready()) return;
+  if (!ready() || no_details()) return;
   seen(transfer.end_ns);
   Statement& insert = inserts_->transfer;
   insert.bind_unless(1, number(transfer.process), 0);
@@ -340,7 +356,7 @@ void SqliteWriter::add_transfer(const Transfer& transfer) {
 }
 
 void SqliteWriter::add_memset(const Memset& memset) {
-  if (!ready()) return;
+  if (!ready() || no_details()) return;
   seen(memset.end_ns);
   Statement& insert = inserts_->memset;
   insert.bind_unless(1, number(memset.process), 0);
@@ -357,7 +373,7 @@ void SqliteWriter::add_memset(const Memset& memset) {
 }
 
 void SqliteWriter::add_kernel(const Kernel& kernel) {
-  if (!ready()) return;
+  if (!ready() || no_details()) return;
   seen(kernel.end_ns);
   Statement& insert = inserts_->kernel;
   insert.bind_unless(1, number(kernel.process), 0);
@@ -374,7 +390,7 @@ void SqliteWriter::add_kernel(const Kernel& kernel) {
 }
 
 void SqliteWriter::add_marker(const Marker& marker) {
-  if (!ready()) return;
+  if (!ready() || no_details()) return;
   seen(marker.start_ns);
   seen(marker.end_ns);
   Statement& insert = inserts_->marker;
@@ -420,7 +436,7 @@ void SqliteWriter::add_out_of_memory(const OutOfMemory& event) {
 }
 
 void SqliteWriter::add_process_memory(const ProcessMemory& sample) {
-  if (!ready()) return;
+  if (!ready() || no_samples()) return;
   seen(sample.time_ns);
   Statement& insert = inserts_->process_memory;
   insert.bind(1, number(sample.process));
@@ -439,7 +455,7 @@ void SqliteWriter::add_process_memory(const ProcessMemory& sample) {
 }
 
 void SqliteWriter::add_mappings(std::span<const Mapping> snapshot) {
-  if (!ready()) return;
+  if (!ready() || no_samples()) return;
   Statement& insert = inserts_->mapping;
   for (const Mapping& mapping : snapshot) {
     seen(mapping.time_ns);
@@ -467,49 +483,71 @@ void SqliteWriter::drop_mappings(ProcessId process, int64_t time_ns) {
 void SqliteWriter::replace_host_totals(std::span<const HostTotal> totals,
                                        std::span<const HostCurvePoint> curves) {
   if (!ready()) return;
-  check(execute(db_.get(), "DELETE FROM host_total_row; DELETE FROM host_curve_row") == SQLITE_OK);
-  Statement& total = inserts_->host_total;
-  for (const HostTotal& row : totals) {
-    total.bind_unless(1, number(row.process), 0);
-    total.bind(2, number(row.layer));
-    total.bind_unless(3, number(row.stack), 0);
-    total.bind_unless(4, number(row.api), 0);
-    int column = 5;
-    for (const uint64_t value :
-         {row.allocations, row.allocated_bytes, row.frees, row.freed_bytes, row.temporary,
-          row.peak_bytes, row.at_peak_count, row.at_peak_bytes, row.at_process_peak_count,
-          row.at_process_peak_bytes}) {
-      total.bind(column++, number(value));
-    }
-    check(total.run());
+  // The sums of many stacks may be more than one transaction may hold.
+  const auto pause = [this] {
+    if (limited_ && limited_->room(0) == Room::kCommit) static_cast<void>(commit());
+    return ready();
+  };
+  if (!host_sums_) host_sums_.emplace(db_.get());
+  check(host_sums_->write_totals(totals, pause));
+  if (ready()) check(host_sums_->write_curves(curves));
+  for (const HostCurvePoint& point : curves) seen(point.time_ns);
+}
+
+void SqliteWriter::limit(const Limit& limit) { limited_.emplace(db_.get(), path_, limit); }
+
+Room SqliteWriter::room() {
+  if (!limited_ || !ready()) return Room::kEnough;
+  const Room room = limited_->room(host_->open_bytes());
+  if (auto error = limited_->ran_out()) error_ = std::move(error);
+  return room;
+}
+
+bool SqliteWriter::turned_away(bool taken, const char* loss_name, Severity severity) {
+  if (!taken) loss(loss_name, severity, 1);
+  return !taken;
+}
+
+Result<void> SqliteWriter::commit() {
+  if (!error_ && in_transaction_) {
+    check(stacks_->flush(StackWriter::For::kNow));  // rows name them
+    if (!error_) check(execute(db_.get(), "COMMIT") == SQLITE_OK);
+    if (!error_) in_transaction_ = false;
+    if (!error_ && limited_) limited_->committed();
   }
-  Statement& point = inserts_->host_curve;
-  for (const HostCurvePoint& row : curves) {
-    seen(row.time_ns);
-    point.bind_unless(1, number(row.process), 0);
-    point.bind(2, number(row.layer));
-    point.bind(3, row.time_ns);
-    point.bind(4, number(row.bytes));
-    point.bind(5, number(row.count));
-    check(point.run());
+  return outcome();
+}
+
+Result<Condensed> SqliteWriter::condense(int64_t settled_ns) {
+  if (!limited_) return Condensed{};
+  if (auto flushed = flush(); !flushed) return tl::unexpected(flushed.error());
+  auto condensed = limited_->condense(settled_ns);
+  if (!condensed) {
+    error_ = condensed.error();
+  } else if (!condensed->rows_left) {
+    host_.emplace(db_.get());
+    loss("live_allocations_condensed", Severity::kInfo, condensed->allocations);
   }
+  return condensed;
 }
 
 Result<void> SqliteWriter::flush() {
   if (!error_ && in_transaction_) {
     check(host_->flush());
-    if (!error_) check(stacks_->flush(StackWriter::For::kNow));
+    if (limited_ && limited_->newly_exceeded()) loss("max_size_exceeded", Severity::kInfo, 1);
     if (!error_ && written_event_ns_ != last_event_ns_) {
       meta(kMetaLastEventNs, std::to_string(last_event_ns_));
       written_event_ns_ = last_event_ns_;
     }
-    if (!error_) check(execute(db_.get(), "COMMIT") == SQLITE_OK);
-    if (!error_) in_transaction_ = false;
   }
-  return outcome();
+  return commit();
 }
 
 void SqliteWriter::compact() {
+  if (limited_) {
+    limited_->compact(kVacuumBytes);
+    return;
+  }
   Statement size(db_.get(), "SELECT page_count*page_size FROM pragma_page_count, pragma_page_size");
   const int64_t bytes = size.row() ? size.integer(0) : kVacuumBytes;
   size = Statement();
@@ -517,11 +555,17 @@ void SqliteWriter::compact() {
   execute(db_.get(), bytes < kVacuumBytes ? "VACUUM" : "PRAGMA incremental_vacuum");
 }
 
-void SqliteWriter::close_files() {
+void SqliteWriter::close_statements() {
   inserts_.reset();
   host_.reset();
   stacks_.reset();
+  host_sums_.reset();
+}
+
+void SqliteWriter::close_files() {
+  close_statements();
   compact();
+  limited_.reset();  // its statements would keep the journal
   // A reader that follows the recording keeps the journal: then the trace stays in WAL mode, whole
   // and readable, and the two side files stay until somebody writes it again.
   sqlite3_busy_timeout(db_.get(), 2000);
@@ -541,16 +585,18 @@ Result<void> SqliteWriter::finish() {
     static_cast<void>(flush());
   }
   if (!error_) {
-    if (auto settled = settle_host_chunks(db_.get(), path_); !settled) error_ = settled.error();
+    const size_t window_rows = limited_ ? limited_->settle_rows() : kWindowRows;
+    if (auto settled = settle_host_chunks(db_.get(), path_, window_rows); !settled) {
+      error_ = settled.error();
+    }
   }
   if (ready()) {
     meta(kMetaFinished, "1");
     static_cast<void>(flush());
   }
   if (!error_) close_files();
-  inserts_.reset();
-  host_.reset();
-  stacks_.reset();
+  close_statements();
+  limited_.reset();
   db_.reset();
   return outcome();
 }

@@ -19,7 +19,7 @@ struct LiveSet {
   int64_t time_ns = 0;
   uint64_t bytes = 0;  // equals bytes_at(curve, time_ns)
   uint64_t count = 0;
-  // False: only the sum is known (--host=aggregate keeps groups of the peaks alone).
+  // False: only the sum is known (of condensed detail groups are kept for the peaks alone).
   bool groups_known = true;
   std::vector<LiveGroup> groups;  // most bytes first; ties by count, then stack id
 };

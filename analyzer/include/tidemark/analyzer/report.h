@@ -128,8 +128,9 @@ struct Report {
   std::optional<OperationTotal> memsets;
   std::optional<KernelTotal> kernels;
   uint64_t markers = 0;
-  std::vector<trace::Loss> losses;   // worst first; what was counted 0 times is left out
-  std::vector<std::string> remarks;  // what a reader must know before believing the rest
+  std::optional<Condensed> condensed;  // host allocations, by --max-size
+  std::vector<trace::Loss> losses;     // worst first; what was counted 0 times is left out
+  std::vector<std::string> remarks;    // what a reader must know before believing the rest
 
   uint64_t allocations() const;  // of all series
   uint64_t frees() const;

@@ -7,6 +7,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,8 @@ struct UsagePoint {
 
 struct UsageCurve {
   Series series;
-  std::vector<UsagePoint> points;  // one per moment at which the sum changed
+  // One per moment at which the sum changed; before Condensed::until_ns fewer, but each maximum.
+  std::vector<UsagePoint> points;
   int64_t peak_bytes = 0;
   int64_t peak_ns = 0;  // the first moment at which peak_bytes was reached
   uint64_t allocations = 0;
@@ -44,6 +46,16 @@ struct UsageCurve {
 // All series that occur, in the order of Series. At one instant frees count before allocations, so
 // a block that is given back and taken again in the same nanosecond makes no false peak.
 [[nodiscard]] Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader);
+
+// Host allocations that were summed up while recording to keep the trace small (--max-size): before
+// `until_ns` only what lived longer has rows. kNever: there are no rows at all.
+struct Condensed {
+  int64_t until_ns = 0;
+  uint64_t allocations = 0;  // that have no row
+};
+[[nodiscard]] std::optional<Condensed> condensed_of(const trace::Reader& reader);
+// "1,234 host allocations that were over before 1.234 s are summed up".
+std::string condensed_text(const Condensed& condensed);
 
 // Bytes live at `time_ns`: alloc_ns <= time_ns < free_ns. 0 before the first point.
 int64_t bytes_at(const UsageCurve& curve, int64_t time_ns);

@@ -19,6 +19,9 @@
 
 namespace tidemark::collector {
 
+// Below, the last second of a busy program would not fit beside the journal and the sums.
+inline constexpr int64_t kLeastMaxBytes = int64_t{16} << 20;
+
 struct RecordOptions {
   // kAggregate: sums for each stack and over time, and no rows.
   enum class Host : uint8_t { kFull, kAggregate, kOff };
@@ -31,6 +34,9 @@ struct RecordOptions {
   std::string output;                // "": tidemark.<program>.<pid>.db in the current folder
   std::string library_dir;           // where libtidemark_preload.so and libtidemark_cuda.so lie
   Host host = Host::kFull;
+  // The trace with its journal, in bytes: the oldest allocations are summed up to keep it below; 0:
+  // as large as it gets.
+  int64_t max_bytes = 0;
   Device device = Device::kAuto;
   Stacks stacks = Stacks::kAll;
   OnFull on_full = OnFull::kWait;

@@ -17,6 +17,24 @@
 
 namespace tidemark::trace {
 
+// How large a trace may become, with its journal and what is written when recording ends.
+struct Limit {
+  int64_t bytes = 0;
+  bool host_rows = true;  // host allocations come one by one; false: only their sums
+};
+
+// What to do now, so that the trace stays below its limit.
+enum class Room : uint8_t {
+  kEnough,
+  kCommit,    // commit(): the journal is long enough
+  kCondense,  // bring the host's sums up to date, flush(), then condense()
+};
+
+struct Condensed {
+  uint64_t allocations = 0;  // that have no row any more
+  bool rows_left = true;     // false: no host allocation has one, and none is to be added
+};
+
 class Writer {
  public:
   // Replaces an existing trace at `path`, but refuses to replace a file that is not a trace.
@@ -69,6 +87,16 @@ class Writer {
   // Sums of the host's allocations beside their rows or instead of them, all of them anew.
   virtual void replace_host_totals(std::span<const HostTotal> totals,
                                    std::span<const HostCurvePoint> curves) = 0;
+
+  // Call it before anything is added, and room() every thousand additions or so, and do what it
+  // says.
+  virtual void limit(const Limit& limit) = 0;
+  virtual Room room() = 0;
+  // What is complete; unlike flush() it leaves chunks open.
+  [[nodiscard]] virtual Result<void> commit() = 0;
+  // Takes host allocations that are over out of the trace, oldest first. The host's sums must have
+  // been written: they hold all that was added, and are complete until `settled_ns`.
+  [[nodiscard]] virtual Result<Condensed> condense(int64_t settled_ns) = 0;
 
   // Commits what was added. Called by the collector about once a second.
   [[nodiscard]] virtual Result<void> flush() = 0;
