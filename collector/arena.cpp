@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,6 +31,44 @@ uint64_t random_nonce() {
   return nonce;
 }
 
+template <class Function>
+class ScopeExit {
+ public:
+  explicit ScopeExit(Function function) : function_(std::move(function)) {}
+  ~ScopeExit() { function_(); }
+  ScopeExit(const ScopeExit&) = delete;
+  ScopeExit& operator=(const ScopeExit&) = delete;
+
+ private:
+  Function function_;
+};
+
+uint32_t pid_namespace() {
+  struct stat info {};
+  return stat("/proc/self/ns/pid", &info) == 0 ? static_cast<uint32_t>(info.st_ino) : 0;
+}
+
+// When this thread dies, however it dies, the kernel sets FUTEX_OWNER_DIED in `word`, which must
+// hold its tid: the one sign of our end that a target can see in any pid namespace, without a
+// system call, and that a zombie gives too. The list is ours alone; only the word lies in shared
+// memory. A thread has one such list, and libc's is of no use here: we hold no robust mutexes.
+struct DeathNotice {
+  robust_list_head head{};
+  robust_list node{};
+};
+thread_local DeathNotice t_death_notice;
+
+void mark_our_death(int32_t* word) {
+  DeathNotice& notice = t_death_notice;
+  notice.head.list.next = &notice.head.list;
+  notice.head.list_op_pending = nullptr;
+  if (word == nullptr || *word != static_cast<int32_t>(syscall(SYS_gettid))) return;
+  notice.node.next = &notice.head.list;
+  notice.head.futex_offset = reinterpret_cast<char*>(word) - reinterpret_cast<char*>(&notice.node);
+  notice.head.list.next = &notice.node;
+  syscall(SYS_set_robust_list, &notice.head, sizeof notice.head);
+}
+
 }  // namespace
 
 void futex_wake_all(std::atomic<uint32_t>& word) {
@@ -36,6 +76,12 @@ void futex_wake_all(std::atomic<uint32_t>& word) {
 }
 
 Result<Arena> Arena::create(const ArenaOptions& options) {
+  // A limit on file sizes should be an error, not our end (SIGXFSZ).
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  struct sigaction before {};
+  sigaction(SIGXFSZ, &ignore, &before);
+  const ScopeExit restore([&before] { sigaction(SIGXFSZ, &before, nullptr); });
   const int descriptor = memfd_create("tidemark", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (descriptor < 0) {
     return fail(fmt::format("cannot create shared memory: {}", std::strerror(errno)));
@@ -66,12 +112,14 @@ Result<Arena> Arena::create(const ArenaOptions& options) {
   header->ring_count = wire::kRingCount;
   header->ring_data_bytes = wire::kRingDataBytes;
   header->collector_pid = getpid();
+  header->pid_namespace = pid_namespace();
   header->stacks = options.stacks;
   header->on_full = options.on_full;
   header->record_host = options.record_host ? 1 : 0;
   header->clock = options.clock;
   header->record_device = options.record_device ? 1 : 0;
   header->magic = wire::kArenaMagic;
+  mark_our_death(&header->collector_pid);
   return Arena(descriptor, static_cast<std::byte*>(memory));
 }
 
@@ -82,7 +130,10 @@ Arena::Arena(Arena&& other) noexcept
       is_touched_(std::move(other.is_touched_)) {}
 
 Arena::~Arena() {
-  if (memory_ != nullptr) munmap(memory_, wire::kArenaBytes);
+  if (memory_ != nullptr) {
+    mark_our_death(nullptr);
+    munmap(memory_, wire::kArenaBytes);
+  }
   if (descriptor_ >= 0) close(descriptor_);
 }
 

@@ -2,29 +2,53 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace tidemark::collector {
 
 bool ModuleTable::load(LoadedModule module) {
-  for (auto& known : modules_) {
-    if (known.start != module.start || known.unloaded_ns != kStillLoaded) continue;
-    if (known.path == module.path && known.end == module.end) return false;
-    known.unloaded_ns = module.loaded_ns;  // its unloading went unseen
-    ++unload_count_;
+  const size_t known_count = modules_.size();  // end() may add
+  for (size_t i = 0; i < known_count; ++i) {
+    LoadedModule& known = modules_[i];
+    if (known.start != module.start) continue;
+    if (known.loaded_ns > module.loaded_ns) {
+      // Another thread's news of what came here later overtook this.
+      module.unloaded_ns = std::min(module.unloaded_ns, known.loaded_ns);
+      continue;
+    }
+    if (known.unloaded_ns <= module.loaded_ns) continue;
+    if (known.path == module.path && known.end == module.end) {
+      known.loaded_again_ns = module.loaded_ns;
+      return false;
+    }
+    end(i, module.loaded_ns);  // its unloading went unseen, or is yet to come
   }
   modules_.push_back(std::move(module));
   by_start_.clear();
   return true;
 }
 
-const LoadedModule* ModuleTable::unload(uint64_t start, uint64_t time_ns) {
-  for (auto& known : modules_) {
-    if (known.start != start || known.unloaded_ns != kStillLoaded) continue;
-    known.unloaded_ns = time_ns;
-    ++unload_count_;
-    return &known;
+const LoadedModule* ModuleTable::end(size_t index, uint64_t time_ns) {
+  LoadedModule& known = modules_[index];
+  const uint64_t before = std::exchange(known.unloaded_ns, time_ns);
+  ++unload_count_;
+  if (known.loaded_again_ns <= time_ns) return nullptr;
+  LoadedModule again = known;
+  again.loaded_ns = std::exchange(known.loaded_again_ns, 0);
+  again.unloaded_ns = before;
+  again.loaded_again_ns = 0;
+  by_start_.clear();
+  return &modules_.emplace_back(std::move(again));
+}
+
+ModuleTable::Unloaded ModuleTable::unload(uint64_t start, uint64_t time_ns) {
+  for (size_t i = 0; i < modules_.size(); ++i) {
+    const LoadedModule& known = modules_[i];
+    if (known.start != start || known.loaded_ns > time_ns || known.unloaded_ns <= time_ns) continue;
+    const LoadedModule* again = end(i, time_ns);
+    return {&modules_[i], again};
   }
-  return nullptr;
+  return {};
 }
 
 void ModuleTable::index() const {

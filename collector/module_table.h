@@ -19,14 +19,23 @@ struct LoadedModule {
   uint64_t end = 0;
   uint64_t loaded_ns = 0;
   uint64_t unloaded_ns = kStillLoaded;
+  // It was said to be loaded once more at that time, though nobody had said that it was gone.
+  uint64_t loaded_again_ns = 0;
 };
 
 class ModuleTable {
  public:
+  // News of one address may come in the wrong order, from the rings of several threads: times
+  // decide what holds.
   // False when it is known already.
   bool load(LoadedModule module);
-  // The module that was unloaded, or null.
-  const LoadedModule* unload(uint64_t start, uint64_t time_ns);
+  // The module that was there at that time and has gone, or null. When it was loaded again later,
+  // which had been taken for a repetition, `again` (valid until the next load) is the new one.
+  struct Unloaded {
+    const LoadedModule* module = nullptr;
+    const LoadedModule* again = nullptr;
+  };
+  Unloaded unload(uint64_t start, uint64_t time_ns);
 
   // The module at `address` at that time. A module is often announced a moment after its first code
   // has run (constructors run inside dlopen), so one that comes later will do when none fits.
@@ -36,6 +45,8 @@ class ModuleTable {
 
  private:
   void index() const;
+  // Ends what lies at `index`; the module that began there later, if one did.
+  const LoadedModule* end(size_t index, uint64_t time_ns);
   std::vector<LoadedModule> modules_;
   uint32_t unload_count_ = 0;
   // By start; `reach_[i]` is the greatest end among by_start_[0..i].

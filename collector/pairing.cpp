@@ -61,7 +61,7 @@ bool Pairing::knows_process(const Producer& producer) const {
 
 ProcessState* Pairing::live_process(int32_t pid) const {
   for (const auto& process : processes_) {
-    if (process->pid == pid && !process->ended) return process.get();
+    if (process->pid == pid && !process->ended && !process->foreign) return process.get();
   }
   return nullptr;
 }
@@ -116,24 +116,27 @@ void Pairing::on_process_start(const Producer& producer, const wire::ProcessStar
   const uint64_t start_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
   const auto by_key = by_key_.find(record.parent_process_key);
   ProcessState* parent = by_key != by_key_.end() ? by_key->second : nullptr;
-  if (ProcessState* before = live_process(record.pid)) {
+  // Another pid namespace has the same numbers for other processes.
+  const bool foreign = producer.identity.foreign;
+  if (ProcessState* before = foreign ? nullptr : live_process(record.pid)) {
     // exec: the image before ends here and is the parent of the new one. A child cannot have the
     // pid of a living process: that one has ended some time ago, unnoticed.
     const bool exec = record.forked == 0;
     end_process(*before, exec ? start_ns : before->last_event_ns, trace::Process{}.exit);
     if (exec) parent = before;
   }
-  if (parent == nullptr) parent = live_process(record.parent_pid);
+  if (parent == nullptr && !foreign) parent = live_process(record.parent_pid);
   ProcessState& process = add_process(record.process_key, record.pid);
   process.forked = record.forked != 0;
   process.attached = record.attached != 0;
+  process.foreign = foreign;
   process.parent = parent;
   trace::Process row;
   row.pid = record.pid;
   row.parent = parent ? parent->id : trace::ProcessId{};
   row.command = std::string(tail_of(record), record.command_bytes);
   row.start_ns = trace_time(start_ns);
-  row.rank = rank_of_ ? rank_of_(record.pid) : -1;
+  row.rank = rank_of_ && !foreign ? rank_of_(record.pid) : -1;
   process.id = writer_.add_process(row);
   if (process.forked && parent) process.modules = parent->modules;
 }
@@ -184,6 +187,13 @@ void Pairing::on_meta(const wire::Meta& record) {
   writer_.meta(key, value);
 }
 
+// A pass goes on for a while after its clock was read. Cut to that, what a thread did meanwhile
+// would all be at one time: unload a library, load another in its place, take a stack there.
+uint64_t Pairing::definition_time(uint64_t time_ns) const {
+  constexpr uint64_t kLongestPassNs = 60'000'000'000;
+  return std::clamp(time_ns, start_ns_, now_ns_ + kLongestPassNs);
+}
+
 void Pairing::on_stack(ProcessState& process, const wire::Stack& record) {
   if (process.nodes.contains(record.id)) return;  // two threads met it at once
   StackPath path;
@@ -191,7 +201,7 @@ void Pairing::on_stack(ProcessState& process, const wire::Stack& record) {
   path.words.resize(record.frame_count);
   std::memcpy(path.words.data(), tail_of(record), record.frame_count * sizeof(uint64_t));
   const uint64_t time_ns = record.header.time_ns == 0 ? now_ns_ : record.header.time_ns;
-  path.time_ns = std::clamp(time_ns, start_ns_, now_ns_);
+  path.time_ns = definition_time(time_ns);
   uint32_t caller = StackTree::kNone;
   if ((record.flags & wire::kStackFromRoot) == 0) {
     const auto known = process.nodes.find(record.caller);
@@ -265,7 +275,7 @@ void Pairing::on_module(ProcessState& process, const wire::Module& record) {
   module.base = record.base;
   module.start = record.start;
   module.end = record.end;
-  module.loaded_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
+  module.loaded_ns = definition_time(record.header.time_ns);
   const uint32_t unloads = process.modules.unload_count();
   if (!process.modules.load(module)) return;
   if (process.modules.unload_count() != unloads) process.stack_tree.forget_words();
@@ -274,12 +284,16 @@ void Pairing::on_module(ProcessState& process, const wire::Module& record) {
 }
 
 void Pairing::on_module_unload(ProcessState& process, const wire::Module& record) {
-  const uint64_t time_ns = std::clamp(record.header.time_ns, start_ns_, now_ns_);
-  const LoadedModule* module = process.modules.unload(record.start, time_ns);
-  if (!module) return;
-  process.stack_tree.forget_words();
-  writer_.add_module(process.id, module->path, hex(module->build_id), module->base, module->start,
-                     module->end, trace_time(module->loaded_ns), trace_time(time_ns));
+  const uint64_t time_ns = definition_time(record.header.time_ns);
+  const auto [module, again] = process.modules.unload(record.start, time_ns);
+  if (module != nullptr) process.stack_tree.forget_words();
+  for (const LoadedModule* known : {module, again}) {
+    if (known == nullptr) continue;
+    const int64_t unloaded =
+        known->unloaded_ns == kStillLoaded ? trace::kNever : trace_time(known->unloaded_ns);
+    writer_.add_module(process.id, known->path, hex(known->build_id), known->base, known->start,
+                       known->end, trace_time(known->loaded_ns), unloaded);
+  }
 }
 
 // --- references

@@ -35,6 +35,7 @@ struct RingIdentity {
   int32_t pid = 0;
   int32_t tid = 0;
   std::string thread_name;
+  bool foreign = false;  // pid and tid are of another pid namespace: /proc does not know them
 };
 
 // What an Undo needs: the last Free or Unmap of a ring.
@@ -103,6 +104,7 @@ class Pairing final : public EventSink {
  private:
   // Definitions
   void on_process_start(const Producer& producer, const wire::ProcessStart& record);
+  uint64_t definition_time(uint64_t time_ns) const;
   void on_stack(ProcessState& process, const wire::Stack& record);
   void on_module(ProcessState& process, const wire::Module& record);
   void on_module_unload(ProcessState& process, const wire::Module& record);

@@ -76,6 +76,7 @@ struct ProcessState {
   int32_t pid = 0;
   bool forked = false;
   bool attached = false;  // ran before it was recorded
+  bool foreign = false;   // its pid is of another pid namespace
   bool ended = false;
   uint64_t last_event_ns = 0;
   uint64_t exit_ns = 0;  // exit() was reached; 0: not

@@ -44,6 +44,7 @@ void Session::open_slot(uint32_t index, wire::RingHeader& header) {
   identity.process_key = header.process_key;
   identity.pid = header.pid;
   identity.tid = header.tid;
+  identity.foreign = header.foreign_ids != 0;
   char name[sizeof header.thread_name + 1] = {};
   std::memcpy(name, header.thread_name, sizeof header.thread_name);
   identity.thread_name = name;
@@ -82,8 +83,9 @@ uint64_t Session::pass() {
     slot.over |= state == wire::RingState::kClosed || state == wire::RingState::kFree;
     const ProcessState* process = slot.producer->process;
     slot.over |= process != nullptr && process->ended;
-    slot.over |= std::find(over_pids_.begin(), over_pids_.end(), slot.producer->identity.pid) !=
-                 over_pids_.end();
+    const RingIdentity& who = slot.producer->identity;
+    slot.over |= !who.foreign &&
+                 std::find(over_pids_.begin(), over_pids_.end(), who.pid) != over_pids_.end();
   }
   over_pids_.clear();
   uint64_t taken = 0;
@@ -154,15 +156,16 @@ void Session::look_at_name(Slot& slot, uint64_t now_ns) {
 void Session::check_liveness(int32_t root) {
   const uint64_t now_ns = monotonic_ns();
   for (const auto& process : pairing_.processes()) {
-    const bool known = process->ended || gone_.contains(process.get());
+    const bool known = process->ended || process->foreign || gone_.contains(process.get());
     if (known || process->pid == root || !process_has_ended(process->pid)) continue;
     over_pids_.push_back(process->pid);
-    gone_.emplace(process.get(), now_ns);
+    // Later than all that it did: the clock is read after it was seen to be gone.
+    gone_.emplace(process.get(), monotonic_ns());
   }
   for (auto& [index, slot] : slots_) {
     look_at_name(slot, now_ns);
     const RingIdentity& who = slot.producer->identity;
-    if (slot.over || now_ns - slot.idle_since_ns < kThreadIdleNs) continue;
+    if (slot.over || who.foreign || now_ns - slot.idle_since_ns < kThreadIdleNs) continue;
     // Seen dead before the next drain, which therefore takes all that it ever published.
     slot.over = thread_has_ended(who.pid, who.tid);
   }

@@ -24,6 +24,14 @@ InjectedEnvironment injected_environment(const InjectionPaths& paths, const std:
   }
   result.set.emplace_back("LD_PRELOAD", preload);
   result.set.emplace_back(wire::kArenaVariable, arena);
+  // A program built with AddressSanitizer refuses to start where its runtime is not the first
+  // library, and ours is before it.
+  std::string sanitizer = "verify_asan_link_order=0";
+  const char* other_sanitizer = current("ASAN_OPTIONS");
+  if (other_sanitizer != nullptr && *other_sanitizer != '\0') {
+    sanitizer = fmt::format("{}:{}", other_sanitizer, sanitizer);
+  }
+  result.set.emplace_back("ASAN_OPTIONS", sanitizer);
   if (!paths.cuda.empty()) {
     const char* other = current("CUDA_INJECTION64_PATH");
     result.cuda_taken = other != nullptr && *other != '\0' && paths.cuda != other;

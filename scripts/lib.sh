@@ -19,6 +19,7 @@ build_packages=(
 run_packages=(libegl1 libgl1 libgl1-mesa-dri fonts-dejavu-core sqlite3)
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev libunwind-dev python3 libpython3-dev git xvfb xauth xdotool clang-format
+  libjemalloc-dev libtcmalloc-minimal4 libmimalloc-dev
 )
 
 # Installs what is missing of the named packages; says nothing when nothing is.

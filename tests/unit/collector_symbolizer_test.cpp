@@ -157,5 +157,21 @@ TEST(ModuleTable, the_module_at_a_time_is_the_one_that_was_loaded_then) {
   EXPECT_EQ(table.find(0x4000, 50), nullptr);
 }
 
+// Two libraries take turns at one address; the rings of two threads tell of it, one after the
+// other.
+TEST(ModuleTable, news_in_the_wrong_order_gives_the_same_table) {
+  const auto a = [](uint64_t at) { return LoadedModule{"/a.so", "", 0, 0x1000, 0x3000, at}; };
+  const auto b = [](uint64_t at) { return LoadedModule{"/b.so", "", 0, 0x1000, 0x3000, at}; };
+  ModuleTable table;
+  table.load(a(10));
+  table.load(a(50));
+  table.load(b(30));
+  table.unload(0x1000, 40);
+  table.unload(0x1000, 20);
+  EXPECT_EQ(table.find(0x2000, 15)->path, "/a.so");
+  EXPECT_EQ(table.find(0x2000, 35)->path, "/b.so");
+  EXPECT_EQ(table.find(0x2000, 60)->path, "/a.so");
+}
+
 }  // namespace
 }  // namespace tidemark::collector

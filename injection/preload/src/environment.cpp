@@ -13,6 +13,7 @@ namespace tidemark::preload {
 namespace {
 
 constexpr size_t kMostBytes = 4096;
+constexpr size_t kMostAdded = 5;  // entries that a child's environment gets, with its end
 constexpr char kPreload[] = "LD_PRELOAD";
 
 // "NAME=value" of each of ours, empty when it was not set.
@@ -22,6 +23,7 @@ char g_preload[kMostBytes];              // LD_PRELOAD=<our library only>
 size_t g_preload_path_bytes;             // of our library's path
 char** g_program_environment = nullptr;  // as it was when we extended it
 char** g_own_environment = nullptr;      // extended; nullptr: not
+char g_sanitizer[kMostBytes];
 
 const char* value_of(char* const* environment, const char* name) {
   const size_t bytes = std::strlen(name);
@@ -75,6 +77,7 @@ bool under_valgrind() {
 void remember_environment() {
   keep(g_arena, wire::kArenaVariable, std::getenv(wire::kArenaVariable));
   keep(g_cuda, "CUDA_INJECTION64_PATH", std::getenv("CUDA_INJECTION64_PATH"));
+  keep(g_sanitizer, "ASAN_OPTIONS", std::getenv("ASAN_OPTIONS"));
   // Ours is the first entry: the collector put it there.
   keep(g_preload, kPreload, std::getenv(kPreload));
   char* value = g_preload[0] != 0 ? g_preload + sizeof kPreload : g_preload;
@@ -134,20 +137,32 @@ void restore_own_environment() {
 
 size_t ChildEnvironment::room(char* const* environment) {
   const char* preload = value_of(environment, kPreload);
-  return (count_of(environment) + 4) * sizeof(char*) + sizeof kPreload + g_preload_path_bytes + 2 +
-         (preload == nullptr ? 0 : std::strlen(preload));
+  return (count_of(environment) + kMostAdded) * sizeof(char*) + sizeof kPreload +
+         g_preload_path_bytes + 2 + (preload == nullptr ? 0 : std::strlen(preload));
 }
 
 ChildEnvironment::ChildEnvironment(char* const* environment, void* room) : result_(environment) {
   const char* preload = value_of(environment, kPreload);
   const bool arena = g_arena[0] != 0 && value_of(environment, wire::kArenaVariable) == nullptr;
   const bool cuda = g_cuda[0] != 0 && value_of(environment, "CUDA_INJECTION64_PATH") == nullptr;
+  const bool sanitizer = g_sanitizer[0] != 0 && value_of(environment, "ASAN_OPTIONS") == nullptr;
   const bool library = lacks_preload(preload);
-  if (!recording() || (!arena && !cuda && !library)) return;
+  if (!recording() || g_preload[0] == 0) return;
+  const bool loadable = sys::accessible(g_preload + sizeof kPreload, false);
+  const ArenaAddress address = parse_arena_address(g_arena + std::strlen(wire::kArenaVariable) + 1);
+  if (!loadable || !sys::accessible(address.path, true)) {
+    counted_ = true;
+    count_loss(wire::Loss::kProcessesNotRecorded);
+  }
+  if (!loadable) {
+    without_library(environment, preload, room);
+    return;
+  }
+  if (!arena && !cuda && !sanitizer && !library) return;
 
   auto** entries = static_cast<char**>(room);
   const size_t count = count_of(environment);
-  char* text = reinterpret_cast<char*>(entries + count + 4);
+  char* text = reinterpret_cast<char*>(entries + count + kMostAdded);
   size_t used = 0;
   for (size_t i = 0; i < count; ++i) {
     const bool replaced =
@@ -156,6 +171,7 @@ ChildEnvironment::ChildEnvironment(char* const* environment, void* room) : resul
   }
   if (arena) entries[used++] = g_arena;
   if (cuda) entries[used++] = g_cuda;
+  if (sanitizer) entries[used++] = g_sanitizer;
   if (library) {
     entries[used++] = text;
     const auto append = [&text](const char* part) {
@@ -171,6 +187,42 @@ ChildEnvironment::ChildEnvironment(char* const* environment, void* room) : resul
   }
   entries[used] = nullptr;
   result_ = entries;
+}
+
+// LD_PRELOAD with our path cut out of it, wherever in it.
+void ChildEnvironment::without_library(char* const* environment, const char* preload, void* room) {
+  const char* ours = g_preload + sizeof kPreload;
+  const char* found = preload == nullptr ? nullptr : std::strstr(preload, ours);
+  if (found == nullptr) return;
+  auto** entries = static_cast<char**>(room);
+  const size_t count = count_of(environment);
+  char* text = reinterpret_cast<char*>(entries + count + kMostAdded);
+  const char* rest = found + g_preload_path_bytes;
+  rest += *rest == ':' || *rest == ' ' ? 1 : 0;
+  const auto before = static_cast<size_t>(found - preload);
+  char* at = text;
+  const auto append = [&at](const char* part, size_t bytes) {
+    std::memcpy(at, part, bytes);
+    at += bytes;
+  };
+  append(kPreload, sizeof kPreload - 1);
+  append("=", 1);
+  append(preload, before);
+  append(rest, std::strlen(rest) + 1);
+  size_t used = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (environment[i] + sizeof kPreload != preload) {
+      entries[used++] = environment[i];
+    } else if (before != 0 || *rest != 0) {
+      entries[used++] = text;
+    }
+  }
+  entries[used] = nullptr;
+  result_ = entries;
+}
+
+void ChildEnvironment::not_started() const {
+  if (counted_) count_loss(wire::Loss::kProcessesNotRecorded, ~uint64_t{0});
 }
 
 }  // namespace tidemark::preload

@@ -32,7 +32,9 @@ ArenaAddress parse_arena_address(const char* value);
 void extend_own_environment();
 void restore_own_environment();
 
-// An environment for a child: `environment` with our variables restored where it lacks them.
+// An environment for a child: `environment` with our variables restored where it lacks them. Where
+// the child could not load our library (it does not exist in its root), it is taken out instead, or
+// the loader would complain in the program's output; the trace says that a process is missing.
 // Needs no heap: works in a vfork child. Arrays live in the caller's frame:
 //   ChildEnvironment child(environment, (char**)alloca(ChildEnvironment::room(environment)));
 class ChildEnvironment {
@@ -40,9 +42,14 @@ class ChildEnvironment {
   static size_t room(char* const* environment);  // bytes
   ChildEnvironment(char* const* environment, void* room);
   char* const* get() const { return result_; }
+  // The program did not start after all: what was counted for it is taken back.
+  void not_started() const;
 
  private:
+  void without_library(char* const* environment, const char* preload, void* room);
+
   char* const* result_;
+  bool counted_ = false;  // as not recorded
 };
 
 }  // namespace tidemark::preload

@@ -20,6 +20,10 @@ constexpr size_t kPage = 4096;
 [[gnu::always_inline]] inline bool wanted() { return recording_host() && !thread_paused(); }
 size_t whole_pages(size_t bytes) { return (bytes + kPage - 1) & ~(kPage - 1); }
 
+void gone(const void* address, size_t bytes) {
+  stack::forget_pages(reinterpret_cast<uint64_t>(address), bytes);
+}
+
 void mapped(Api api, void* address, size_t bytes, const stack::Context& caller) {
   if (address == MAP_FAILED || !wanted()) return;
   record_map(api, address, whole_pages(bytes), caller);
@@ -57,6 +61,7 @@ TIDEMARK_EXPORT int munmap(void* address, size_t bytes) {
   const bool record = wanted() && bytes != 0 && reinterpret_cast<uintptr_t>(address) % kPage == 0;
   if (record) record_unmap(Api::kMunmap, address, whole_pages(bytes), caller_context());
   const int result = g_real.munmap(address, bytes);
+  gone(address, bytes);
   if (record && result != 0) record_undo();
   return result;
 }
@@ -75,6 +80,7 @@ TIDEMARK_EXPORT void* mremap(void* old, size_t old_bytes, size_t new_bytes, int 
   const bool ends = old_bytes != 0 && (flags & 4 /* MREMAP_DONTUNMAP */) == 0;
   if (record && ends) record_unmap(Api::kMremap, old, whole_pages(old_bytes), caller);
   void* address = g_real.mremap(old, old_bytes, new_bytes, flags, fixed);
+  gone(old, old_bytes);
   if (!record) return address;
   if (address != MAP_FAILED) {
     record_map(Api::kMremap, address, whole_pages(new_bytes), caller);

@@ -45,6 +45,9 @@ class Next {
   std::atomic<void*> function_{nullptr};
 };
 
+// What operator new adds to a request before it calls malloc: rounding to an alignment, a head.
+constexpr size_t kMostAdded = 8192;
+
 template <class Call>
 [[gnu::always_inline]] inline void* allocate(Api api, size_t size, const stack::Context& caller,
                                              Call call) {
@@ -59,10 +62,11 @@ template <class Call>
     return address;
   }
   thread.pending_size = size;
+  thread.pending_most = size + kMostAdded < size ? SIZE_MAX : size + kMostAdded;
   thread.pending_caller = &caller;
   thread.pending_new = api;
   thread.recorded_new = nullptr;
-  void* address = call();  // may throw, after its malloc failed
+  void* address = call();  // may throw: forget_pending_new()
   thread.pending_new = Api::kUnknown;
   if (address != nullptr && thread.recorded_new != address) {
     record_heap_alloc(api, address, size, caller);
@@ -95,9 +99,24 @@ using namespace tidemark::preload;  // the file is its hooks
 using tidemark::stack::caller_context;
 using tidemark::wire::Api;
 
+// Called by the unwinder for each frame of a hook of operator new that an exception (or the end of
+// the thread) passes through: the pending name must not stay behind for the next malloc. As a
+// personality routine of our own it needs no C++ runtime: there is nothing to land on.
+extern "C" [[gnu::visibility("hidden"), gnu::used]] int tidemark_forget_pending_new(
+    int /*version*/, int actions, uint64_t /*kind*/, void* /*exception*/, void* /*context*/) {
+  constexpr int kCleanupPhase = 2;
+  constexpr int kContinueUnwind = 8;
+  if ((actions & kCleanupPhase) != 0) t_thread.pending_new = Api::kUnknown;
+  return kContinueUnwind;
+}
+// 0x1b: four bytes, relative to where they lie.
+#define TIDEMARK_FORGETS_PENDING_NEW() \
+  asm volatile(".cfi_personality 0x1b, tidemark_forget_pending_new")
+
 // NAME is the mangled name; the parameters after the size are passed on as they came.
 #define TIDEMARK_NEW(NAME, API, ALIGNMENT, NOTHROW, PARAMETERS, ARGUMENTS, TYPES) \
   TIDEMARK_EXPORT void* NAME PARAMETERS {                                         \
+    TIDEMARK_FORGETS_PENDING_NEW();                                               \
     static constinit Next<void*(*)TYPES> next(#NAME);                             \
     auto real = next.get();                                                       \
     const auto caller = caller_context();                                         \

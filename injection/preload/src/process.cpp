@@ -3,11 +3,13 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
 
 #include "environment.h"
+#include "hooks.h"
 #include "real.h"
 #include "recorder.h"
 #include "tidemark/stack/modules.h"
@@ -20,7 +22,9 @@ std::atomic<uint32_t> g_not_started{static_cast<uint32_t>(State::kUnknown)};
 std::atomic<int32_t> g_starter{0};  // tid that is in start()
 pthread_key_t g_thread_key;
 
-constexpr uint32_t kFewSlots = 64;  // where the address space is limited
+// Where the address space is limited.
+constexpr uint32_t kFewSlots = 64;
+constexpr uint32_t kFewestSlots = 8;
 
 void set_state(State state) {
   g_process.state->store(static_cast<uint32_t>(state), std::memory_order_release);
@@ -36,26 +40,52 @@ bool create_state_page() {
   return true;
 }
 
+bool is_ours(const wire::ArenaHeader& header, uint64_t nonce) {
+  return header.magic == wire::kArenaMagic && header.version == wire::kWireVersion &&
+         header.nonce == nonce && header.ring_data_bytes == wire::kRingDataBytes;
+}
+
+// Where address space is limited we take at most a quarter of what is left, or nothing at all: the
+// program was counting on the rest. 0: there is too little.
+uint32_t affordable_slots() {
+  const uint64_t left = sys::address_space_left();
+  if (left == ~uint64_t{0}) return wire::kRingCount;
+  const uint64_t budget = left / 4;
+  constexpr uint64_t kSlotBytes = wire::kRingSlotBytes + sizeof(stack::StackCache);
+  constexpr uint64_t kFixedBytes = stack::SeenSet::kBytes + 2 * wire::kPageBytes;
+  if (budget < kFixedBytes + kFewestSlots * kSlotBytes) return 0;
+  const uint64_t slots = (budget - kFixedBytes) / kSlotBytes;
+  return slots < kFewSlots ? static_cast<uint32_t>(slots) : kFewSlots;
+}
+
+// All that is left to do where we cannot record: the trace says so.
+bool say_not_recorded(int fd, uint64_t nonce) {
+  void* page = sys::map_shared(fd, wire::kPageBytes);
+  if (page == nullptr) return false;
+  auto* header = static_cast<wire::ArenaHeader*>(page);
+  if (is_ours(*header, nonce)) {
+    header->losses[static_cast<size_t>(wire::Loss::kProcessesNotRecorded)].fetch_add(1);
+  }
+  sys::unmap(page, wire::kPageBytes);
+  return false;
+}
+
 bool map_arena(const char* path, uint64_t nonce) {
   const long fd = sys::open_read_write(path);
   if (fd < 0) return false;
   // Address space, not memory: a slot's pages appear when a thread uses it.
-  uint32_t slots = wire::kRingCount;
-  if (sys::address_space_limit() != ~uint64_t{0}) slots = kFewSlots;
-  void* arena = nullptr;
-  for (; slots >= 8; slots /= 4) {
-    arena = sys::map_shared(static_cast<int>(fd), wire::ring_offset(slots));
-    if (arena != nullptr) break;
-  }
+  const uint32_t slots = affordable_slots();
+  const size_t bytes = wire::ring_offset(slots);
+  void* arena = slots == 0 ? nullptr : sys::map_shared(static_cast<int>(fd), bytes);
+  if (arena == nullptr) say_not_recorded(static_cast<int>(fd), nonce);
   sys::close(static_cast<int>(fd));
   if (arena == nullptr) return false;
   auto* header = static_cast<wire::ArenaHeader*>(arena);
-  if (header->magic != wire::kArenaMagic || header->version != wire::kWireVersion ||
-      header->nonce != nonce || header->ring_data_bytes != wire::kRingDataBytes) {
-    sys::unmap(arena, wire::ring_offset(slots));
+  if (!is_ours(*header, nonce) || wire::collector_is_gone(header->collector_pid)) {
+    sys::unmap(arena, bytes);
     return false;
   }
-  sys::advise(arena, wire::ring_offset(slots), MADV_DONTDUMP);
+  sys::advise(arena, bytes, MADV_DONTDUMP);
   g_process.arena = header;
   g_process.slots = static_cast<uint8_t*>(arena) + wire::kPageBytes;
   g_process.mapped_slots = slots < header->ring_count ? slots : header->ring_count;
@@ -82,7 +112,36 @@ bool read_options() {
     g_process.mixed_stacks = mixed;
     if (first_python) connect_python();
   }
-  return !first || g_process.seen.create();
+  if (!first || g_process.seen.create()) return true;
+  count_loss(wire::Loss::kProcessesNotRecorded);
+  return false;
+}
+
+// "pid:[4026531836]" → 4026531836; 0 when it cannot be read.
+uint32_t pid_namespace() {
+  char text[32];
+  if (!sys::read_link("/proc/self/ns/pid", text, sizeof text)) return 0;
+  const char* number = std::strchr(text, '[');
+  return number == nullptr ? 0 : static_cast<uint32_t>(std::strtoul(number + 1, nullptr, 10));
+}
+
+void look_at_pid_namespace() {
+  const uint32_t ours = pid_namespace();
+  // Without /proc there is no telling: as in the parent.
+  if (ours != 0) g_process.other_pids = ours != g_process.arena->pid_namespace;
+}
+
+// The fourth field of /proc/self/stat, behind a name that may hold anything.
+int32_t parent_in_proc() {
+  char text[512] = {};
+  const long fd = sys::open_read_only("/proc/self/stat");
+  if (fd < 0) return 0;
+  sys::read(static_cast<int>(fd), text, sizeof text - 1);
+  sys::close(static_cast<int>(fd));
+  const char* state = std::strrchr(text, ')');
+  return state == nullptr || std::strlen(state) < 4
+             ? 0
+             : static_cast<int32_t>(std::strtol(state + 4, nullptr, 10));
 }
 
 void on_thread_exit(void* /*round*/) { close_thread(); }
@@ -119,6 +178,7 @@ State begin_first() {
   // arena, which takes half a minute and makes memory of every page.
   if (address.path[0] == 0 || under_valgrind()) return State::kOff;
   if (!map_arena(address.path, address.nonce) || !read_options()) return State::kOff;
+  look_at_pid_namespace();
   remember_environment();
   new_key();
   watch_threads_and_forks();
@@ -130,8 +190,12 @@ State begin_forked() {
   if (g_process.arena == nullptr || g_process.ended.load(std::memory_order_relaxed)) {
     return State::kOff;
   }
-  if (!g_process.seen.renew()) return State::kOff;
+  if (sys::quiet() || !g_process.seen.renew()) {
+    count_loss(wire::Loss::kProcessesNotRecorded);
+    return State::kOff;
+  }
   stack::reset_modules_after_fork();
+  look_at_pid_namespace();
   g_process.parent_key = g_process.key;
   g_process.forked = true;
   new_key();
@@ -147,7 +211,7 @@ void retire_arena() {
 
 bool collector_lives() {
   const int32_t pid = g_process.arena == nullptr ? 0 : g_process.arena->collector_pid;
-  return pid != 0 && sys::process_exists(pid);
+  return !wire::collector_is_gone(pid) && (g_process.other_pids || sys::process_exists(pid));
 }
 
 }  // namespace
@@ -171,6 +235,11 @@ State start() {
     }
   }
   State now = state();
+  // Before libc has begun (AddressSanitizer allocates then) nobody can say whether to record.
+  if (now == State::kUnknown && g_process.state == nullptr && environ == nullptr) {
+    g_starter.store(0, std::memory_order_release);
+    return State::kOff;
+  }
   if (now == State::kUnknown) {
     Pause pause;
     resolve_real_functions();
@@ -182,6 +251,7 @@ State start() {
     // Before any event of another thread, which waits for the state.
     if (now != State::kOff) publish_process_start();
     set_state(now);
+    if (now != State::kOff && !g_process.forked) look_for_other_allocators();
   }
   g_starter.store(0, std::memory_order_release);
   sys::futex_wake(&g_starter, 64);
@@ -235,12 +305,40 @@ bool end_attach() {
 
 void retire_ended_arena() { retire_arena(); }
 
+Ids visible_ids() {
+  Ids ids{sys::pid(), sys::tid(), sys::parent_pid(), false};
+  if (__builtin_expect(!g_process.other_pids, 1)) return ids;
+  char text[64];
+  // "1234/task/1235", as whoever mounted that /proc sees it.
+  if (sys::read_link("/proc/thread-self", text, sizeof text)) {
+    char* rest = nullptr;
+    const auto pid = static_cast<int32_t>(std::strtol(text, &rest, 10));
+    const char* tid = std::strrchr(rest, '/');
+    if (pid > 0 && pid != ids.pid && tid != nullptr) {
+      return {pid, static_cast<int32_t>(std::strtol(tid + 1, nullptr, 10)), parent_in_proc(),
+              false};
+    }
+  }
+  ids.foreign = true;
+  return ids;
+}
+
 void count_loss(wire::Loss loss, uint64_t count) {
   if (g_process.arena == nullptr) return;
   g_process.arena->losses[static_cast<size_t>(loss)].fetch_add(count, std::memory_order_relaxed);
 }
 
+void stop_clock() {
+  if (!recording() || t_thread.stopped_ns != 0) return;
+  const uint64_t ns = now_ns();
+  t_thread.stopped_ticks =
+      g_process.arena->clock == wire::Clock::kTsc ? __builtin_ia32_rdtsc() : ns;
+  t_thread.stopped_ns = ns;
+  g_process.use_tsc = false;
+}
+
 uint64_t now_ns() {
+  if (__builtin_expect(t_thread.stopped_ns != 0, 0)) return ++t_thread.stopped_ns;
   timespec time{};
   clock_gettime(CLOCK_MONOTONIC, &time);
   return static_cast<uint64_t>(time.tv_sec) * 1000000000ULL + static_cast<uint64_t>(time.tv_nsec);

@@ -34,6 +34,8 @@ struct Process {
   bool forked = false;
   bool attached = false;           // recorded since some moment, not since it started
   std::atomic<bool> ended{false};  // detached: what is forked from now on is not recorded either
+  // Another pid namespace than the collector's: our numbers for processes are not its own.
+  bool other_pids = false;
   bool take_stacks = false;
   bool take_python = false;
   bool use_tsc = false;  // ArenaHeader::clock
@@ -80,6 +82,19 @@ bool recorded_now();
 // For good: the collector is gone. The program runs on as if never recorded.
 void stop_recording();
 
+// Numbers of the calling thread, in the collector's pid namespace where they can be found out: our
+// own /proc may be the collector's, or the one of our namespace, or there may be none.
+struct Ids {
+  int32_t pid;
+  int32_t tid;
+  int32_t parent_pid;
+  bool foreign;  // they are our namespace's and may name others in the collector's
+};
+Ids visible_ids();
+
+// From now on the calling thread dies of reading the time stamp counter, which is all that a clock
+// is without a system call (strict seccomp, PR_SET_TSC): its events keep their order, a tick apart.
+void stop_clock();
 void count_loss(wire::Loss loss, uint64_t count = 1);
 uint64_t now_ns();
 

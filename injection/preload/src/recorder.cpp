@@ -31,10 +31,16 @@ constexpr uint32_t kAttemptsBetweenChecks = 64;
 }
 
 bool wait_for_room(wire::RingHeader* ring, uint32_t released, uint32_t attempt) {
+  if (attempt == wire::kNestedAttempt) {
+    count_loss(wire::Loss::kEventsDroppedReentrant);
+    return false;
+  }
   const auto* collector = &g_process.arena->collector_pid;
   const int32_t collector_pid = __atomic_load_n(collector, __ATOMIC_RELAXED);
-  const bool gone = collector_pid == 0 || (attempt % kAttemptsBetweenChecks == 0 && attempt != 0 &&
-                                           !sys::process_exists(collector_pid));
+  // Asking for the pid is for kernels that do not tell.
+  const bool ask = attempt % kAttemptsBetweenChecks == 0 && attempt != 0 && !g_process.other_pids;
+  const bool gone =
+      wire::collector_is_gone(collector_pid) || (ask && !sys::process_exists(collector_pid));
   if (gone) stop_recording();
   if (gone || g_process.arena->on_full == wire::OnFull::kDrop) {
     count_loss(wire::Loss::kEventsDroppedRingFull);
@@ -65,8 +71,10 @@ bool claim_ring(ThreadState& thread) {
                                                std::memory_order_acquire)) {
         continue;
       }
-      ring->pid = sys::pid();
-      ring->tid = sys::tid();
+      const Ids ids = visible_ids();
+      ring->pid = ids.pid;
+      ring->tid = ids.tid;
+      ring->foreign_ids = ids.foreign ? 1 : 0;
       ring->process_key = g_process.key;
       sys::thread_name(ring->thread_name);
       thread.ring.attach(ring, reinterpret_cast<uint8_t*>(ring) + wire::kPageBytes);
@@ -92,6 +100,8 @@ bool claim_ring(ThreadState& thread) {
   if (thread.process_key != g_process.key) {  // forked: the ring is the parent's
     thread.ring.detach();
     thread.capturing = 0;
+    thread.inside = false;
+    thread.publishing = 0;
   }
   if (!claim_ring(thread)) {
     count_loss(wire::Loss::kEventsDroppedNoRing);
@@ -117,16 +127,44 @@ bool claim_ring(ThreadState& thread) {
   ring->state.store(wire::RingState::kClosed, std::memory_order_release);
 }
 
-// Keeps what happens after a thread's destructors from holding a ring for ever: the outermost scope
-// gives back the ring that it took.
+// An event was begun and has not ended. Either we are in a signal handler that interrupted it, and
+// it will go on, or a handler left it by longjmp and it never will: then there is no signal's frame
+// on our stack, and its traces must go, or nothing would be published any more.
+[[gnu::noinline]] void forget_what_was_left(ThreadState& thread) {
+  if (reinterpret_cast<uint64_t>(__builtin_frame_address(0)) < thread.publishing) return;
+  constexpr uint32_t kMostFrames = 128;
+  uint64_t words[kMostFrames];
+  const stack::Unwound unwound = stack::unwind(stack::caller_context(), words, kMostFrames);
+  if (unwound.ending != stack::Ending::kOutermost || unwound.through_signal) return;
+  thread.inside = false;
+  thread.publishing = 0;
+  thread.capturing = 0;
+  thread.pending_new = wire::Api::kUnknown;
+  thread.recorded_delete = nullptr;
+  stack::abandon_refresh();
+  if (thread.process_key != g_process.key || !thread.ring.attached()) return;
+  thread.ring.forget_writers();
+  g_process.stack_caches[thread.slot].clear();
+  if (g_process.mixed_stacks != nullptr) g_process.mixed_stacks[thread.slot].clear();
+}
+
+// One event of this thread. Keeps what happens after a thread's destructors from holding a ring for
+// ever: the outermost scope gives back the ring that it took.
 class EventScope {
  public:
-  [[gnu::always_inline]] explicit EventScope(ThreadState& thread)
-      : thread_(thread),
-        borrowed_(thread.closed && !thread.ring.attached()),
-        open_(ensure_ring(thread)) {}
+  enum class Within : uint8_t { kProgram, kEvent };  // kEvent: part of another event
+  [[gnu::always_inline]] explicit EventScope(ThreadState& thread, Within within = Within::kProgram)
+      : thread_(thread), borrowed_(thread.closed && !thread.ring.attached()) {
+    if (__builtin_expect(thread.inside, 0) && within == Within::kProgram) {
+      forget_what_was_left(thread);
+    }
+    outermost_ = !thread.inside;
+    thread.inside = true;
+    open_ = ensure_ring(thread);
+  }
   [[gnu::always_inline]] ~EventScope() {
     if (__builtin_expect(borrowed_, 0)) release_ring(thread_);
+    if (outermost_) thread_.inside = false;
   }
   EventScope(const EventScope&) = delete;
   EventScope& operator=(const EventScope&) = delete;
@@ -135,6 +173,7 @@ class EventScope {
  private:
   ThreadState& thread_;
   bool borrowed_;
+  bool outermost_;
   bool open_;
 };
 
@@ -150,7 +189,7 @@ void write(ThreadState& thread, const Record& record) {
   if (thread.ring.commit(room, record.header.type)) ring_doorbell();
 }
 
-// False when it was dropped.
+// False: dropped, and counted.
 template <class Record>
 bool write_long(ThreadState& thread, Record record, const Part* parts, size_t part_count) {
   size_t bytes = sizeof(Record);
@@ -176,12 +215,16 @@ Header header_of(RecordType type, uint32_t bytes, uint64_t time_ns, wire::Api ap
 }
 
 // Ticks of ArenaHeader::clock. The counter is read without a fence (records.h: kMaxEarlyNs).
+[[gnu::noinline]] uint64_t ticks_without_counter() {
+  if (t_thread.stopped_ticks != 0) return ++t_thread.stopped_ticks;
+  return g_process.arena->clock == wire::Clock::kTsc ? __builtin_ia32_rdtsc() : now_ns();
+}
 [[gnu::always_inline]] inline uint64_t ticks() {
   if (__builtin_expect(g_process.use_tsc, 1)) return __builtin_ia32_rdtsc();
-  return now_ns();
+  return ticks_without_counter();
 }
 
-void write_path(ThreadState& thread, wire::StackId id, wire::StackId caller, uint32_t flags,
+bool write_path(ThreadState& thread, wire::StackId id, wire::StackId caller, uint32_t flags,
                 const uint64_t* words, uint32_t count) {
   wire::Stack record{};
   record.header = header_of(RecordType::kStack, 0, now_ns());
@@ -190,19 +233,19 @@ void write_path(ThreadState& thread, wire::StackId id, wire::StackId caller, uin
   record.frame_count = count;
   record.flags = flags;
   const Part part{words, count * sizeof(uint64_t)};
-  write_long(thread, record, &part, 1);
+  return write_long(thread, record, &part, 1);
 }
 
 // The frames that nobody has published yet, from the outermost of them inwards.
 template <class Stack>
-[[gnu::noinline]] void publish_stack(ThreadState& thread, Stack& cache) {
+[[gnu::noinline]] bool publish_stack(ThreadState& thread, Stack& cache) {
   const uint32_t leaf = cache.count() - 1;
   const auto known = [&](uint32_t frame) {
     return cache.published(frame) || g_process.seen.contains(cache.id(frame));
   };
   if (known(leaf)) {
     cache.set_published(leaf);
-    return;
+    return true;
   }
   uint32_t first = leaf;
   while (first > 0 && !known(first - 1)) --first;
@@ -216,8 +259,11 @@ template <class Stack>
   while (first <= leaf) {
     const uint32_t count = leaf + 1 - first < kPiece ? leaf + 1 - first : kPiece;
     for (uint32_t i = 0; i < count; ++i) words[i] = cache.word(first + i);
-    write_path(thread, cache.id(first + count - 1), first == 0 ? cache.root() : cache.id(first - 1),
-               flags, words, count);
+    // What was dropped is tried again with the next event.
+    if (!write_path(thread, cache.id(first + count - 1),
+                    first == 0 ? cache.root() : cache.id(first - 1), flags, words, count)) {
+      return false;
+    }
     for (uint32_t i = 0; i < count; ++i) cache.set_published(first + i);
     first += count;
     flags &= ~wire::kStackFromRoot;
@@ -225,6 +271,7 @@ template <class Stack>
   // After publishing: who finds it in the set may rely on its being in some ring. Only the leaf:
   // the nodes on the way are many more, and the marks remember those that matter, a loop's.
   g_process.seen.insert(cache.id(leaf));
+  return true;
 }
 
 // In a signal handler that interrupted a capture: the cache is being written.
@@ -245,8 +292,10 @@ template <class Stack>
   for (uint32_t i = 0; i < unwound.count; ++i) id = wire::stack_child(id, words[i]);
   if (g_process.seen.contains(id)) return id;
   if (!complete) count_loss(wire::Loss::kStacksIncomplete);
-  write_path(thread, id, root, wire::kStackFromRoot | (complete ? 0 : wire::kStackIncomplete),
-             words, unwound.count);
+  if (!write_path(thread, id, root, wire::kStackFromRoot | (complete ? 0 : wire::kStackIncomplete),
+                  words, unwound.count)) {
+    return 0;
+  }
   g_process.seen.insert(id);
   return id;
 }
@@ -255,9 +304,12 @@ template <class Stack>
 [[gnu::noinline]] wire::StackId capture_mixed(ThreadState& thread, stack::StackCache& native) {
   if (!g_process.take_python) return 0;
   stack::MixedStack& mixed = g_process.mixed_stacks[thread.slot];
-  if (!mixed.update(native)) return 0;
+  thread.publishing = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
+  const bool has_python = mixed.update(native);
+  thread.publishing = 0;
+  if (!has_python) return 0;
   const uint32_t leaf = mixed.count() - 1;
-  if (!mixed.published(leaf)) publish_stack(thread, mixed);
+  if (!mixed.published(leaf) && !publish_stack(thread, mixed)) return 0;
   return mixed.id(leaf);
 }
 
@@ -274,7 +326,7 @@ template <class Stack>
   if (__builtin_expect(id == 0 && cache.count() != 0, 1)) {
     const uint32_t leaf = cache.count() - 1;
     id = cache.id(leaf);
-    if (!cache.published(leaf)) publish_stack(thread, cache);
+    if (!cache.published(leaf) && !publish_stack(thread, cache)) id = 0;
   }
   std::atomic_signal_fence(std::memory_order_seq_cst);
   thread.capturing = 0;
@@ -282,8 +334,7 @@ template <class Stack>
 }
 
 void publish_module(const stack::Module& module, bool loaded) {
-  if (g_process.mixed_stacks != nullptr) stack::python::on_module(module, loaded);
-  EventScope scope(t_thread);
+  EventScope scope(t_thread, EventScope::Within::kEvent);
   if (!scope) return;
   wire::Module record{};
   record.header = header_of(loaded ? RecordType::kModule : RecordType::kModuleUnload, 0, now_ns());
@@ -295,6 +346,12 @@ void publish_module(const stack::Module& module, bool loaded) {
   const Part parts[] = {{module.path, record.path_bytes}, {module.build_id, record.build_id_bytes}};
   write_long(t_thread, record, parts, 2);
 }
+
+// Once it can be found by its addresses.
+void examine_module(const stack::Module& module, bool loaded) {
+  if (g_process.mixed_stacks != nullptr) stack::python::on_module(module, loaded);
+}
+constexpr stack::ModuleObserver kObserver{publish_module, examine_module};
 
 }  // namespace
 
@@ -471,8 +528,9 @@ void publish_process_start() {
   record.header = header_of(RecordType::kProcessStart, 0, now_ns());
   record.process_key = g_process.key;
   record.parent_process_key = g_process.forked ? g_process.parent_key : 0;
-  record.pid = sys::pid();
-  record.parent_pid = sys::parent_pid();
+  const Ids ids = visible_ids();
+  record.pid = ids.pid;
+  record.parent_pid = ids.parent_pid;
   record.command_bytes = static_cast<uint32_t>(bytes);
   record.forked = g_process.forked ? 1 : 0;
   record.attached = g_process.attached ? 1 : 0;
@@ -484,10 +542,10 @@ void publish_process_start() {
     // Some may be known already, from an earlier recording.
     stack::observe_modules(nullptr);
     stack::refresh_modules();
-    stack::observe_modules(publish_module);
+    stack::observe_modules(&kObserver);
     stack::announce_modules();
   } else {
-    stack::observe_modules(publish_module);
+    stack::observe_modules(&kObserver);
     stack::refresh_modules();
   }
 }

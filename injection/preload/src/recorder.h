@@ -18,15 +18,23 @@ struct ThreadState {
   wire::RingProducer ring;
   uint64_t process_key = 0;  // of the ring; another one means: forked since
   uint32_t slot = 0;
-  uint32_t paused = 0;      // our own calls into other libraries
-  uint32_t capturing = 0;   // a stack is being taken: a signal handler must not share scratch
+  uint32_t paused = 0;     // our own calls into other libraries
+  uint32_t capturing = 0;  // a stack is being taken: a signal handler must not share scratch
+  bool inside = false;     // an event is being written, here or in what a signal interrupted
+  // The frame from which a capture publishes more than itself (the names of Python frames); 0:
+  // none.
+  uint64_t publishing = 0;
   uint8_t exit_rounds = 0;  // how often the thread's destructor has been called
   bool closed = false;      // the thread is past its destructors: each event takes a ring and
                             // gives it back
   wire::Api pending_new = wire::Api::kUnknown;  // operator new is about to call malloc
-  size_t pending_size = 0;  // … for this many bytes (libstdc++ rounds aligned requests up)
+  size_t pending_size = 0;  // … for this many bytes, or, as runtimes round up and add to it, …
+  size_t pending_most = 0;  // … at most this many
   const stack::Context* pending_caller = nullptr;  // … on behalf of this
   const void* recorded_new = nullptr;              // … and malloc recorded this
+  // Not 0: this thread must not read any clock (stop_clock); these count its events instead.
+  uint64_t stopped_ticks = 0;
+  uint64_t stopped_ns = 0;
   const void* recorded_delete = nullptr;  // operator delete recorded this; free will see it
 };
 extern thread_local constinit ThreadState t_thread [[gnu::tls_model("initial-exec")]];

@@ -42,9 +42,16 @@ class Arena {
 
 std::atomic<const Table*> g_table{nullptr};
 std::atomic<int32_t> g_refreshing{0};  // tid of the refreshing thread
-std::atomic<bool> g_stale{true};
+// The table is of the mappings as they were when so many unloads had happened. Until it has caught
+// up, nothing in it is believed: a refresh that is still under way has not made it true yet.
+std::atomic<uint32_t> g_unloads{1};
+std::atomic<uint32_t> g_table_unloads{0};
+bool stale() {
+  return g_table_unloads.load(std::memory_order_acquire) !=
+         g_unloads.load(std::memory_order_acquire);
+}
 constinit Arena g_arena;
-ModuleObserver g_observer = nullptr;
+const ModuleObserver* g_observer = nullptr;
 
 // Addresses of generated code that no file backs: asking again would read the mappings at each of
 // them. Direct mapped by page; a collision or a stale entry costs one refresh, or one frame.
@@ -295,18 +302,18 @@ const Table* read_table(const Table* before) {
   return table == nullptr ? before : table;
 }
 
-void announce_differences(const Table* before, const Table* after) {
-  if (g_observer == nullptr) return;
+void tell_differences(const Table* before, const Table* after,
+                      void (*tell)(const Module& module, bool loaded)) {
   for (uint32_t i = 0; before != nullptr && i < before->count; ++i) {
     const Module* now = find_in(after, before->modules[i].start);
     if (now == nullptr || !same_module(*now, before->modules[i])) {
-      g_observer(before->modules[i], false);
+      tell(before->modules[i], false);
     }
   }
   for (uint32_t i = 0; i < after->count; ++i) {
     const Module* then = find_in(before, after->modules[i].start);
     if (then == nullptr || !same_module(*then, after->modules[i])) {
-      g_observer(after->modules[i], true);
+      tell(after->modules[i], true);
     }
   }
 }
@@ -314,31 +321,37 @@ void announce_differences(const Table* before, const Table* after) {
 }  // namespace
 
 void refresh_modules() {
+  if (sys::quiet()) return;  // no mapping can be read any more
   const int32_t me = sys::tid();
   int32_t holder = 0;
-  while (!g_refreshing.compare_exchange_weak(holder, me, std::memory_order_acquire)) {
-    if (holder == me) return;  // a signal handler that interrupted this very refresh
+  constexpr int kMostWaits = 2000;  // of a millisecond: its holder may have left it by longjmp
+  for (int waits = 0; !g_refreshing.compare_exchange_weak(holder, me, std::memory_order_acquire);) {
+    // A signal handler that interrupted this very refresh.
+    if (holder == me || ++waits > kMostWaits) return;
     if (holder != 0) sys::futex_wait(&g_refreshing, static_cast<uint32_t>(holder), 1);
     holder = 0;
   }
-  g_stale.store(false, std::memory_order_relaxed);
+  const uint32_t unloads = g_unloads.load(std::memory_order_acquire);
   const Table* before = g_table.load(std::memory_order_relaxed);
   const Table* after = read_table(before);
   if (after != before) {
+    const ModuleObserver* observer = g_observer;
+    if (observer != nullptr) tell_differences(before, after, observer->announce);
     g_table.store(after, std::memory_order_release);
-    announce_differences(before, after);
+    if (observer != nullptr) tell_differences(before, after, observer->examine);
   }
+  g_table_unloads.store(unloads, std::memory_order_release);
   g_refreshing.store(0, std::memory_order_release);
   sys::futex_wake(&g_refreshing, 64);
 }
 
 const Module* find_module(uint64_t address, bool refresh) {
+  const bool old = stale();  // before the table: what is read then is at least as new
   const Module* module = find_in(g_table.load(std::memory_order_acquire), address);
-  const bool stale = g_stale.load(std::memory_order_relaxed);
-  if (!refresh || (module != nullptr && !stale)) return module;
+  if (!refresh || (module != nullptr && !old)) return module;
   const uint64_t page = address / 4096;
   std::atomic<uint64_t>& unknown = g_unknown_page[page % kUnknownPages];
-  if (!stale && unknown.load(std::memory_order_relaxed) == page) return nullptr;
+  if (!old && unknown.load(std::memory_order_relaxed) == page) return nullptr;
   refresh_modules();
   module = find_in(g_table.load(std::memory_order_acquire), address);
   if (module == nullptr) unknown.store(page, std::memory_order_relaxed);
@@ -408,18 +421,24 @@ SymbolRange find_symbol_range(const Module& module, const char* name) {
 }
 
 void invalidate_modules() {
-  g_stale.store(true, std::memory_order_relaxed);
+  g_unloads.fetch_add(1, std::memory_order_release);
   for (auto& page : g_unknown_page) page.store(0, std::memory_order_relaxed);
+}
+
+void abandon_refresh() {
+  int32_t me = sys::tid();
+  g_refreshing.compare_exchange_strong(me, 0);
 }
 
 void reset_modules_after_fork() { g_refreshing.store(0, std::memory_order_relaxed); }
 
-void observe_modules(ModuleObserver observer) { g_observer = observer; }
+void observe_modules(const ModuleObserver* observer) { g_observer = observer; }
 
 void announce_modules() {
   const Table* table = g_table.load(std::memory_order_acquire);
   for (uint32_t i = 0; g_observer != nullptr && table != nullptr && i < table->count; ++i) {
-    g_observer(table->modules[i], true);
+    g_observer->announce(table->modules[i], true);
+    g_observer->examine(table->modules[i], true);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "tidemark/stack/modules.h"
+#include "tidemark/stack/syscalls.h"
 
 namespace tidemark::stack {
 namespace {
@@ -26,6 +27,7 @@ bool step_by_frame_pointer(Context& context) {
   constexpr uint64_t kNear = uint64_t{1} << 16;
   const uint64_t bp = context.bp;
   if ((bp & 7) != 0 || bp < context.sp || bp - context.sp > kNear) return false;
+  if (!is_readable(context, bp) || !is_readable(context, bp + 8)) return false;
   const uint64_t ip = word_at(bp + 8);
   const uint64_t next = word_at(bp);
   if (find_module(ip - 1, false) == nullptr) {
@@ -45,6 +47,31 @@ bool is_loader(const Module& module) {
 }  // namespace
 
 CachedRule g_rules[kCachedRules];
+
+// Page numbers, direct mapped.
+constexpr size_t kKnownPages = 1024;
+std::atomic<uint64_t> g_readable_pages[kKnownPages];
+
+[[gnu::noinline]] bool page_is_readable(uint64_t address) {
+  const uint64_t page = address >> 12;
+  std::atomic<uint64_t>& known = g_readable_pages[page % kKnownPages];
+  if (known.load(std::memory_order_relaxed) == page) return true;
+  if (!sys::readable(page << 12)) return false;
+  known.store(page, std::memory_order_relaxed);
+  return true;
+}
+
+void forget_pages(uint64_t start, uint64_t bytes) {
+  const uint64_t first = start >> 12;
+  const uint64_t count = (bytes + 4095) >> 12;
+  for (uint64_t i = 0; i < count && i < kKnownPages; ++i) {
+    // More pages than there are entries touch each of them.
+    std::atomic<uint64_t>& known = g_readable_pages[(first + i) % kKnownPages];
+    if (known.load(std::memory_order_relaxed) - first < count) {
+      known.store(0, std::memory_order_relaxed);
+    }
+  }
+}
 
 [[gnu::noinline]] PackedRule compute_rule(uint64_t return_address) {
   // The call lies before the return address, which may already belong to the next function; a
@@ -81,14 +108,17 @@ CachedRule g_rules[kCachedRules];
     case RuleKind::kDereferenceBase: {
       const uint64_t at = context.bp + static_cast<uint64_t>(cfa_offset_of(rule));
       if (at < context.sp || at - context.sp > kMaxFrameBytes) return Step::kIncomplete;
+      if (!is_readable(context, at)) return Step::kIncomplete;
       const uint64_t cfa = word_at(at);
       if (cfa <= context.sp || cfa - context.sp > kMaxFrameBytes || (cfa & 7) != 0) {
         return Step::kIncomplete;
       }
-      if (saves_bp_at_cfa(rule)) {
-        context.bp = word_at(cfa + static_cast<uint64_t>(bp_offset_of(rule)));
-      } else if (saves_bp_at_base(rule)) {
-        context.bp = word_at(context.bp + static_cast<uint64_t>(bp_offset_of(rule)));
+      if (!is_readable(context, cfa - 8)) return Step::kIncomplete;
+      if ((rule & kSavesBp) != 0) {
+        const uint64_t base = saves_bp_at_cfa(rule) ? cfa : context.bp;
+        const uint64_t saved = base + static_cast<uint64_t>(bp_offset_of(rule));
+        if (!is_readable(context, saved)) return Step::kIncomplete;
+        context.bp = word_at(saved);
       }
       context.ip = word_at(cfa - 8);
       context.sp = cfa;

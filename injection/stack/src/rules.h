@@ -16,6 +16,7 @@ namespace tidemark::stack {
 //   · 38–63 bp offset (26, signed)
 using PackedRule = uint64_t;
 inline RuleKind kind_of(PackedRule rule) { return static_cast<RuleKind>(rule & 7); }
+inline constexpr PackedRule kSavesBp = 24;
 inline bool saves_bp_at_cfa(PackedRule rule) { return (rule & 8) != 0; }
 inline bool saves_bp_at_base(PackedRule rule) { return (rule & 16) != 0; }
 inline int64_t cfa_offset_of(PackedRule rule) { return static_cast<int64_t>(rule << 26) >> 31; }
@@ -48,6 +49,16 @@ static_assert(kCachedRules == 1 << 16, "the index takes 16 bits");
 // A frame larger than this is no frame: the tables lie.
 inline constexpr uint64_t kMaxFrameBytes = uint64_t{1} << 30;
 
+// Whether the page of `address` can be read. Asks the kernel once a page and remembers.
+bool page_is_readable(uint64_t address);
+
+// A frame's words are read unseen where they share the page of its return address, which was read
+// before. The step onto another page is checked: tables that lie (or the outermost frame of a
+// coroutine, which nobody wrote tables for) may lead past the end of the stack.
+[[gnu::always_inline]] inline bool is_readable(const Context& frame, uint64_t address) {
+  return __builtin_expect((address ^ (frame.sp - 8)) >> 12 == 0, 1) || page_is_readable(address);
+}
+
 enum class Step : uint8_t { kCaller, kOutermost, kIncomplete, kIncompleteCaller };
 
 // From a frame to its caller. kCaller: `context` is the caller's. kIncompleteCaller: too, but by
@@ -68,10 +79,12 @@ Step step_slowly(Context& context, PackedRule rule);
   if (cfa <= context.sp || cfa - context.sp > kMaxFrameBytes || (cfa & 7) != 0) {
     return Step::kIncomplete;
   }
-  if (saves_bp_at_cfa(rule)) {
-    context.bp = word_at(cfa + static_cast<uint64_t>(bp_offset_of(rule)));
-  } else if (saves_bp_at_base(rule)) {
-    context.bp = word_at(context.bp + static_cast<uint64_t>(bp_offset_of(rule)));
+  if (!is_readable(context, cfa - 8)) return Step::kIncomplete;
+  if ((rule & kSavesBp) != 0) {
+    const uint64_t base = saves_bp_at_cfa(rule) ? cfa : context.bp;
+    const uint64_t at = base + static_cast<uint64_t>(bp_offset_of(rule));
+    if (!is_readable(context, at)) return Step::kIncomplete;
+    context.bp = word_at(at);
   }
   context.ip = word_at(cfa - 8);
   context.sp = cfa;

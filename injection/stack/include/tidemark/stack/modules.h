@@ -51,14 +51,20 @@ SymbolRange find_symbol_range(const Module& module, const char* name);
 // Something was unloaded: the table is read again at the next unknown address or `refresh_modules`.
 void invalidate_modules();
 void refresh_modules();
+// This thread had begun a refresh that a signal handler left for good.
+void abandon_refresh();
 // After fork: whoever held the refresh in the parent does not exist here.
 void reset_modules_after_fork();
 
-// Called under the refresh, for each module that appeared or went away. Set once, before any
-// thread.
-using ModuleObserver = void (*)(const Module& module, bool loaded);
-void observe_modules(ModuleObserver observer);
-// Calls the observer for all that are known (a forked child introduces itself).
+// Called under the refresh, for each module that appeared or went away: `announce` before anybody
+// can take a stack by the new table, so that whoever reads the stacks hears of the modules first;
+// `examine` once they can be found. Set before any other thread looks.
+struct ModuleObserver {
+  void (*announce)(const Module& module, bool loaded);
+  void (*examine)(const Module& module, bool loaded);
+};
+void observe_modules(const ModuleObserver* observer);  // nullptr: nobody
+// Calls both for all that are known (a forked child introduces itself).
 void announce_modules();
 
 }  // namespace tidemark::stack

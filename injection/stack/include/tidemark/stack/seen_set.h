@@ -21,9 +21,9 @@ namespace tidemark::stack {
 class SeenSet {
   static constexpr size_t kLevels = 4;
   static constexpr size_t kEntries = (1U << 14) + (1U << 17) + (1U << 20) + (1U << 22);
-  static constexpr size_t kBytes = kEntries * sizeof(uint32_t);
 
  public:
+  static constexpr size_t kBytes = kEntries * sizeof(uint32_t);
   // Address space from the kernel. False when there is none.
   bool create() {
     words_ = static_cast<std::atomic<uint32_t>*>(sys::map_anonymous(kBytes));
@@ -31,7 +31,11 @@ class SeenSet {
     return words_ != nullptr;
   }
   // Forgets everything, in a forked child: what the parent published is the parent's.
+  // Takes no address space: there may be none left.
   bool renew() {
+    constexpr int kDontNeed = 4;  // MADV_DONTNEED: private memory is zero again
+    for (std::atomic<uint32_t>& count : counts_) count.store(0, std::memory_order_relaxed);
+    if (words_ != nullptr && sys::advise(words_, kBytes, kDontNeed) == 0) return true;
     sys::unmap(words_, kBytes);
     return create();
   }

@@ -30,6 +30,19 @@ void futex_wait(const void* word, uint32_t expected, uint32_t milliseconds);
 void futex_wake(const void* word, int waiters);
 // Copies this process's own memory; false when any of it is not mapped.
 bool copy_memory(void* to, uint64_t from, size_t bytes);
-uint64_t address_space_limit();  // RLIMIT_AS; ~0 when there is none
+// Bytes that may still be mapped: the tightest of RLIMIT_AS and RLIMIT_DATA, less what is used; ~0
+// when there is no limit.
+uint64_t address_space_left();
+// Whether 8 bytes at `address` can be read; true where the kernel may not be asked.
+bool readable(uint64_t address);
+bool accessible(const char* path, bool writable);
+// The target of a symbolic link, terminated; false when it cannot be read or does not fit.
+bool read_link(const char* path, char* text, size_t bytes);
+
+// From now on the program may only make such system calls as its sandbox allows (seccomp), and dies
+// of others: every function here makes none any more and fails, but for tid(), which sandboxes
+// know.
+void be_quiet(bool quiet);
+bool quiet();
 
 }  // namespace tidemark::sys

@@ -41,10 +41,14 @@ enum class Ending : uint8_t {
 struct Unwound {
   uint32_t count = 0;
   Ending ending = Ending::kOutermost;
+  bool through_signal = false;  // a signal handler is, or called, the innermost of them
 };
 
 // Return addresses, innermost (context.ip) first.
 Unwound unwind(const Context& context, uint64_t* addresses, uint32_t capacity);
+
+// Memory goes away: stacks that lay there are not read any more without asking.
+void forget_pages(uint64_t start, uint64_t bytes);
 
 // After an unload: rules of addresses that may now belong to other code are forgotten.
 void forget_rules();

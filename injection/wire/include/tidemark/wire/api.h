@@ -104,6 +104,8 @@ constexpr LossText loss_text(Loss loss) {
       {"events_dropped_reentrant", "data_loss"},
       {"torn_records", "data_loss"},
       {"python_unsupported", "info"},
+      {"processes_not_recorded", "error"},
+      {"allocators_not_hooked", "error"},
   };
   static_assert(sizeof(kTexts) / sizeof(*kTexts) == static_cast<size_t>(Loss::kCount));
   return kTexts[static_cast<size_t>(loss)];

@@ -58,7 +58,9 @@ enum class Loss : uint32_t {
   kEventsDroppedReentrant = 10,  // a signal handler interrupted a hook halfway
   kTornRecords = 11,             // the process died between two stores
   kPythonUnsupported = 12,       // an interpreter whose frames cannot be read: native frames only
-  kCount = 13
+  kProcessesNotRecorded = 13,    // programs that could not load or open what is ours
+  kAllocatorsNotHooked = 14,     // code with a malloc that we do not stand before
+  kCount = 15
 };
 inline constexpr size_t kLossSlots = 32;
 
@@ -69,6 +71,8 @@ struct ArenaHeader {
   uint64_t nonce;  // must equal the one in the environment: a recycled path is not ours
   uint32_t ring_count;
   uint32_t ring_data_bytes;
+  // 0: the recording is over. The kernel makes it kCollectorDied when the collector dies, however
+  // it dies and whoever can see its pid (it is a robust futex). Ask collector_is_gone().
   int32_t collector_pid;
   Clock clock;
   // Options, constant once the target runs.
@@ -76,7 +80,8 @@ struct ArenaHeader {
   OnFull on_full;
   uint32_t record_host;    // 0: no heap and os events
   uint32_t record_device;  // 0: do not touch CUPTI
-  uint32_t reserved_[2];
+  uint32_t pid_namespace;  // the collector's: inode of /proc/self/ns/pid
+  uint32_t reserved_;
   // Written by targets.
   alignas(64) std::atomic<uint32_t> doorbell;  // futex; ++ and wake when a ring is half full
   std::atomic<uint32_t> next_ring;             // where to look for a free slot first
@@ -85,6 +90,11 @@ struct ArenaHeader {
 static_assert(sizeof(ArenaHeader) == 384 && sizeof(ArenaHeader) <= kPageBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free && sizeof(std::atomic<uint64_t>) == 8);
 
+inline constexpr int32_t kCollectorDied = 0x40000000;  // FUTEX_OWNER_DIED
+constexpr bool collector_is_gone(int32_t collector_pid) {
+  return (collector_pid & 0x3fffffff) == 0;  // FUTEX_TID_MASK
+}
+
 // Life of a slot:  kFree → kClaimed (a thread won the compare-exchange, fills the header)
 //   → kLive (events flow) → kClosed (its thread has ended) → kFree (by the collector, once drained;
 // it also frees the slots of processes and threads that died without closing).
@@ -92,9 +102,9 @@ enum class RingState : uint32_t { kFree = 0, kClaimed = 1, kLive = 2, kClosed = 
 
 struct RingHeader {
   std::atomic<RingState> state;
-  int32_t pid;
+  int32_t pid;  // as the collector sees it, where that can be found out
   int32_t tid;
-  uint32_t reserved_;
+  uint32_t foreign_ids;  // 1: pid and tid are of a pid namespace that is not the collector's
   uint64_t process_key;  // names one image of one process; see ProcessStart
   char thread_name[16];  // at claim; later changes come as ThreadName records
   // Producer's: bytes published since the claim. Monotonic; position in the data = head % size.

@@ -1,0 +1,19 @@
+"""operator new in unusual hands."""
+
+import harness
+
+
+class New(harness.HazardTest):
+    def test_one_that_throws_without_having_called_malloc(self):
+        recording = self.record_unchanged(harness.program("throwing_new"))
+        self.assertEqual(recording.stdout, "thrown 30, left 0\n")
+        self.assert_consistent(recording)
+        rows = recording.sql("select size, api, count(*) n, count(free_ns) freed from allocation "
+                             "where size between 1001 and 1004 group by 1, 2")
+        self.assertEqual([tuple(row.values()) for row in rows],
+                         [(1001, "operator new", 20, 20), (1002, "malloc", 30, 30),
+                          (1004, "malloc", 20, 20)])
+
+
+if __name__ == "__main__":
+    harness.main()
