@@ -119,7 +119,7 @@ class Attach(harness.HazardTest):
             "select count(*) from frame where function like '%churn%'"), 0)
 
     def test_many_attaches_in_a_row(self):
-        target = self.start("threads", "8")
+        target = self.start("threads", "2")
         mask = status_of(target.pid)["SigBlk"]
         for round_number in range(ATTACHES):
             recorder = Recorder(self, target.pid, self.path(f"round{round_number}.db"))
@@ -133,7 +133,7 @@ class Attach(harness.HazardTest):
                 "select count(*) from allocation where size between 3001 and 3008"), 500)
             self.assertLessEqual(recording.value(
                 "select count(*) from allocation where layer = 'heap' and free_ns is null "
-                "and size between 3001 and 3008"), 8 * 33)
+                "and size between 3001 and 3008"), 2 * 33)
             for name in ("", "-wal", "-shm"):
                 if os.path.exists(recording.path + name):
                     os.remove(recording.path + name)
