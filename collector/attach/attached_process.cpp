@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -138,7 +139,12 @@ bool AttachedProcess::finish_attaching() {
 }
 
 void AttachedProcess::begin_detaching() {
-  detaching_ = std::async(std::launch::async, [this, processes = plan_.recorded()] {
+  std::vector<int32_t> processes = plan_.recorded();
+  // In a recording of a few milliseconds the process may not have been read of yet.
+  if (std::find(processes.begin(), processes.end(), plan_.facts.pid) == processes.end()) {
+    processes.push_back(plan_.facts.pid);
+  }
+  detaching_ = std::async(std::launch::async, [this, processes] {
     return detach_all(processes, plan_.library, plan_.arena);
   });
 }

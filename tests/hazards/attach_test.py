@@ -82,7 +82,7 @@ class Attach(harness.HazardTest):
         return Target(self, harness.program("attach_target"), *arguments, **kwargs)
 
     def assert_consistent(self, recording):
-        self.assertEqual(recording.losses(), {})
+        self.assertEqual(recording.losses(), {}, recording.stderr)
         self.assertEqual(recording.value(
             "select count(*) from allocation where free_ns < alloc_ns"), 0)
         self.assertEqual(recording.value("select value from meta where key = 'attached'"), "1")
