@@ -11,7 +11,8 @@
 
 namespace tidemark::collector {
 
-TickClock::TickClock(Reading first, Reading second) : converts_(true), first_(first), last_reading_(first.ticks) {
+TickClock::TickClock(Reading first, Reading second)
+    : converts_(true), first_(first), last_reading_(first.ticks) {
   const uint64_t ticks = std::max<uint64_t>(second.ticks - first.ticks, 1);
   const auto slope = static_cast<int64_t>(
       (static_cast<unsigned __int128>(second.ns - first.ns) << kShift) / ticks);

@@ -1,11 +1,11 @@
 // Turns ticks of the time stamp counter into nanoseconds of CLOCK_MONOTONIC. Pure: it is told pairs
 // of readings, one a pass of the collector. One thread.
 //
-// The counter runs evenly; the kernel's clock is steered by some parts in a million. The function is
-// a chain of straight lines. Stamps are asked for after the reading that follows them, so most lie
-// between two readings: interpolated, as exact as the readings are. Only what happens during a pass
-// is extrapolated. Whatever has been asked for keeps its answer, so a line begins where the last
-// question was answered, and where that was wrong the next line leads back.
+// The counter runs evenly; the kernel's clock is steered by some parts in a million. The function
+// is a chain of straight lines. Stamps are asked for after the reading that follows them, so most
+// lie between two readings: interpolated, as exact as the readings are. Only what happens during a
+// pass is extrapolated. Whatever has been asked for keeps its answer, so a line begins where the
+// last question was answered, and where that was wrong the next line leads back.
 //
 //      ns │              ╱··    ● readings, one a pass
 //         │          ●╱          × the newest stamp that was asked for in a pass
@@ -69,7 +69,7 @@ class TickClock {
   size_t newest_ = 0;
   bool converts_ = false;
   Reading first_{};
-  uint64_t asked_ = 0;       // the newest ticks that were converted
+  uint64_t asked_ = 0;         // the newest ticks that were converted
   uint64_t last_reading_ = 0;  // ticks
 };
 
