@@ -15,6 +15,8 @@ import unittest
 TIDEMARK = os.environ["TIDEMARK"]
 PROGRAMS = os.environ["PROGRAMS"]
 TIMEOUT_S = 120
+# Whether `tidemark record` itself is built with a sanitizer, which has demands of its own.
+SANITIZED = bool(os.environ.get("TIDEMARK_SANITIZED"))
 
 
 def program(name):

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import unittest
 import sys
 
 import harness
@@ -73,7 +74,12 @@ class Processes(harness.HazardTest):
                          recording.stderr)
         self.assert_consistent(recording)
         self.assert_pairs(recording, [1001], 100)
-        # And set for `tidemark record`: passed on to the command.
+
+    @unittest.skipIf(harness.SANITIZED, "the sanitizer of `record` must be the first library in it")
+    def test_what_is_preloaded_into_record_is_passed_on_to_the_command(self):
+        library = harness.program("libpreloaded.so")
+        environment = {**os.environ, "LD_PRELOAD": library}
+        command = [harness.program("children"), "allocate", "1001"]
         recording = self.record(*command, env=environment)
         self.assertEqual(recording.returncode, 14, recording.stderr)
         self.assertIn("counted 100\n", recording.stdout)
