@@ -2,8 +2,8 @@
 
 import os
 import subprocess
-import unittest
 import sys
+import unittest
 
 import harness
 
