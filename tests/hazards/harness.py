@@ -134,6 +134,14 @@ class HazardTest(unittest.TestCase):
     def assert_nothing_lost(self, recording):
         self.assertEqual(recording.losses(), {})
 
+    def assert_pairs(self, recording, **counts):
+        """assert_pairs(recording, _1001=20): 20 blocks of 1001 bytes by malloc, each freed."""
+        for size, count in counts.items():
+            self.assertEqual(
+                recording.sql("select count(*) n, count(free_ns) freed from allocation where "
+                              f"api = 'malloc' and size = {size[1:]}"),
+                [{"n": count, "freed": count}], size)
+
     def assert_consistent(self, recording, expected=(), but=()):
         """What holds of every trace of an allocator that works: each free comes after its
         allocation, live bytes are never negative, no two blocks of a layer share a byte at one time

@@ -9,13 +9,6 @@ import harness
 
 
 class Limits(harness.HazardTest):
-    def assert_pairs(self, recording, **counts):
-        for size, count in counts.items():
-            self.assertEqual(
-                recording.sql("select count(*) n, count(free_ns) freed from allocation where "
-                              f"api = 'malloc' and size = {size[1:]}"),
-                [{"n": count, "freed": count}], size)
-
     def limited(self, which, soft, *arguments):
         """The limit is set between us and the command: `tidemark record` itself is not limited."""
         limit = {"AS": "-v", "NOFILE": "-n", "STACK": "-s", "FSIZE": "-f", "DATA": "-d"}[which]

@@ -9,7 +9,7 @@ import harness
 
 
 class Processes(harness.HazardTest):
-    def assert_pairs(self, recording, sizes, count):
+    def assert_pairs_of_one_process(self, recording, sizes, count):
         rows = recording.sql(
             "select size, count(*) n, count(free_ns) freed, count(distinct process_id) processes "
             f"from allocation where api = 'malloc' and size in ({','.join(map(str, sizes))}) "
@@ -25,7 +25,7 @@ class Processes(harness.HazardTest):
             "daemon: exit 14", "chain: exit 14", "no such program: exit 17"])
         # The shells of the chain may free what they inherited over an exec-less fork.
         self.assert_consistent(recording, but=["frees_of_inherited_memory"])
-        self.assert_pairs(recording, range(1001, 1012), 100)
+        self.assert_pairs_of_one_process(recording, range(1001, 1012), 100)
         # Only the child that shares its parent's memory is no process of its own.
         parent = recording.value("select min(id) from process")
         self.assertEqual(
@@ -58,7 +58,7 @@ class Processes(harness.HazardTest):
                                           harness.program("children"), "allocate", "1001")
         self.assertEqual(recording.stdout, "child 14\n")
         self.assert_consistent(recording, but=["frees_of_inherited_memory"])
-        self.assert_pairs(recording, [1001], 100)
+        self.assert_pairs_of_one_process(recording, [1001], 100)
 
     def test_what_the_user_preloads_stays(self):
         library = harness.program("libpreloaded.so")
@@ -73,7 +73,7 @@ class Processes(harness.HazardTest):
         self.assertEqual((recording.returncode, recording.stdout), (14, "counted 100\n"),
                          recording.stderr)
         self.assert_consistent(recording)
-        self.assert_pairs(recording, [1001], 100)
+        self.assert_pairs_of_one_process(recording, [1001], 100)
 
     @unittest.skipIf(harness.SANITIZED, "the sanitizer of `record` must be the first library in it")
     def test_what_is_preloaded_into_record_is_passed_on_to_the_command(self):
@@ -84,7 +84,7 @@ class Processes(harness.HazardTest):
         self.assertEqual(recording.returncode, 14, recording.stderr)
         self.assertIn("counted 100\n", recording.stdout)
         self.assert_consistent(recording)
-        self.assert_pairs(recording, [1001], 100)
+        self.assert_pairs_of_one_process(recording, [1001], 100)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,6 @@ import harness
 
 
 class Sandbox(harness.HazardTest):
-    def assert_pairs(self, recording, **counts):
-        for size, count in counts.items():
-            self.assertEqual(
-                recording.sql("select count(*) n, count(free_ns) freed from allocation where "
-                              f"api = 'malloc' and size = {size[1:]}"),
-                [{"n": count, "freed": count}], size)
-
     def record_sandbox(self, *arguments, **kwargs):
         return self.record_unchanged(harness.program("sandbox"), *arguments, **kwargs)
 

@@ -49,7 +49,7 @@ bool HostCondenser::is_over(const Allocation& row) const {
 bool HostCondenser::write(std::vector<Allocation>& rows) {
   ChunkInfo info;
   const std::string_view data = encode_allocations(encoder_, ChunkKind::kAllocations, rows, info);
-  const bool ok = insert_chunk(insert_, info, data);
+  const bool ok = write_chunk(insert_, info, data);
   rows.clear();
   return ok;
 }
@@ -135,18 +135,10 @@ Result<void> HostCondenser::keep_younger_frees(const ChunkInfo& info, std::strin
   // Its last id is younger, or it would have gone: it is never empty.
   const std::string_view bytes = encode_frees(encoder_, frees, left);
   Statement update(db_,
-                   "UPDATE main.host_chunk SET rows=?2, first_id=?3, last_id=?4, begin_ns=?5, "
-                   "last_ns=?6, end_ns=?7, layers=?8, data=?9 WHERE id=?1");
-  update.bind(1, info.row_id);
-  update.bind(2, left.rows);
-  update.bind(3, left.first_id);
-  update.bind(4, left.last_id);
-  update.bind(5, left.begin_ns);
-  update.bind(6, left.last_ns);
-  update.bind(7, left.end_ns);
-  update.bind(8, left.layers);
-  update.bind_blob(9, bytes);
-  return update.run() ? Result<void>() : failed();
+                   "UPDATE main.host_chunk SET kind=?1, rows=?2, first_id=?3, last_id=?4, "
+                   "begin_ns=?5, last_ns=?6, end_ns=?7, layers=?8, data=?9 WHERE id=?10");
+  update.bind(10, info.row_id);
+  return write_chunk(update, left, bytes) ? Result<void>() : failed();
 }
 
 }  // namespace tidemark::trace

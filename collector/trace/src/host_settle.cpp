@@ -84,7 +84,7 @@ class Settler {
   bool write_encoded(bool all) {
     EncodedChunk chunk;
     while ((all || encoder_.is_full()) && encoder_.take(chunk)) {
-      if (!insert_chunk(insert_, chunk.info, chunk.data)) return false;
+      if (!write_chunk(insert_, chunk.info, chunk.data)) return false;
     }
     return true;
   }

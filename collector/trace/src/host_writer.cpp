@@ -21,17 +21,17 @@ constexpr int64_t kBytesOfRow = 10;
 
 }  // namespace
 
-bool insert_chunk(Statement& insert, const ChunkInfo& info, std::string_view data) {
-  insert.bind(1, static_cast<int64_t>(info.kind));
-  insert.bind(2, info.rows);
-  insert.bind(3, info.first_id);
-  insert.bind(4, info.last_id);
-  insert.bind(5, info.begin_ns);
-  insert.bind(6, info.last_ns);
-  insert.bind(7, info.end_ns);
-  insert.bind(8, info.layers);
-  insert.bind_blob(9, data);
-  return insert.run();
+bool write_chunk(Statement& statement, const ChunkInfo& info, std::string_view data) {
+  statement.bind(1, static_cast<int64_t>(info.kind));
+  statement.bind(2, info.rows);
+  statement.bind(3, info.first_id);
+  statement.bind(4, info.last_id);
+  statement.bind(5, info.begin_ns);
+  statement.bind(6, info.last_ns);
+  statement.bind(7, info.end_ns);
+  statement.bind(8, info.layers);
+  statement.bind_blob(9, data);
+  return statement.run();
 }
 
 Statement prepare_insert_chunk(sqlite3* db) {
@@ -96,7 +96,7 @@ bool HostWriter::write_allocations(OpenChunk& chunk) {
   if (chunk.empty()) return true;
   ChunkInfo info;
   const std::string_view data = encode_allocations(encoder_, ChunkKind::kAllocations, chunk, info);
-  const bool ok = insert_chunk(insert_, info, data);
+  const bool ok = write_chunk(insert_, info, data);
   chunk.clear();
   return ok;
 }
@@ -106,7 +106,7 @@ bool HostWriter::write_frees(std::vector<HostFree>& frees, ChunkKind kind) {
   ChunkInfo info;
   info.kind = kind;
   const std::string_view data = encode_frees(encoder_, frees, info);
-  const bool ok = insert_chunk(insert_, info, data);
+  const bool ok = write_chunk(insert_, info, data);
   frees.clear();
   return ok;
 }

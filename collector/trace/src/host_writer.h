@@ -42,7 +42,8 @@ class HostWriter {
   std::vector<HostFree> near_, far_;
 };
 
-bool insert_chunk(Statement& insert, const ChunkInfo& info, std::string_view data);
+// Runs a statement whose parameters 1 to 9 are a chunk's columns, from kind to data.
+bool write_chunk(Statement& statement, const ChunkInfo& info, std::string_view data);
 Statement prepare_insert_chunk(sqlite3* db);
 
 }  // namespace tidemark::trace

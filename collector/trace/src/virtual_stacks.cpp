@@ -63,18 +63,6 @@ int frame_best_index(sqlite3_vtab*, sqlite3_index_info* info) {
   return SQLITE_OK;
 }
 
-int frame_open(sqlite3_vtab* table, sqlite3_vtab_cursor** out) {
-  return guarded(table, [&] {
-    *out = new FrameCursor(static_cast<Table*>(table)->db);
-    return SQLITE_OK;
-  });
-}
-
-int frame_close(sqlite3_vtab_cursor* cursor) {
-  delete static_cast<FrameCursor*>(cursor);
-  return SQLITE_OK;
-}
-
 int load_frames(FrameCursor& cursor) {
   cursor.depth = 0;
   cursor.frames.clear();
@@ -157,8 +145,8 @@ const sqlite3_module& frame_module() {
     m.xConnect = frame_connect;
     m.xBestIndex = frame_best_index;
     m.xDisconnect = disconnect;
-    m.xOpen = frame_open;
-    m.xClose = frame_close;
+    m.xOpen = open_cursor<FrameCursor>;
+    m.xClose = close_cursor<FrameCursor>;
     m.xFilter = frame_filter;
     m.xNext = frame_next;
     m.xEof = frame_eof;
@@ -222,11 +210,6 @@ int id_open(sqlite3_vtab* table, sqlite3_vtab_cursor** out) {
     *out = new IdCursor(of.db, of.which);
     return SQLITE_OK;
   });
-}
-
-int id_close(sqlite3_vtab_cursor* cursor) {
-  delete static_cast<IdCursor*>(cursor);
-  return SQLITE_OK;
 }
 
 int load_id(IdCursor& cursor) {
@@ -308,7 +291,7 @@ const sqlite3_module& id_module() {
     m.xBestIndex = id_best_index;
     m.xDisconnect = id_disconnect;
     m.xOpen = id_open;
-    m.xClose = id_close;
+    m.xClose = close_cursor<IdCursor>;
     m.xFilter = id_filter;
     m.xNext = id_next;
     m.xEof = id_eof;

@@ -52,6 +52,21 @@ int guarded(sqlite3_vtab* table, Body&& body) {
   }
 }
 
+// Of a Cursor that needs its table's connection only.
+template <class Cursor>
+int open_cursor(sqlite3_vtab* table, sqlite3_vtab_cursor** out) {
+  return guarded(table, [&] {
+    *out = new Cursor(static_cast<Table*>(table)->db);
+    return SQLITE_OK;
+  });
+}
+
+template <class Cursor>
+int close_cursor(sqlite3_vtab_cursor* cursor) {
+  delete static_cast<Cursor*>(cursor);
+  return SQLITE_OK;
+}
+
 inline void give(sqlite3_context* context, int64_t value, int64_t absent) {
   value == absent ? sqlite3_result_null(context) : sqlite3_result_int64(context, value);
 }

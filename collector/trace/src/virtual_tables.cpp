@@ -77,18 +77,6 @@ int host_best_index(sqlite3_vtab*, sqlite3_index_info* info) {
   return info->idxStr != nullptr ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-int host_open(sqlite3_vtab* table, sqlite3_vtab_cursor** out) {
-  return guarded(table, [&] {
-    *out = new HostCursor(static_cast<Table*>(table)->db);
-    return SQLITE_OK;
-  });
-}
-
-int host_close(sqlite3_vtab_cursor* cursor) {
-  delete static_cast<HostCursor*>(cursor);
-  return SQLITE_OK;
-}
-
 int load_rows(HostCursor& cursor) {
   cursor.at = 0;
   const auto next = cursor.scan->next(cursor.rows);
@@ -198,8 +186,8 @@ const sqlite3_module& host_module() {
     m.xConnect = host_connect;  // no xCreate: the module is the table
     m.xBestIndex = host_best_index;
     m.xDisconnect = disconnect;
-    m.xOpen = host_open;
-    m.xClose = host_close;
+    m.xOpen = open_cursor<HostCursor>;
+    m.xClose = close_cursor<HostCursor>;
     m.xFilter = host_filter;
     m.xNext = host_next;
     m.xEof = host_eof;

@@ -42,8 +42,6 @@ bool wait_for_room(wire::RingHeader* ring, uint32_t released, uint32_t attempt) 
   const bool gone =
       wire::collector_is_gone(collector_pid) || (ask && !sys::process_exists(collector_pid));
   if (gone) stop_recording();
-  // Detached while this thread waited: for the trace the event comes after its end.
-  if (gone && g_process.ended.load(std::memory_order_relaxed)) return false;
   if (gone || g_process.arena->on_full == wire::OnFull::kDrop) {
     count_loss(wire::Loss::kEventsDroppedRingFull);
     return false;
