@@ -97,7 +97,7 @@ TEST(TraceRoundTrip, host_allocations_survive_many_chunks_and_the_merge) {
   ASSERT_EQ(execute(db.get(),
                     "CREATE TEMP TABLE kept AS SELECT * FROM host_chunk WHERE kind<>0 OR id % 3=0"),
             SQLITE_OK);
-  ASSERT_TRUE(settle_host_chunks(db.get(), path, kMaxChunkRows));
+  ASSERT_TRUE(settle_host_chunks(db.get(), path, {kMaxChunkRows, {}}));
   EXPECT_EQ(chunks_of(0) + chunks_of(1) + chunks_of(2), 0);
   EXPECT_GT(chunks_of(3), 3);
   EXPECT_TRUE(scan_all() == recording.allocations);
@@ -110,6 +110,36 @@ TEST(TraceRoundTrip, host_allocations_survive_many_chunks_and_the_merge) {
   ASSERT_EQ(execute(db.get(), "DELETE FROM host_chunk WHERE kind IN (1,2)"), SQLITE_OK);
   const auto some = scan_all();
   EXPECT_EQ(some.size(), recording.allocations.size());
+}
+
+// A trace whose size is limited (host_settle.h): the file never shrinks while it is settled, so its
+// pages at the end are the most that it had.
+TEST(TraceRoundTrip, settling_keeps_no_more_twice_than_it_may) {
+  for (const int64_t most : {int64_t{0}, int64_t{3} << 20, int64_t{1} << 40}) {
+    const TestFolder folder;
+    const std::string path = folder.file("t.db");
+    Recording recording(12);
+    auto writer = make_writer(path);
+    for (int part = 0; part < 40; ++part) recording.add_allocations(*writer, 25000, true);
+    ASSERT_TRUE(writer->flush());
+    sqlite3* raw = nullptr;
+    ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
+    const Connection db(raw);
+    const auto number = [&](const char* query) {
+      Statement statement(db.get(), query);
+      return statement.row() ? statement.integer(0) : -1;
+    };
+    constexpr const char* kBytes =
+        "SELECT page_count*page_size FROM pragma_page_count, pragma_page_size";
+    constexpr const char* kAsRecorded = "SELECT count(*) FROM host_chunk WHERE kind<3";
+    const int64_t before = number(kBytes);
+    const int64_t recorded = number(kAsRecorded);
+    ASSERT_GT(number("SELECT sum(length(data)) FROM host_chunk"), 9 << 20);
+    ASSERT_TRUE(settle_host_chunks(db.get(), path, {kMaxChunkRows, [&] { return most; }}));
+    EXPECT_LE(number(kBytes) - before, most);
+    EXPECT_EQ(number(kAsRecorded), most == 0 ? recorded : 0);
+    EXPECT_TRUE(all_allocations(*make_reader(path)) == recording.allocations);
+  }
 }
 
 // Two rows in three die young; of the rest some live long, some for ever.

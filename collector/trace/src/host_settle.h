@@ -3,16 +3,24 @@
 // so that what lived at one moment is found without reading all.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "host_scan.h"
 
 namespace tidemark::trace {
 
+struct Settling {
+  size_t window_rows = kWindowRows;
+  // How many bytes of chunks may be there twice, and be changed in one transaction, asked for each
+  // window; none: as many as it takes.
+  std::function<int64_t()> most_twice;
+};
+
 // One transaction a window of rows. A kill between two leaves a valid trace: frees that are applied
-// again change nothing, and a row that is there twice is given once. One caller at a time; it uses
-// as many threads as the machine has cores, up to eight.
-Result<void> settle_host_chunks(sqlite3* db, const std::string& path,
-                                size_t window_rows = kWindowRows);
+// again change nothing, and a row that is there twice is given once. So does an end before all is
+// settled, for want of most_twice(): the rest stays as it was recorded, and is only read slower.
+// One caller at a time; it uses as many threads as the machine has cores, up to eight.
+Result<void> settle_host_chunks(sqlite3* db, const std::string& path, const Settling& how = {});
 
 }  // namespace tidemark::trace

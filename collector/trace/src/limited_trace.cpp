@@ -18,10 +18,6 @@ constexpr int64_t kStacksUntil = 60;
 constexpr int64_t kDetailsUntil = 85;
 constexpr int64_t kEnd = 97;
 
-// A settled row, and the windows whose chunks wait for their last rows (host_settle.cpp).
-constexpr int64_t kBytesOfRow = 8;
-constexpr int64_t kSettlingWindows = 10;
-
 }  // namespace
 
 LimitedTrace::LimitedTrace(sqlite3* db, const std::string& path, const Limit& limit)
@@ -141,11 +137,8 @@ bool LimitedTrace::newly_exceeded() {
   return exceeded_;
 }
 
-size_t LimitedTrace::settle_rows() {
-  const int64_t free = percent(100) - size_.used_bytes();
-  const int64_t bytes = std::min(free, size_.journal_bytes()) / kSettlingWindows;
-  return static_cast<size_t>(std::clamp<int64_t>(bytes / kBytesOfRow, kMaxChunkRows / 4,
-                                                 static_cast<int64_t>(kWindowRows)));
+int64_t LimitedTrace::most_twice() {
+  return std::min(percent(100) - size_.used_bytes(), size_.journal_bytes());
 }
 
 void LimitedTrace::compact(int64_t vacuum_below_bytes) {

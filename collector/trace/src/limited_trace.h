@@ -34,8 +34,8 @@ class LimitedTrace {
   // Nothing can be taken any more; once.
   std::optional<Error> ran_out() const;
 
-  // How many rows to settle in one transaction, so that old and new ones fit side by side.
-  size_t settle_rows();
+  // How many bytes may be there twice while rows are settled, and change in one transaction.
+  int64_t most_twice();
   // Gives free pages back; the whole file is rewritten where there is room for a copy.
   void compact(int64_t vacuum_below_bytes);
   // File and journal are larger than they should be, for the first time.

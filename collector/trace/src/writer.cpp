@@ -585,8 +585,9 @@ Result<void> SqliteWriter::finish() {
     static_cast<void>(flush());
   }
   if (!error_) {
-    const size_t window_rows = limited_ ? limited_->settle_rows() : kWindowRows;
-    if (auto settled = settle_host_chunks(db_.get(), path_, window_rows); !settled) {
+    Settling how;
+    if (limited_) how = {kMaxChunkRows, [this] { return limited_->most_twice(); }};
+    if (auto settled = settle_host_chunks(db_.get(), path_, how); !settled) {
       error_ = settled.error();
     }
   }
