@@ -13,6 +13,7 @@ namespace tidemark::cli {
 
 // `command` is what stands behind "--", kept out of the parser's sight; it must outlive the parse.
 void add_record(CLI::App& app, const std::vector<std::string>& command, int& status);
+void add_doctor(CLI::App& app, const std::vector<std::string>& command, int& status);
 void add_info(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
 void add_sql(CLI::App& app, int& status);

@@ -9,12 +9,12 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
 #include <map>
 #include <memory>
 
 #include "commands.h"
 #include "console.h"
+#include "install.h"
 #include "tidemark/analyzer/text.h"
 #include "tidemark/analyzer/units.h"
 #include "tidemark/analyzer/usage.h"
@@ -148,12 +148,6 @@ void print_summary(const RecordSummary& summary) {
   sigprocmask(SIG_UNBLOCK, &mask, nullptr);
   raise(signal);
   _exit(128 + signal);  // a signal that does not kill
-}
-
-std::string library_dir() {
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return self.parent_path().parent_path() / TIDEMARK_PRIVATE_LIBDIR;
 }
 
 void show_progress(uint64_t done, uint64_t total) {

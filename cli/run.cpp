@@ -27,6 +27,9 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
+// Those that take another program's command line behind "--".
+bool wants_command(const std::string& name) { return name == "record" || name == "doctor"; }
+
 std::string did_you_mean(const std::string& typed, const std::vector<std::string>& names) {
   const std::string name = nearest(typed, names);
   return name.empty() ? "" : fmt::format(", did you mean '{}'?", name);
@@ -49,8 +52,9 @@ int wrong_use(CLI::App& app, const CLI::ParseError& error) {
     } else if (chosen.empty()) {
       message =
           fmt::format("there is no command '{}'{}", word, did_you_mean(word, command_names(app)));
-    } else if (command.get_name() == "record") {
-      message = fmt::format("put -- before the command: tidemark record [OPTIONS] -- {} …", word);
+    } else if (wants_command(command.get_name())) {
+      message = fmt::format("put -- before the command: tidemark {} [OPTIONS] -- {} …",
+                            command.get_name(), word);
     } else {
       message = fmt::format("'{}' is one argument too many", word);
     }
@@ -82,8 +86,8 @@ int run(const std::vector<std::string>& arguments) {
       "train.db\n\ntidemark COMMAND --help says more.");
   // What stands behind "--" is another program's command line: none of it is ours to parse.
   const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
-  const bool record = !arguments.empty() && arguments.front() == "record";
-  const auto ours_end = record ? dashes : arguments.end();
+  const bool takes_command = !arguments.empty() && wants_command(arguments.front());
+  const auto ours_end = takes_command ? dashes : arguments.end();
   const std::vector<std::string> command(ours_end == arguments.end() ? ours_end : ours_end + 1,
                                          arguments.end());
   add_record(app, command, status);
@@ -91,6 +95,7 @@ int run(const std::vector<std::string>& arguments) {
   add_report(app, status);
   add_sql(app, status);
   add_view(app, status);
+  add_doctor(app, command, status);
   try {
     std::vector<std::string> ours(arguments.begin(), ours_end);
     std::reverse(ours.begin(), ours.end());  // as the parser wants them

@@ -1,4 +1,4 @@
-#include "executable.h"
+#include "tidemark/collector/executable.h"
 
 #include <elf.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "executable.h"
 #include "signals.h"
+#include "tidemark/collector/executable.h"
 #include "watched.h"
 
 namespace tidemark::collector {
