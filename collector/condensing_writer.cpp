@@ -59,6 +59,9 @@ class CondensingWriter final : public trace::Writer {
                   int64_t unloaded_ns) override {
     inner_->add_module(process, path, build_id_hex, base, start, end, loaded_ns, unloaded_ns);
   }
+  void drop_modules(trace::ProcessId process, uint64_t start) override {
+    inner_->drop_modules(process, start);
+  }
 
   trace::AllocationId add_allocation(const trace::Allocation& begin) override {
     make_room();

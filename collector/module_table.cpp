@@ -1,88 +1,109 @@
 #include "module_table.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 namespace tidemark::collector {
+namespace {
+
+bool same_file(const LoadedModule& a, const LoadedModule& b) {
+  return a.path == b.path && a.build_id == b.build_id && a.base == b.base && a.end == b.end;
+}
+
+}  // namespace
+
+ModuleTable::Place& ModuleTable::place_at(uint64_t start) {
+  auto at = std::lower_bound(places_.begin(), places_.end(), start,
+                             [](const Place& p, uint64_t wanted) { return p.start < wanted; });
+  if (at == places_.end() || at->start != start) {
+    at = places_.emplace(at);
+    at->start = start;
+    reach_.clear();
+  }
+  return *at;
+}
 
 bool ModuleTable::load(LoadedModule module) {
-  const size_t known_count = modules_.size();  // end() may add
-  for (size_t i = 0; i < known_count; ++i) {
-    LoadedModule& known = modules_[i];
-    if (known.start != module.start) continue;
-    if (known.loaded_ns > module.loaded_ns) {
-      // Another thread's news of what came here later overtook this.
-      module.unloaded_ns = std::min(module.unloaded_ns, known.loaded_ns);
-      continue;
-    }
-    if (known.unloaded_ns <= module.loaded_ns) continue;
-    if (known.path == module.path && known.end == module.end) {
-      known.loaded_again_ns = module.loaded_ns;
-      return false;
-    }
-    end(i, module.loaded_ns);  // its unloading went unseen, or is yet to come
+  Place& place = place_at(module.start);
+  if (module.end > place.end) {
+    place.end = module.end;
+    reach_.clear();
   }
-  modules_.push_back(std::move(module));
-  by_start_.clear();
+  const auto known =
+      std::find_if(place.files.begin(), place.files.end(),
+                   [&](const LoadedModule& file) { return same_file(file, module); });
+  const News news{module.loaded_ns, static_cast<uint32_t>(known - place.files.begin())};
+  if (known == place.files.end()) place.files.push_back(std::move(module));
+  const auto at = std::upper_bound(place.news.begin(), place.news.end(), news);
+  const bool repeated = at != place.news.begin() && std::prev(at)->file == news.file;
+  const bool first = place.news.empty();
+  place.news.insert(at, news);
+  if (repeated) return false;
+  place.changed = true;
+  place.lives.clear();
+  return !first;
+}
+
+bool ModuleTable::unload(uint64_t start, uint64_t time_ns) {
+  Place& place = place_at(start);  // what it ends may be yet to come
+  const News news{time_ns, kGone};
+  place.news.insert(std::upper_bound(place.news.begin(), place.news.end(), news), news);
+  place.changed = true;
+  place.lives.clear();
   return true;
 }
 
-const LoadedModule* ModuleTable::end(size_t index, uint64_t time_ns) {
-  LoadedModule& known = modules_[index];
-  const uint64_t before = std::exchange(known.unloaded_ns, time_ns);
-  ++unload_count_;
-  if (known.loaded_again_ns <= time_ns) return nullptr;
-  LoadedModule again = known;
-  again.loaded_ns = std::exchange(known.loaded_again_ns, 0);
-  again.unloaded_ns = before;
-  again.loaded_again_ns = 0;
-  by_start_.clear();
-  return &modules_.emplace_back(std::move(again));
-}
-
-ModuleTable::Unloaded ModuleTable::unload(uint64_t start, uint64_t time_ns) {
-  for (size_t i = 0; i < modules_.size(); ++i) {
-    const LoadedModule& known = modules_[i];
-    if (known.start != start || known.loaded_ns > time_ns || known.unloaded_ns <= time_ns) continue;
-    const LoadedModule* again = end(i, time_ns);
-    return {&modules_[i], again};
+const std::vector<LoadedModule>& ModuleTable::lives_of(const Place& place) {
+  if (!place.lives.empty()) return place.lives;
+  uint32_t file = kGone;
+  for (const News& news : place.news) {
+    if (news.file == file) continue;
+    if (file != kGone) place.lives.back().unloaded_ns = news.time_ns;
+    file = news.file;
+    if (file == kGone) continue;
+    LoadedModule& life = place.lives.emplace_back(place.files[file]);
+    life.loaded_ns = news.time_ns;
+    life.unloaded_ns = kStillLoaded;
   }
-  return {};
-}
-
-void ModuleTable::index() const {
-  by_start_.resize(modules_.size());
-  std::iota(by_start_.begin(), by_start_.end(), 0U);
-  std::stable_sort(by_start_.begin(), by_start_.end(),
-                   [&](uint32_t a, uint32_t b) { return modules_[a].start < modules_[b].start; });
-  reach_.resize(modules_.size());
-  uint64_t reach = 0;
-  for (size_t i = 0; i < by_start_.size(); ++i) {
-    reach = std::max(reach, modules_[by_start_[i]].end);
-    reach_[i] = reach;
-  }
+  return place.lives;
 }
 
 const LoadedModule* ModuleTable::find(uint64_t address, uint64_t time_ns) const {
-  if (by_start_.size() != modules_.size()) index();
-  auto above =
-      std::upper_bound(by_start_.begin(), by_start_.end(), address,
-                       [&](uint64_t wanted, uint32_t i) { return wanted < modules_[i].start; });
+  if (reach_.size() != places_.size()) {
+    reach_.clear();
+    uint64_t reach = 0;
+    for (const Place& place : places_) reach_.push_back(reach = std::max(reach, place.end));
+  }
+  const auto above =
+      std::upper_bound(places_.begin(), places_.end(), address,
+                       [](uint64_t wanted, const Place& p) { return wanted < p.start; });
   const LoadedModule* later = nullptr;
   const LoadedModule* gone = nullptr;
-  for (auto i = above - by_start_.begin(); i-- > 0 && reach_[static_cast<size_t>(i)] > address;) {
-    const LoadedModule& module = modules_[by_start_[static_cast<size_t>(i)]];
-    if (module.end <= address) continue;
-    if (module.unloaded_ns <= time_ns) {
-      if (gone == nullptr || module.unloaded_ns > gone->unloaded_ns) gone = &module;
-    } else if (module.loaded_ns <= time_ns) {
-      return &module;
-    } else if (later == nullptr || module.loaded_ns < later->loaded_ns) {
-      later = &module;
+  for (auto i = static_cast<size_t>(above - places_.begin()); i-- > 0 && reach_[i] > address;) {
+    const std::vector<LoadedModule>& lives = lives_of(places_[i]);
+    const auto next = std::upper_bound(
+        lives.begin(), lives.end(), time_ns,
+        [](uint64_t wanted, const LoadedModule& life) { return wanted < life.loaded_ns; });
+    const auto covers = [&](const LoadedModule& life) { return life.end > address; };
+    const auto before = std::find_if(std::make_reverse_iterator(next), lives.rend(), covers);
+    if (before != lives.rend()) {
+      if (before->unloaded_ns > time_ns) return &*before;
+      if (gone == nullptr || before->unloaded_ns > gone->unloaded_ns) gone = &*before;
+    }
+    const auto after = std::find_if(next, lives.end(), covers);
+    if (after != lives.end() && (later == nullptr || after->loaded_ns < later->loaded_ns)) {
+      later = &*after;
     }
   }
   return later != nullptr ? later : gone;
+}
+
+void ModuleTable::take_changes(const Tell& tell) {
+  for (Place& place : places_) {
+    if (!std::exchange(place.changed, false)) continue;
+    const std::vector<LoadedModule>& lives = lives_of(place);
+    if (!lives.empty()) tell(place.start, lives, std::exchange(place.told, true));
+  }
 }
 
 std::string_view base_name(std::string_view path) {

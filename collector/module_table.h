@@ -1,7 +1,13 @@
-// Which file's code lies at an address of one process, and when. Pure; one thread writes.
+// Which file's code lies at an address of one process, and when. Pure; one thread.
+//
+// Threads tell of what was loaded and unloaded, each in its own ring, and their news may come in
+// any order. So all of it is kept, by time, and the lives follow from it: a life goes from a load
+// to the next news of the same start. What is said to be loaded there once more, with nothing
+// between, is a repetition (a forked child introduces itself).
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -19,39 +25,51 @@ struct LoadedModule {
   uint64_t end = 0;
   uint64_t loaded_ns = 0;
   uint64_t unloaded_ns = kStillLoaded;
-  // It was said to be loaded once more at that time, though nobody had said that it was gone.
-  uint64_t loaded_again_ns = 0;
 };
 
 class ModuleTable {
  public:
-  // News of one address may come in the wrong order, from the rings of several threads: times
-  // decide what holds.
-  // False when it is known already.
+  // `module.unloaded_ns` does not count. True when what an address there means may have changed.
   bool load(LoadedModule module);
-  // The module that was there at that time and has gone, or null. When it was loaded again later,
-  // which had been taken for a repetition, `again` (valid until the next load) is the new one.
-  struct Unloaded {
-    const LoadedModule* module = nullptr;
-    const LoadedModule* again = nullptr;
-  };
-  Unloaded unload(uint64_t start, uint64_t time_ns);
+  bool unload(uint64_t start, uint64_t time_ns);
 
   // The module at `address` at that time. A module is often announced a moment after its first code
-  // has run (constructors run inside dlopen), so one that comes later will do when none fits.
+  // has run (constructors run inside dlopen), so one that comes later will do when none fits, and
+  // then the last that was there. Valid until the next news.
   [[nodiscard]] const LoadedModule* find(uint64_t address, uint64_t time_ns) const;
-  [[nodiscard]] const std::vector<LoadedModule>& all() const { return modules_; }
-  [[nodiscard]] uint32_t unload_count() const { return unload_count_; }
+
+  // The starts whose lives are others than at the last call, each with all its lives, oldest first;
+  // `again`: they had been told before.
+  using Tell =
+      std::function<void(uint64_t start, const std::vector<LoadedModule>& lives, bool again)>;
+  void take_changes(const Tell& tell);
 
  private:
-  void index() const;
-  // Ends what lies at `index`; the module that began there later, if one did.
-  const LoadedModule* end(size_t index, uint64_t time_ns);
-  std::vector<LoadedModule> modules_;
-  uint32_t unload_count_ = 0;
-  // By start; `reach_[i]` is the greatest end among by_start_[0..i].
-  mutable std::vector<uint32_t> by_start_;
-  mutable std::vector<uint64_t> reach_;
+  static constexpr uint32_t kGone = std::numeric_limits<uint32_t>::max();
+  struct News {
+    uint64_t time_ns;
+    uint32_t file;  // in Place::files, or kGone
+    // What goes and what comes at one time: in that order.
+    bool operator<(const News& other) const {
+      return time_ns != other.time_ns ? time_ns < other.time_ns
+                                      : file == kGone && other.file != kGone;
+    }
+  };
+  struct Place {
+    uint64_t start = 0;
+    uint64_t end = 0;                 // greatest of its files
+    std::vector<LoadedModule> files;  // loaded_ns: the first time
+    std::vector<News> news;           // by time
+    bool changed = false;
+    bool told = false;
+    mutable std::vector<LoadedModule> lives;  // by time; empty: to be made from the news
+  };
+
+  Place& place_at(uint64_t start);
+  static const std::vector<LoadedModule>& lives_of(const Place& place);
+
+  std::vector<Place> places_;            // by start
+  mutable std::vector<uint64_t> reach_;  // greatest end among places_[0..i]; empty: to be made
 };
 
 // "libc10.so" of "/opt/torch/lib/libc10.so".

@@ -276,23 +276,25 @@ void Pairing::on_module(ProcessState& process, const wire::Module& record) {
   module.start = record.start;
   module.end = record.end;
   module.loaded_ns = definition_time(record.header.time_ns);
-  const uint32_t unloads = process.modules.unload_count();
-  if (!process.modules.load(module)) return;
-  if (process.modules.unload_count() != unloads) process.stack_tree.forget_words();
-  writer_.add_module(process.id, module.path, hex(module.build_id), module.base, module.start,
-                     module.end, trace_time(module.loaded_ns), trace::kNever);
+  if (process.modules.load(std::move(module))) process.stack_tree.forget_words();
 }
 
 void Pairing::on_module_unload(ProcessState& process, const wire::Module& record) {
   const uint64_t time_ns = definition_time(record.header.time_ns);
-  const auto [module, again] = process.modules.unload(record.start, time_ns);
-  if (module != nullptr) process.stack_tree.forget_words();
-  for (const LoadedModule* known : {module, again}) {
-    if (known == nullptr) continue;
-    const int64_t unloaded =
-        known->unloaded_ns == kStillLoaded ? trace::kNever : trace_time(known->unloaded_ns);
-    writer_.add_module(process.id, known->path, hex(known->build_id), known->base, known->start,
-                       known->end, trace_time(known->loaded_ns), unloaded);
+  if (process.modules.unload(record.start, time_ns)) process.stack_tree.forget_words();
+}
+
+void Pairing::write_modules() {
+  for (const auto& process : processes_) {
+    process->modules.take_changes([&](uint64_t start, const auto& lives, bool again) {
+      if (again) writer_.drop_modules(process->id, start);
+      for (const LoadedModule& module : lives) {
+        const int64_t unloaded =
+            module.unloaded_ns == kStillLoaded ? trace::kNever : trace_time(module.unloaded_ns);
+        writer_.add_module(process->id, module.path, hex(module.build_id), module.base,
+                           module.start, module.end, trace_time(module.loaded_ns), unloaded);
+      }
+    });
   }
 }
 
@@ -566,6 +568,7 @@ void Pairing::end_process(ProcessState& process, uint64_t time_ns, int32_t exit)
 }
 
 void Pairing::finish(bool killed) {
+  write_modules();
   for (auto& process : processes_) {
     give_up_reversed(*process, UINT64_MAX);
     losses_.add("launches_without_activity", killed ? Severity::kDataLoss : Severity::kInfo,

@@ -83,6 +83,9 @@ class Pairing final : public EventSink {
   // The kernel calls a thread otherwise now.
   void rename_thread(const Producer& producer, std::string_view name);
 
+  // Gives the Writer what has become known of modules since the last call.
+  void write_modules();
+
   // From now on nothing waits for a definition that might come later.
   void expect_no_more() { final_ = true; }
   // `exit` as in trace::Process. Its live blocks stay open in the trace: they end with the process.

@@ -233,6 +233,7 @@ class Recorder {
       session_.take_target_losses();
       if (write_error_) return;
       losses_.write_to(*writer_);
+      pairing_.write_modules();
       keep_error(writer_->flush());
     }
   }

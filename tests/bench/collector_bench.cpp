@@ -40,6 +40,7 @@ class NullWriter final : public trace::Writer {
   void name_address(trace::AddressId, std::span<const trace::FrameId>, bool) override {}
   void add_module(trace::ProcessId, std::string_view, std::string_view, uint64_t, uint64_t,
                   uint64_t, int64_t, int64_t) override {}
+  void drop_modules(trace::ProcessId, uint64_t) override {}
   trace::AllocationId add_allocation(const trace::Allocation&) override {
     return trace::AllocationId{++rows_};
   }

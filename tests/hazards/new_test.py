@@ -14,6 +14,18 @@ class New(harness.HazardTest):
                          [(1001, "operator new", 20, 20), (1002, "malloc", 30, 30),
                           (1004, "malloc", 20, 20)])
 
+    def test_the_first_calls_of_many_threads_at_once(self):
+        for _ in range(5):
+            recording = self.record_unchanged(harness.program("first_news"))
+            self.assertEqual(recording.stdout, "done\n")
+            self.assert_consistent(recording)
+            rows = recording.sql("select size, api, count(*) n, count(free_ns) freed from "
+                                 "allocation where size between 1001 and 1008 group by 1, 2")
+            self.assertEqual([tuple(row.values()) for row in rows],
+                             [(1001 + i, f"operator new{form}", 32, 32) for i, form in
+                              enumerate(["", "[]", "", "[]", "(align)", "[](align)", "(align)",
+                                         "[](align)"])])
+
 
 if __name__ == "__main__":
     harness.main()

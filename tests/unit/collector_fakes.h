@@ -99,6 +99,7 @@ class RecordingWriter final : public trace::Writer {
                   uint64_t, int64_t, int64_t) override {
     modules.emplace_back(path);
   }
+  void drop_modules(trace::ProcessId, uint64_t) override { ++dropped_modules; }
   trace::AllocationId add_allocation(const trace::Allocation& begin) override {
     rows.push_back(begin);
     rows.back().id = static_cast<trace::AllocationId>(rows.size());
@@ -156,6 +157,7 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::Thread> threads;
   std::vector<std::vector<uint64_t>> stacks;
   std::vector<std::string> modules;
+  int dropped_modules = 0;
   std::vector<trace::Allocation> rows;
   std::vector<trace::Transfer> transfers;
   std::vector<trace::Memset> memsets;

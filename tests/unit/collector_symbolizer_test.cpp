@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
+#include <tuple>
 
 #include "collector_fakes.h"
 #include "elf_file.h"
@@ -157,20 +159,66 @@ TEST(ModuleTable, the_module_at_a_time_is_the_one_that_was_loaded_then) {
   EXPECT_EQ(table.find(0x4000, 50), nullptr);
 }
 
-// Two libraries take turns at one address; the rings of two threads tell of it, one after the
-// other.
-TEST(ModuleTable, news_in_the_wrong_order_gives_the_same_table) {
-  const auto a = [](uint64_t at) { return LoadedModule{"/a.so", "", 0, 0x1000, 0x3000, at}; };
-  const auto b = [](uint64_t at) { return LoadedModule{"/b.so", "", 0, 0x1000, 0x3000, at}; };
+// Two libraries take turns at one address, and the rings of many threads tell of it: the table is
+// the same in whatever order they are read.
+TEST(ModuleTable, news_in_any_order_gives_the_same_table) {
+  struct News {
+    uint64_t time_ns;
+    const char* path;  // nullptr: unloaded
+  };
+  std::vector<News> news{{10, "/a.so"}, {15, "/a.so"}, {20, nullptr}, {30, "/b.so"},
+                         {40, nullptr}, {50, "/a.so"}, {60, nullptr}, {60, "/b.so"}};
+  std::vector<size_t> order(news.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  do {
+    ModuleTable table;
+    for (const size_t i : order) {
+      if (news[i].path == nullptr) {
+        table.unload(0x1000, news[i].time_ns);
+      } else {
+        table.load({news[i].path, "", 0, 0x1000, 0x3000, news[i].time_ns});
+      }
+    }
+    std::vector<std::tuple<std::string, uint64_t, uint64_t>> lives;
+    table.take_changes([&](uint64_t start, const auto& all, bool again) {
+      EXPECT_EQ(start, 0x1000U);
+      EXPECT_FALSE(again);
+      for (const auto& life : all) lives.emplace_back(life.path, life.loaded_ns, life.unloaded_ns);
+    });
+    ASSERT_EQ(
+        lives,
+        (std::vector<std::tuple<std::string, uint64_t, uint64_t>>{
+            {"/a.so", 10, 20}, {"/b.so", 30, 40}, {"/a.so", 50, 60}, {"/b.so", 60, kStillLoaded}}));
+    ASSERT_EQ(table.find(0x2000, 35)->path, "/b.so");
+    ASSERT_EQ(table.find(0x2000, 45)->path, "/a.so") << "announced a moment after its first code";
+    ASSERT_EQ(table.find(0x2000, 60)->path, "/b.so");
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST(ModuleTable, changes_are_told_once) {
   ModuleTable table;
-  table.load(a(10));
-  table.load(a(50));
-  table.load(b(30));
-  table.unload(0x1000, 40);
-  table.unload(0x1000, 20);
-  EXPECT_EQ(table.find(0x2000, 15)->path, "/a.so");
-  EXPECT_EQ(table.find(0x2000, 35)->path, "/b.so");
-  EXPECT_EQ(table.find(0x2000, 60)->path, "/a.so");
+  std::vector<std::pair<size_t, bool>> told;
+  const auto take = [&] {
+    told.clear();
+    table.take_changes(
+        [&](uint64_t, const auto& lives, bool again) { told.emplace_back(lives.size(), again); });
+    return told;
+  };
+  using Told = std::vector<std::pair<size_t, bool>>;
+  EXPECT_FALSE(table.load({"/a.so", "", 0, 0x1000, 0x3000, 10})) << "no address meant anything yet";
+  EXPECT_FALSE(table.load({"/c.so", "", 0, 0x5000, 0x6000, 11}));
+  EXPECT_EQ(take(), (Told{{1, false}, {1, false}}));
+  EXPECT_FALSE(table.load({"/a.so", "", 0, 0x1000, 0x3000, 20})) << "a repetition";
+  EXPECT_EQ(take(), Told{});
+  ModuleTable child = table;
+  EXPECT_TRUE(table.load({"/b.so", "", 0, 0x1000, 0x2000, 30}));
+  EXPECT_TRUE(table.unload(0x5000, 31));
+  EXPECT_EQ(take(), (Told{{2, true}, {1, true}}));
+  EXPECT_EQ(table.find(0x2800, 40)->path, "/a.so");
+  EXPECT_EQ(child.find(0x1800, 40)->path, "/a.so");
+  EXPECT_TRUE(table.unload(0x7000, 50)) << "of what nobody has told yet";
+  EXPECT_EQ(take(), Told{});
+  EXPECT_EQ(table.find(0x7000, 50), nullptr);
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ struct Inserts {
         thread(db, "INSERT INTO thread VALUES(?1,?2,?3,?4)", kKeep),
         rename_thread(db, "UPDATE thread SET name=?2 WHERE id=?1", kKeep),
         module(db, "INSERT INTO module VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8)", kKeep),
+        drop_modules(db, "DELETE FROM module WHERE process_id=?1 AND start=?2", kKeep),
         allocation(db,
                    "INSERT INTO device_allocation_row "
                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
@@ -67,9 +68,9 @@ struct Inserts {
         drop_mappings(db, "DELETE FROM mapping_row WHERE process_id=?1 AND time_ns=?2", kKeep) {}
 
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
-  Statement string, meta, loss, process, end_process, thread, rename_thread, module, allocation,
-      end_allocation, revive_allocation, transfer, memset, kernel, marker, pool_reserved,
-      out_of_memory, process_memory, mapping, drop_mappings;
+  Statement string, meta, loss, process, end_process, thread, rename_thread, module, drop_modules,
+      allocation, end_allocation, revive_allocation, transfer, memset, kernel, marker,
+      pool_reserved, out_of_memory, process_memory, mapping, drop_mappings;
 };
 
 class SqliteWriter final : public Writer {
@@ -202,6 +203,12 @@ class SqliteWriter final : public Writer {
     insert.bind(7, loaded_ns);
     insert.bind_unless(8, unloaded_ns, kNever);
     check(insert.run());
+  }
+  void drop_modules(ProcessId process, uint64_t start) override {
+    if (!ready()) return;
+    inserts_->drop_modules.bind(1, number(process));
+    inserts_->drop_modules.bind(2, number(start));
+    check(inserts_->drop_modules.run());
   }
 
   AllocationId add_allocation(const Allocation& begin) override;

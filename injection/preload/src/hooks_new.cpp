@@ -30,17 +30,29 @@ class Next {
   constexpr explicit Next(const char* name) : name_(name) {}
   Function get() {
     void* known = function_.load(std::memory_order_acquire);
-    if (__builtin_expect(known == nullptr, 0)) {
-      const uint32_t call = misses_.fetch_add(1, std::memory_order_relaxed);
-      if ((call & (call - 1)) != 0) return nullptr;  // not the 1st, 2nd, 3rd, 5th, 9th, 17th, …
-      known = find_next(name_);
-      function_.store(known, std::memory_order_release);
-    }
+    if (__builtin_expect(known == nullptr, 0)) known = look_up();
     return reinterpret_cast<Function>(known);
   }
 
  private:
+  // Who comes while another thread is looking for the first time looks too: that nobody has found
+  // it yet does not mean that there is none.
+  [[gnu::noinline]] void* look_up() {
+    if (missing_.load(std::memory_order_relaxed)) {
+      const uint32_t call = misses_.fetch_add(1, std::memory_order_relaxed);
+      if ((call & (call - 1)) != 0) return nullptr;  // not the 1st, 2nd, 3rd, 5th, 9th, 17th, …
+    }
+    void* found = find_next(name_);
+    if (found == nullptr) {
+      missing_.store(true, std::memory_order_relaxed);
+    } else {
+      function_.store(found, std::memory_order_release);
+    }
+    return found;
+  }
+
   const char* name_;
+  std::atomic<bool> missing_{false};
   std::atomic<uint32_t> misses_{0};
   std::atomic<void*> function_{nullptr};
 };

@@ -65,6 +65,8 @@ class Writer {
   virtual void add_module(ProcessId process, std::string_view path, std::string_view build_id_hex,
                           uint64_t base, uint64_t start, uint64_t end, int64_t loaded_ns,
                           int64_t unloaded_ns) = 0;
+  // All that was added of this process with this `start`.
+  virtual void drop_modules(ProcessId process, uint64_t start) = 0;
 
   virtual AllocationId add_allocation(const Allocation& begin) = 0;  // id and free_* are ignored
   virtual void end_allocation(AllocationId id, Layer layer, int64_t free_ns,
