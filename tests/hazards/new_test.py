@@ -26,6 +26,15 @@ class New(harness.HazardTest):
                               enumerate(["", "[]", "", "[]", "(align)", "[](align)", "(align)",
                                          "[](align)"])])
 
+    def test_first_calls_while_the_loader_waits_for_them(self):
+        recording = self.record_unchanged(harness.program("first_news"),
+                                          harness.library("library_starts_threads"))
+        self.assertEqual(recording.stdout, "8 threads\n")
+        self.assert_consistent(recording)
+        self.assertEqual(
+            recording.sql("select api, count(*) n, count(free_ns) freed from allocation where "
+                          "size = 1009"), [{"api": "operator new[](align)", "n": 8, "freed": 8}])
+
 
 if __name__ == "__main__":
     harness.main()

@@ -4,6 +4,8 @@
 // choice of allocator stay. It usually calls malloc, whose hook records the block under the name
 // left in `pending_new`; when it does not (tcmalloc), it is recorded here. Deleting is recorded
 // here, first, and the free hook recognizes the address.
+#include <dlfcn.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -24,14 +26,22 @@ using wire::Api;
 // The next definition of a function, looked up at its first call. While there is none (a C++
 // runtime linked into a library that hides it), looking again becomes ever rarer: it reads all
 // mappings.
-template <class Function>
+//
+// At the start all are looked up that are there by then: dlsym waits for the loader's lock, which a
+// thread may hold while it waits for another one in a constructor.
 class Next {
  public:
   constexpr explicit Next(const char* name) : name_(name) {}
+  template <class Function>
   Function get() {
     void* known = function_.load(std::memory_order_acquire);
     if (__builtin_expect(known == nullptr, 0)) known = look_up();
     return reinterpret_cast<Function>(known);
+  }
+  void look_up_early() {
+    void* found = dlsym(RTLD_NEXT, name_);
+    came_later_.store(found == nullptr, std::memory_order_relaxed);
+    function_.store(found, std::memory_order_release);
   }
 
  private:
@@ -42,7 +52,9 @@ class Next {
       const uint32_t call = misses_.fetch_add(1, std::memory_order_relaxed);
       if ((call & (call - 1)) != 0) return nullptr;  // not the 1st, 2nd, 3rd, 5th, 9th, 17th, …
     }
-    void* found = find_next(name_);
+    // What the program loaded later it mostly keeps to itself, where dlsym does not see it.
+    void* found = came_later_.load(std::memory_order_relaxed) ? find_in_runtimes(name_) : nullptr;
+    if (found == nullptr) found = find_next(name_);
     if (found == nullptr) {
       missing_.store(true, std::memory_order_relaxed);
     } else {
@@ -52,6 +64,7 @@ class Next {
   }
 
   const char* name_;
+  std::atomic<bool> came_later_{false};
   std::atomic<bool> missing_{false};
   std::atomic<uint32_t> misses_{0};
   std::atomic<void*> function_{nullptr};
@@ -127,10 +140,10 @@ extern "C" [[gnu::visibility("hidden"), gnu::used]] int tidemark_forget_pending_
 
 // NAME is the mangled name; the parameters after the size are passed on as they came.
 #define TIDEMARK_NEW(NAME, API, ALIGNMENT, NOTHROW, PARAMETERS, ARGUMENTS, TYPES) \
+  constinit Next g_next_##NAME(#NAME);                                            \
   TIDEMARK_EXPORT void* NAME PARAMETERS {                                         \
     TIDEMARK_FORGETS_PENDING_NEW();                                               \
-    static constinit Next<void*(*)TYPES> next(#NAME);                             \
-    auto real = next.get();                                                       \
+    auto real = g_next_##NAME.get<void*(*)TYPES>();                               \
     const auto caller = caller_context();                                         \
     if (real == nullptr) return without_runtime(ALIGNMENT, size, NOTHROW);        \
     return allocate(API, size, caller, [&] { return real ARGUMENTS; });           \
@@ -154,9 +167,9 @@ TIDEMARK_NEW(_ZnamSt11align_val_tRKSt9nothrow_t, Api::kNewArrayAligned, alignmen
              (size_t, size_t, const void*))
 
 #define TIDEMARK_DELETE(NAME, API, PARAMETERS, ARGUMENTS, TYPES) \
+  constinit Next g_next_##NAME(#NAME);                           \
   TIDEMARK_EXPORT void NAME PARAMETERS {                         \
-    static constinit Next<void(*) TYPES> next(#NAME);            \
-    auto real = next.get();                                      \
+    auto real = g_next_##NAME.get<void(*) TYPES>();              \
     about_to_delete(API, address, caller_context());             \
     if (real == nullptr) {                                       \
       std::free(address);                                        \
@@ -192,3 +205,32 @@ TIDEMARK_DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, Api::kDelete,
 TIDEMARK_DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, Api::kDeleteArray,
                 (void* address, size_t alignment, const void* tag), (address, alignment, tag),
                 (void*, size_t, const void*))
+
+namespace tidemark::preload {
+
+void resolve_new_and_delete() {
+  for (Next* next : {&g_next__Znwm,
+                     &g_next__Znam,
+                     &g_next__ZnwmRKSt9nothrow_t,
+                     &g_next__ZnamRKSt9nothrow_t,
+                     &g_next__ZnwmSt11align_val_t,
+                     &g_next__ZnamSt11align_val_t,
+                     &g_next__ZnwmSt11align_val_tRKSt9nothrow_t,
+                     &g_next__ZnamSt11align_val_tRKSt9nothrow_t,
+                     &g_next__ZdlPv,
+                     &g_next__ZdaPv,
+                     &g_next__ZdlPvm,
+                     &g_next__ZdaPvm,
+                     &g_next__ZdlPvRKSt9nothrow_t,
+                     &g_next__ZdaPvRKSt9nothrow_t,
+                     &g_next__ZdlPvSt11align_val_t,
+                     &g_next__ZdaPvSt11align_val_t,
+                     &g_next__ZdlPvmSt11align_val_t,
+                     &g_next__ZdaPvmSt11align_val_t,
+                     &g_next__ZdlPvSt11align_val_tRKSt9nothrow_t,
+                     &g_next__ZdaPvSt11align_val_tRKSt9nothrow_t}) {
+    next->look_up_early();
+  }
+}
+
+}  // namespace tidemark::preload

@@ -71,6 +71,14 @@ void resolve_all() {
 
 [[gnu::constructor]] void load() {
   resolve_all();
+  {
+    Pause pause;
+    resolve_new_and_delete();
+    // What is not there is no error of the program's: the first call makes its text, the second
+    // gives its memory back.
+    dlerror();
+    dlerror();
+  }
   recording();
 }
 [[gnu::destructor]] void unload() {

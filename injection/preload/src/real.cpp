@@ -58,6 +58,11 @@ void* early_allocate(size_t bytes, size_t alignment) {
 void* find_next(const char* name) {
   if (void* real = attached_real(name)) return real;
   if (void* next = dlsym(RTLD_NEXT, name)) return next;
+  return find_in_runtimes(name);
+}
+
+void* find_in_runtimes(const char* name) {
+  if (void* real = attached_real(name)) return real;
   for (const char* runtime : {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"}) {
     const stack::Module* module = stack::find_module_by_name(runtime);
     if (module == nullptr) continue;

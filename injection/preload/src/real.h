@@ -48,7 +48,10 @@ void* early_allocate(size_t bytes, size_t alignment);
 }
 
 // The next definition of `name` after ours in the global scope, else in a C++ runtime that was
-// loaded locally (by a Python extension, say). nullptr when there is none.
+// loaded locally (by a Python extension, say). nullptr when there is none. Waits for the loader's
+// lock.
 void* find_next(const char* name);
+// Only in the C++ runtimes that are loaded. Waits for nobody.
+void* find_in_runtimes(const char* name);
 
 }  // namespace tidemark::preload
