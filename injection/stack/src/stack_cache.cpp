@@ -6,40 +6,51 @@
 #include "tidemark/wire/stack_id.h"
 
 namespace tidemark::stack {
+namespace {
+
+// A walk ends at an ip of 0, so no frame's equals this: the check of a frame whose slot it is goes
+// the long way.
+constexpr uint64_t kNoIp = 0;
+inline uint64_t slot_to_ask() { return reinterpret_cast<uint64_t>(&kNoIp); }
+constexpr uint64_t kBeforeFirst = 1;
+
+int64_t bp_offset_in(uint64_t marks) { return static_cast<int64_t>(marks) >> 32; }
+
+}  // namespace
 
 [[gnu::always_inline]] inline bool StackCache::is_frame(int32_t frame,
                                                         const Context& context) const {
-  const Frame& known = frames_[frame];
-  return known.sp == context.sp && links_[frame].ip == context.ip &&
-         ((known.flags & kNeedsBp) == 0 || known.bp == context.bp);
+  const Frame& known = frame_at(static_cast<uint32_t>(frame));
+  return known.sp == context.sp && link(static_cast<uint32_t>(frame)).ip == context.ip &&
+         ((known.marks & kNeedsBp) == 0 || known.bp == context.bp);
 }
 
 // Frames that the short check does not cover: the base pointer matters, or there is no fixed place
 // where the caller was found.
-[[gnu::noinline]] bool StackCache::still_leads_to_caller(int32_t frame) const {
-  const Frame& known = frames_[frame];
-  const uint64_t slot = links_[frame].slot;
-  if ((slot & kWalk) == 0) {
-    return word_at(slot & ~kCheckBp) == links_[frame - 1].ip &&
-           word_at(known.sp + static_cast<uint64_t>(int64_t{known.bp_slot})) ==
-               frames_[frame - 1].bp;
+[[gnu::noinline]] bool StackCache::still_leads_to_caller(uint32_t frame) const {
+  const Frame& known = frame_at(frame);
+  const Frame& caller = frame_at(frame - 1);
+  if ((known.marks & kWalk) == 0) {
+    return word_at(caller.sp - 8) == link(frame - 1).ip &&
+           word_at(known.sp + static_cast<uint64_t>(bp_offset_in(known.marks))) == caller.bp;
   }
-  Context context{links_[frame].ip, known.sp, known.bp};
+  Context context{link(frame).ip, known.sp, known.bp};
   const Step taken = step(context, rule_at(context.ip));
   return (taken == Step::kCaller || taken == Step::kIncompleteCaller) &&
-         is_frame(frame - 1, context);
+         is_frame(static_cast<int32_t>(frame) - 1, context);
 }
 
 // The innermost of the frames up to `frame` that no longer leads to its caller; −1: all do.
 [[gnu::always_inline]] inline int32_t StackCache::first_broken(int32_t frame) const {
-  for (const Link* link = links_ + frame;; --link) {
-    const uint64_t slot = link->slot;
-    if (__builtin_expect((slot & (kOutermost | kCheckBp | kWalk)) != 0, 0)) {
-      if ((slot & kOutermost) != 0) return -1;
-      const auto index = static_cast<int32_t>(link - links_);
-      if (!still_leads_to_caller(index)) return index;
-    } else if (__builtin_expect(word_at(slot) != link[-1].ip, 0)) {
-      return static_cast<int32_t>(link - links_);
+  const auto leads_on = [](const Link* at) {
+    return __builtin_expect(word_at(at->slot) == at[-1].ip, 1);
+  };
+  for (const Link* at = &link(static_cast<uint32_t>(frame));; --at) {
+    while (leads_on(at) && leads_on(--at) && leads_on(--at) && leads_on(--at)) --at;
+    const auto index = static_cast<int32_t>(at - links_) - 1;
+    if (index == 0) return -1;
+    if (at->slot != slot_to_ask() || !still_leads_to_caller(static_cast<uint32_t>(index))) {
+      return index;
     }
   }
 }
@@ -49,62 +60,77 @@ namespace tidemark::stack {
   const Context here = context;
   const PackedRule rule = rule_at(here.ip);
   const Step taken = step(context, rule);
-  Link& link = links_[frame];
-  Frame& known = frames_[frame];
-  link = {here.ip, kWalk};
-  known = {here.sp, here.bp, 0, 0, 0};
+  uint64_t slot = slot_to_ask();
+  uint64_t marks = kWalk;
+  bool has_caller = true;
   const RuleKind kind = kind_of(rule);
-  if (__builtin_expect(taken == Step::kCaller, 1) &&
-      (kind == RuleKind::kStackPointer || kind == RuleKind::kBasePointer)) {
-    link.slot = context.sp - 8;
-    uint64_t bp_slot = here.sp;
+  if (__builtin_expect(taken == Step::kCaller && kind <= RuleKind::kBasePointer, 1)) {
+    slot = context.sp - 8;
+    marks = kind == RuleKind::kBasePointer ? kUsesBp : 0;
     if (saves_bp_at_cfa(rule)) {
-      bp_slot = context.sp + static_cast<uint64_t>(bp_offset_of(rule));
+      // Fits: a frame is at most kMaxFrameBytes long.
+      marks |= kSavesBp | (context.sp + static_cast<uint64_t>(bp_offset_of(rule)) - here.sp) << 32;
     } else if (saves_bp_at_base(rule)) {
-      bp_slot = here.bp + static_cast<uint64_t>(bp_offset_of(rule));
+      const uint64_t offset = here.bp + static_cast<uint64_t>(bp_offset_of(rule)) - here.sp;
+      marks |= kUsesBp | kSavesBp | offset << 32;
+      if (bp_offset_in(marks) != static_cast<int64_t>(offset)) {
+        slot = slot_to_ask();
+        marks = kUsesBp | kSavesBp | kWalk;
+      }
     }
-    const auto offset = static_cast<int64_t>(bp_slot - here.sp);
-    if (kind == RuleKind::kBasePointer || saves_bp_at_base(rule)) known.flags |= kUsesBp;
-    if (saves_bp_at_cfa(rule) || saves_bp_at_base(rule)) known.flags |= kSavesBp;
-    if (offset != static_cast<int32_t>(offset) || (link.slot & 7) != 0) {
-      link.slot = kWalk;
-      known.flags |= kUsesBp;
-    }
-    known.bp_slot = static_cast<int32_t>(offset);
-    return true;
+  } else if (taken == Step::kCaller) {
+    marks |= kind == RuleKind::kSignalFrame ? kInHandler : kUsesBp;
+  } else if (taken == Step::kIncompleteCaller) {
+    marks |= kUsesBp | kGuessed;
+  } else {
+    complete_ = taken == Step::kOutermost;
+    if (!complete_) marks |= kUsesBp;
+    has_caller = false;
   }
-  switch (taken) {
-    case Step::kOutermost:
-      complete_ = true;
-      return false;
-    case Step::kIncomplete:
-      known.flags |= kUsesBp;
-      complete_ = false;
-      return false;
-    case Step::kIncompleteCaller:
-      known.flags |= kUsesBp | kGuessed;
-      return true;
-    case Step::kCaller:
-      known.flags |= kind == RuleKind::kSignalFrame ? kInHandler : kUsesBp;
-      return true;
-  }
-  return false;
+  Link& to = link(frame);
+  to.ip = here.ip;
+  to.slot = slot;
+  Frame& walked = frame_at(frame);
+  walked.sp = here.sp;
+  walked.bp = here.bp;
+  walked.marks = marks;
+  return has_caller;
 }
 
-// What of a frame depends on its callers: its id, and whether bp matters to the walk from here.
-[[gnu::always_inline]] inline void StackCache::settle(uint32_t frame, wire::StackId caller_id,
-                                                      bool caller_needs_bp) {
-  Link& link = links_[frame];
-  Frame& known = frames_[frame];
-  known.id = wire::stack_child(caller_id, link.ip);
-  const bool saves = (known.flags & kSavesBp) != 0;
-  if (saves && caller_needs_bp && (link.slot & kWalk) == 0) link.slot |= kCheckBp;
-  if (frame == 0) {
-    link.slot |= kOutermost;
+// Where `frame` belongs from now on, with what depends on its callers: its id, whether it is a
+// signal's, and whether bp matters to the walk from here.
+[[gnu::always_inline]] inline void StackCache::place(uint32_t frame, const Link& link_of,
+                                                     const Frame& walked) {
+  const uint64_t ip = link_of.ip;
+  uint64_t slot = link_of.slot;
+  uint64_t marks = walked.marks;
+  wire::StackId caller = root_;
+  bool caller_needs_bp = !complete_;
+  if (__builtin_expect(frame == 0, 0)) {
+    slot = slot_to_ask();
+    links_[0].ip = kBeforeFirst;
+    frames_[0].sp = ~uint64_t{0};
   } else {
-    known.flags |= frames_[frame - 1].flags & kInHandler;
+    const Frame& outer = frame_at(frame - 1);
+    caller = outer.id;
+    caller_needs_bp = (outer.marks & kNeedsBp) != 0;
+    marks |= outer.marks & kInHandler;
   }
-  if ((known.flags & kUsesBp) != 0 || (!saves && caller_needs_bp)) known.flags |= kNeedsBp;
+  if (__builtin_expect(caller_needs_bp, 0)) {
+    if ((marks & kSavesBp) == 0) {
+      marks |= kNeedsBp;
+    } else {
+      slot = slot_to_ask();
+    }
+  }
+  if ((marks & kUsesBp) != 0) marks |= kNeedsBp;
+  Frame& to = frame_at(frame);
+  to.sp = walked.sp;
+  to.bp = walked.bp;
+  to.id = wire::stack_child(caller, ip);
+  to.marks = marks;
+  link(frame).ip = ip;
+  link(frame).slot = slot;
 }
 
 // Makes room in the middle of a stack that has outgrown the cache: frames [0, candidate] lose their
@@ -112,14 +138,12 @@ namespace tidemark::stack {
 void StackCache::drop_outer_half(int32_t& candidate) {
   const auto kept = static_cast<uint32_t>(candidate + 1) / 2;
   const uint32_t dropped = static_cast<uint32_t>(candidate + 1) - kept;
-  std::memmove(links_, links_ + dropped, kept * sizeof(Link));
-  std::memmove(frames_, frames_ + dropped, kept * sizeof(Frame));
   complete_ = false;
   truncated_ = true;
   root_ = wire::stack_root(unloads_, false);
   for (uint32_t i = 0; i < kept; ++i) {
-    frames_[i].flags &= ~kPublished;
-    settle(i, i == 0 ? root_ : frames_[i - 1].id, i == 0 || needs_bp(i - 1));
+    frame_at(dropped + i).marks &= ~kPublished;
+    place(i, link(dropped + i), frame_at(dropped + i));
   }
   candidate -= static_cast<int32_t>(dropped);
   kept_ = 0;
@@ -127,19 +151,54 @@ void StackCache::drop_outer_half(int32_t& candidate) {
 
 // New frames [first_new, kCapacity) come to lie behind the `kept` outermost ones.
 [[gnu::always_inline]] inline void StackCache::append(uint32_t kept, uint32_t first_new) {
-  const uint32_t added = kCapacity - first_new;
-  count_ = kept + added;
+  count_ = kept + kCapacity - first_new;
   for (uint32_t i = kept, from = first_new; i < count_; ++i, ++from) {
-    if (i != from) {
-      links_[i] = links_[from];
-      frames_[i] = frames_[from];
-    }
-    guessed_ |= (frames_[i].flags & kGuessed) != 0;
-    settle(i, i == 0 ? root_ : frames_[i - 1].id, i == 0 ? !complete_ : needs_bp(i - 1));
+    place(i, link(from), frame_at(from));
+    guessed_ |= (frame_at(i).marks & kGuessed) != 0;
   }
 }
 
-void StackCache::update(const Context& start, uint32_t unloads) {
+// The usual case: one frame is new, or none, and its caller was there the last time. False: it is
+// another case, and nothing has been changed.
+bool StackCache::only_leaf_is_new(const Context& start) {
+  if (__builtin_expect(count_ - 1 >= kCapacity - 2 || truncated_, 0)) return false;
+  uint32_t outer = count_ - 1;
+  while (frame_at(outer).sp < start.sp) --outer;
+  if (is_frame(static_cast<int32_t>(outer), start)) {
+    if (first_broken(static_cast<int32_t>(outer)) >= 0) return false;
+    count_ = outer + 1;
+    if (count_ < kept_) kept_ = count_;
+    guessed_ = false;
+    return true;
+  }
+  const PackedRule rule = rule_at(start.ip);
+  const RuleKind kind = kind_of(rule);
+  const bool by_bp = kind == RuleKind::kBasePointer;
+  if ((!by_bp && kind != RuleKind::kStackPointer) || saves_bp_at_base(rule)) return false;
+  // Whatever step() would ask about is left to it.
+  const uint64_t cfa = (by_bp ? start.bp : start.sp) + static_cast<uint64_t>(cfa_offset_of(rule));
+  const uint64_t saved = cfa + static_cast<uint64_t>(bp_offset_of(rule));
+  const uint64_t page = start.sp - 8;
+  if (cfa <= start.sp || (cfa & 7) != 0 || ((page ^ (cfa - 8)) | (page ^ saved)) >> 12 != 0) {
+    return false;
+  }
+  while (frame_at(outer).sp < cfa) --outer;
+  const bool saves = saves_bp_at_cfa(rule);
+  const Context caller{word_at(cfa - 8), cfa, saves ? word_at(saved) : start.bp};
+  if (!is_frame(static_cast<int32_t>(outer), caller) ||
+      first_broken(static_cast<int32_t>(outer)) >= 0) {
+    return false;
+  }
+  const uint64_t marks = (by_bp ? kUsesBp : 0) | (saves ? kSavesBp | (saved - start.sp) << 32 : 0);
+  const uint32_t leaf = outer + 1;
+  place(leaf, {start.ip, cfa - 8}, {start.sp, start.bp, 0, marks});
+  count_ = leaf + 1;
+  if (leaf < kept_) kept_ = leaf;
+  guessed_ = false;
+  return true;
+}
+
+void StackCache::update_slowly(const Context& start, uint32_t unloads) {
   if (__builtin_expect(unloads != unloads_, 0)) {
     count_ = 0;
     unloads_ = unloads;
@@ -151,7 +210,8 @@ void StackCache::update(const Context& start, uint32_t unloads) {
   auto candidate = static_cast<int32_t>(count_) - 1;
   guessed_ = false;
   for (;;) {
-    while (candidate >= 0 && frames_[candidate].sp < context.sp) --candidate;
+    while (candidate >= 0 && frame_at(static_cast<uint32_t>(candidate)).sp < context.sp)
+      --candidate;
     if (candidate >= 0 && is_frame(candidate, context)) {
       const int32_t broken = first_broken(candidate);
       if (__builtin_expect(broken < 0, 1)) break;

@@ -37,11 +37,15 @@ class StackCache {
 
   // Frame 0 is the outermost; frame count() − 1 is start.ip. `unloads` as in wire/stack_id.h:
   // another one than last time forgets everything.
-  void update(const Context& start, uint32_t unloads);
+  void update(const Context& start, uint32_t unloads) {
+    if (__builtin_expect(unloads != unloads_ || !only_leaf_is_new(start), 0)) {
+      update_slowly(start, unloads);
+    }
+  }
 
   uint32_t count() const { return count_; }
-  uint64_t word(uint32_t frame) const { return links_[frame].ip; }
-  wire::StackId id(uint32_t frame) const { return frames_[frame].id; }
+  uint64_t word(uint32_t frame) const { return link(frame).ip; }
+  wire::StackId id(uint32_t frame) const { return frame_at(frame).id; }
   // How many of the outermost frames have been the same in every update() since this was last
   // asked.
   uint32_t take_kept() {
@@ -56,21 +60,21 @@ class StackCache {
   bool truncated() const { return truncated_; }
 
   // Where the frame ends inwards; it begins outwards at sp(frame − 1).
-  uint64_t sp(uint32_t frame) const { return frames_[frame].sp; }
+  uint64_t sp(uint32_t frame) const { return frame_at(frame).sp; }
   // Among the frames is one that the kernel made for a signal handler.
   bool in_signal_handler() const {
-    return count_ != 0 && (frames_[count_ - 1].flags & kInHandler) != 0;
+    return count_ != 0 && (frame_at(count_ - 1).marks & kInHandler) != 0;
   }
   uint32_t unloads() const { return unloads_; }
 
   // A mark that a frame keeps as long as it stays: the collector has been told of it.
   bool published(uint32_t frame) const {
-    const Frame& known = frames_[frame];
-    return (known.flags & kPublished) != 0 || recent_[known.id % kRecent] == known.id;
+    const Frame& known = frame_at(frame);
+    return (known.marks & kPublished) != 0 || recent_[known.id % kRecent] == known.id;
   }
   void set_published(uint32_t frame) {
-    Frame& known = frames_[frame];
-    known.flags |= kPublished;
+    Frame& known = frame_at(frame);
+    known.marks |= kPublished;
     recent_[known.id % kRecent] = known.id;
   }
 
@@ -82,35 +86,39 @@ class StackCache {
   }
 
  private:
-  // What checking needs, 16 bytes a frame; the rest lies apart.
+  // What checking needs, 16 bytes a frame; the rest lies apart. Fields of 8 bytes, each written and
+  // read by itself: a load that must gather what several stores have left waits for all of them.
   struct Link {
     uint64_t ip;
-    uint64_t slot;  // where the caller's ip was found | marks; under kWalk there is no such place
+    uint64_t slot;  // where the caller's ip was found; a word that no ip equals: ask
   };
   struct Frame {
     uint64_t sp;
     uint64_t bp;
     wire::StackId id;
-    int32_t bp_slot;  // where the caller's bp was found, relative to sp
-    uint32_t flags;
+    uint64_t marks;  // the lower half; the upper: where the caller's bp was found, relative to sp
   };
-  static constexpr uint64_t kCheckBp = 1;
-  static constexpr uint64_t kWalk = 2;
-  static constexpr uint64_t kOutermost = 4;  // frame 0
-  static constexpr uint32_t kPublished = 1;
-  static constexpr uint32_t kUsesBp = 2;   // its caller is found by bp
-  static constexpr uint32_t kSavesBp = 4;  // its caller's bp is at bp_slot
-  static constexpr uint32_t kNeedsBp = 8;  // bp decides how the walk goes on from here
-  static constexpr uint32_t kGuessed = 16;
-  static constexpr uint32_t kInHandler = 32;  // it, or a frame further out, is a signal's
+  static constexpr uint64_t kPublished = 1;
+  static constexpr uint64_t kUsesBp = 2;   // its caller is found by bp
+  static constexpr uint64_t kSavesBp = 4;  // its caller's bp was found on the stack
+  static constexpr uint64_t kNeedsBp = 8;  // bp decides how the walk goes on from here
+  static constexpr uint64_t kGuessed = 16;
+  static constexpr uint64_t kInHandler = 32;  // it, or a frame further out, is a signal's
+  static constexpr uint64_t kWalk = 64;       // there is no fixed place where its caller was found
 
-  bool needs_bp(uint32_t frame) const { return (frames_[frame].flags & kNeedsBp) != 0; }
+  Frame& frame_at(uint32_t frame) { return frames_[frame + 1]; }
+  const Frame& frame_at(uint32_t frame) const { return frames_[frame + 1]; }
+  Link& link(uint32_t frame) { return links_[frame + 1]; }
+  const Link& link(uint32_t frame) const { return links_[frame + 1]; }
+  bool needs_bp(uint32_t frame) const { return (frame_at(frame).marks & kNeedsBp) != 0; }
   bool is_frame(int32_t frame, const Context& context) const;
   int32_t first_broken(int32_t frame) const;
-  bool still_leads_to_caller(int32_t frame) const;
+  bool still_leads_to_caller(uint32_t frame) const;
+  bool only_leaf_is_new(const Context& start);
+  void update_slowly(const Context& start, uint32_t unloads);
   bool walk_on(uint32_t frame, Context& context);
   void drop_outer_half(int32_t& candidate);
-  void settle(uint32_t frame, wire::StackId caller_id, bool caller_needs_bp);
+  void place(uint32_t frame, const Link& link, const Frame& walked);
   void append(uint32_t kept, uint32_t first_new);
 
   uint32_t count_;
@@ -123,8 +131,8 @@ class StackCache {
   // A loop's few innermost frames come and go; their marks stay here.
   static constexpr size_t kRecent = 512;
   wire::StackId recent_[kRecent];
-  Link links_[kCapacity];
-  Frame frames_[kCapacity];
+  Link links_[1 + kCapacity];    // the first: of no frame, so that each has one before it
+  Frame frames_[1 + kCapacity];  // here, too
 };
 
 }  // namespace tidemark::stack
