@@ -36,7 +36,7 @@ Session::Session(Arena& arena, Pairing& pairing, Losses& losses)
   const TickClock::Reading first = read_both_clocks();
   TickClock::Reading second = first;
   while (second.ns - first.ns < kCalibrationNs) second = read_both_clocks();
-  clock_ = TickClock(first, second);
+  clock_ = TickClock(first, second, read_both_clocks);
 }
 
 void Session::open_slot(uint32_t index, wire::RingHeader& header) {

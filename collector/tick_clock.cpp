@@ -11,8 +11,8 @@
 
 namespace tidemark::collector {
 
-TickClock::TickClock(Reading first, Reading second)
-    : converts_(true), first_(first), last_reading_(first.ticks) {
+TickClock::TickClock(Reading first, Reading second, Reading (*read)())
+    : converts_(true), read_(read), first_(first), last_reading_(first.ticks) {
   const uint64_t ticks = std::max<uint64_t>(second.ticks - first.ticks, 1);
   const auto slope = static_cast<int64_t>(
       (static_cast<unsigned __int128>(second.ns - first.ns) << kShift) / ticks);
@@ -22,6 +22,11 @@ TickClock::TickClock(Reading first, Reading second)
 void TickClock::begin_line(const Line& line) {
   newest_ = (newest_ + 1) % kLines;
   lines_[newest_] = line;
+}
+
+uint64_t TickClock::catch_up(uint64_t ticks) {
+  adjust(read_());
+  return std::max(asked_, std::min(ticks, last_reading_));
 }
 
 void TickClock::adjust(Reading now) {

@@ -57,6 +57,32 @@ TEST(TickClock, follows_a_steered_clock_without_ever_going_back) {
   EXPECT_LT(worst_ns, 2000);
 }
 
+TickClock::Reading g_now{};
+
+// A pass that is held up for long: what happened meanwhile is newer than its reading.
+TEST(TickClock, reads_again_for_what_is_newer_than_its_reading) {
+  // 2 ticks a nanosecond; the readings that it begins with say 1 % more.
+  const auto at = [](uint64_t ns) { return TickClock::Reading{2 * ns, ns}; };
+  TickClock clock(at(1'000'000), {2 * 2'010'000, 2'000'000}, [] { return g_now; });
+  g_now = at(3'000'000);
+  EXPECT_NEAR(static_cast<double>(clock.to_ns(2 * 2'999'000)), 2'999'000, 20);
+  for (uint64_t ns = 4'000'000; ns < 90'000'000; ns += 1'000'000) {
+    g_now = at(ns);
+    ASSERT_NEAR(static_cast<double>(clock.to_ns(2 * (ns - 1000))), static_cast<double>(ns - 1000),
+                20);
+    g_now = at(ns + 500'000);
+    ASSERT_NEAR(static_cast<double>(clock.to_ns(2 * (ns - 700))), static_cast<double>(ns - 700), 20)
+        << "not asked for again";
+  }
+  // What a target scribbles does not move the clock.
+  const uint64_t now_ns = g_now.ns;
+  EXPECT_LE(clock.to_ns(uint64_t{1} << 62), now_ns + 20);
+  EXPECT_LE(clock.to_ns(UINT64_MAX), now_ns + 20);
+  g_now = at(now_ns + 1'000'000);
+  EXPECT_NEAR(static_cast<double>(clock.to_ns(2 * now_ns + 1'000'000)),
+              static_cast<double>(now_ns + 500'000), 20);
+}
+
 // A collector that is kept waiting (a loaded machine, a slow disk) reads the clocks seldom, and the
 // two readings that it began with may be bad.
 TEST(TickClock, finds_its_way_however_seldom_it_is_asked_to) {
