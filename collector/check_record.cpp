@@ -17,6 +17,10 @@ bool tail_fits(const Header& header, size_t fixed_bytes, uint64_t tail_bytes) {
 bool known_layer(wire::Layer layer) { return layer <= wire::Layer::kPool; }
 bool known_space(wire::Space space) { return space <= wire::Space::kDevice; }
 
+bool known_marker(uint16_t detail) {
+  return detail <= static_cast<uint16_t>(wire::MarkerKind::kStarted);
+}
+
 template <class Record>
 const Record* exactly(const Header& header) {
   return header.bytes == sizeof(Record) ? &record_as<Record>(header) : nullptr;
@@ -122,7 +126,10 @@ bool content_holds(const Header& header) {
     case RecordType::kKernel:
       return exactly<wire::Kernel>(header) != nullptr;
     case RecordType::kMarker:
-      return exactly<wire::Marker>(header) != nullptr;
+      return exactly<wire::Marker>(header) && known_marker(header.detail);
+    case RecordType::kMarkerEnd:
+      return exactly<wire::MarkerEnd>(header) && known_marker(header.detail) &&
+             header.detail != static_cast<uint16_t>(wire::MarkerKind::kMark);
     case RecordType::kMeta: {
       const auto* record = at_least<wire::Meta>(header);
       return record &&
@@ -153,7 +160,7 @@ Check check_record(const std::byte* bytes, size_t available) {
   if (header.bytes < sizeof(Header) || header.bytes > wire::kMaxRecordBytes) {
     return Check::kGarbage;
   }
-  if (header.type > RecordType::kPythonCode) return Check::kUnknownType;
+  if (header.type > RecordType::kMarkerEnd) return Check::kUnknownType;
   return content_holds(header) ? Check::kValid : Check::kGarbage;
 }
 

@@ -43,11 +43,12 @@ constexpr RecordClass classify(wire::RecordType type) {
     case RecordType::kDeviceAlloc:
     case RecordType::kLaunch:
     case RecordType::kOutOfMemory:
+    case RecordType::kMarker:
+    case RecordType::kMarkerEnd:
       return RecordClass::kEvent;
     case RecordType::kTransfer:
     case RecordType::kMemset:
     case RecordType::kKernel:
-    case RecordType::kMarker:
       return RecordClass::kActivity;
     case RecordType::kPad:
       break;

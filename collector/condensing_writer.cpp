@@ -95,10 +95,11 @@ class CondensingWriter final : public trace::Writer {
     make_room();
     inner_->add_kernel(row);
   }
-  void add_marker(const trace::Marker& row) override {
+  trace::MarkerId add_marker(const trace::Marker& row) override {
     make_room();
-    inner_->add_marker(row);
+    return inner_->add_marker(row);
   }
+  void end_marker(trace::MarkerId id, int64_t end_ns) override { inner_->end_marker(id, end_ns); }
   void add_pool_reserved(const trace::PoolReserved& row) override {
     inner_->add_pool_reserved(row);
   }

@@ -172,7 +172,15 @@ void Pairing::adopt(Producer& producer) {
 }
 
 void Pairing::on_thread_name(Producer& producer, const wire::Text& record) {
-  writer_.rename_thread(producer.thread, {tail_of(record), record.text_bytes});
+  trace::ThreadId thread = producer.thread;
+  // Named by another: one that has done nothing yet is left out, since it may not exist.
+  if (record.tid != 0 && record.tid != producer.identity.tid) {
+    const auto& threads = producer.process->threads;
+    const auto named = threads.find(record.tid);
+    if (named == threads.end()) return;
+    thread = named->second;
+  }
+  writer_.rename_thread(thread, {tail_of(record), record.text_bytes});
 }
 
 void Pairing::rename_thread(const Producer& producer, std::string_view name) {
@@ -395,6 +403,12 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
       return on_launch(producer, record_as<wire::Launch>(record));
     case wire::RecordType::kOutOfMemory:
       return on_out_of_memory(producer, record_as<wire::OutOfMemory>(record), time_ns);
+    case wire::RecordType::kMarker:
+      on_marker(producer, record_as<wire::Marker>(record), time_ns);
+      return true;
+    case wire::RecordType::kMarkerEnd:
+      on_marker_end(producer, record_as<wire::MarkerEnd>(record), time_ns);
+      return true;
     default:
       return true;
   }

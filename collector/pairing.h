@@ -137,6 +137,9 @@ class Pairing final : public EventSink {
   bool on_device_alloc(Producer& producer, const wire::DeviceAlloc& record, uint64_t time_ns);
   bool on_launch(Producer& producer, const wire::Launch& record);
   bool on_out_of_memory(Producer& producer, const wire::OutOfMemory& record, uint64_t time_ns);
+  void on_marker(Producer& producer, const wire::Marker& record, uint64_t time_ns);
+  void on_marker_end(Producer& producer, const wire::MarkerEnd& record, uint64_t time_ns);
+  trace::StringId marker_text(ProcessState& process, wire::NameId id);
   void map_range(Producer& producer, const trace::Allocation& row);
   // Ends what lies in [start, end) and begins what is left of it.
   struct Range {
@@ -152,16 +155,12 @@ class Pairing final : public EventSink {
   // What the device did; false: wait for the launch or the name.
   struct Late {
     ProcessState* process;
-    trace::ThreadId thread;
     alignas(8) std::array<std::byte, 48> record;
   };
-  bool add_activity(ProcessState& process, trace::ThreadId thread, const wire::Header& record,
-                    bool last_chance);
+  bool add_activity(ProcessState& process, const wire::Header& record, bool last_chance);
   bool add_transfer(ProcessState& process, const wire::Transfer& record, bool last_chance);
   bool add_memset(ProcessState& process, const wire::Memset& record, bool last_chance);
   bool add_kernel(ProcessState& process, const wire::Kernel& record, bool last_chance);
-  bool add_marker(ProcessState& process, trace::ThreadId thread, const wire::Marker& record,
-                  bool last_chance);
   const PendingLaunch* launch_of(ProcessState& process, uint32_t correlation, bool last_chance);
 
   // References

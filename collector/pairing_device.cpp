@@ -127,8 +127,8 @@ bool Pairing::on_out_of_memory(Producer& producer, const wire::OutOfMemory& reco
 
 void Pairing::activity(Producer& producer, const wire::Header& record) {
   adopt(producer);
-  if (add_activity(*producer.process, producer.thread, record, false)) return;
-  Late late{producer.process, producer.thread, {}};
+  if (add_activity(*producer.process, record, false)) return;
+  Late late{producer.process, {}};
   static_assert(sizeof(wire::Kernel) <= sizeof late.record &&
                 sizeof(wire::Transfer) <= sizeof late.record &&
                 sizeof(wire::Memset) <= sizeof late.record);
@@ -144,21 +144,18 @@ void Pairing::end_pass() {
   }
   // A launch is stamped before its kernel runs, but its event may be held back for one pass.
   for (const Late& late : late_) {
-    add_activity(*late.process, late.thread,
-                 *reinterpret_cast<const wire::Header*>(late.record.data()), true);
+    add_activity(*late.process, *reinterpret_cast<const wire::Header*>(late.record.data()), true);
   }
   late_.clear();
   late_.swap(late_now_);
   if (!final_) return;
   for (const Late& late : late_) {
-    add_activity(*late.process, late.thread,
-                 *reinterpret_cast<const wire::Header*>(late.record.data()), true);
+    add_activity(*late.process, *reinterpret_cast<const wire::Header*>(late.record.data()), true);
   }
   late_.clear();
 }
 
-bool Pairing::add_activity(ProcessState& process, trace::ThreadId thread,
-                           const wire::Header& record, bool last_chance) {
+bool Pairing::add_activity(ProcessState& process, const wire::Header& record, bool last_chance) {
   switch (record.type) {
     case wire::RecordType::kTransfer:
       return add_transfer(process, record_as<wire::Transfer>(record), last_chance);
@@ -166,8 +163,6 @@ bool Pairing::add_activity(ProcessState& process, trace::ThreadId thread,
       return add_memset(process, record_as<wire::Memset>(record), last_chance);
     case wire::RecordType::kKernel:
       return add_kernel(process, record_as<wire::Kernel>(record), last_chance);
-    case wire::RecordType::kMarker:
-      return add_marker(process, thread, record_as<wire::Marker>(record), last_chance);
     default:
       return true;
   }
@@ -244,27 +239,6 @@ bool Pairing::add_kernel(ProcessState& process, const wire::Kernel& record, bool
   row.graph = record.graph;
   row.stack = launch->stack;
   writer_.add_kernel(row);
-  return true;
-}
-
-bool Pairing::add_marker(ProcessState& process, trace::ThreadId thread, const wire::Marker& record,
-                         bool last_chance) {
-  const auto missing = [&](wire::NameId id) {
-    return id != 0 && find_name(process, id, kMaxForkDepth) == nullptr;
-  };
-  if (missing(record.name) || missing(record.domain)) {
-    if (!last_chance) return false;
-    losses_.add("names_missing", Severity::kDataLoss);
-  }
-  ++counts_.markers;
-  trace::Marker row;
-  row.process = process.id;
-  row.thread = thread;
-  row.domain = plain_name(process, record.domain);
-  row.name = plain_name(process, record.name);
-  row.start_ns = trace_time(record.header.time_ns);
-  row.end_ns = record.end_ns == 0 ? trace::kNever : trace_time(record.end_ns);
-  writer_.add_marker(row);
   return true;
 }
 

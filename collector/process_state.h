@@ -67,6 +67,15 @@ struct NameEntry {
   trace::StringId demangled{};
 };
 
+// Ranges that a thread has pushed in a domain and not yet popped.
+struct PushedRanges {
+  trace::ThreadId thread{};
+  wire::NameId domain = 0;
+  bool operator<(const PushedRanges& other) const {
+    return thread != other.thread ? thread < other.thread : domain < other.domain;
+  }
+};
+
 using BlockMap = AddressTable<trace::AllocationId>;
 
 struct ProcessState {
@@ -88,6 +97,8 @@ struct ProcessState {
   LaunchTable launches;
   std::map<int16_t, uint64_t> pool_reserved;
   std::map<int32_t, trace::ThreadId> threads;
+  std::map<PushedRanges, std::vector<trace::MarkerId>> pushed;  // innermost last; none is empty
+  tsl::robin_map<uint64_t, trace::MarkerId, AddressHash> started;
 
   tsl::robin_map<wire::StackId, uint32_t, AddressHash> nodes;  // of stack_tree
   AddressTable<StackRef> stacks;                               // nodes that events have named

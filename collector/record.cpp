@@ -112,6 +112,11 @@ class Recorder {
           "CUDA_INJECTION64_PATH is set to another tool, which is kept: nothing of the GPU is "
           "recorded");
     }
+    if (environment.nvtx_taken) {
+      losses_.add("nvtx_injection_taken", Severity::kError);
+      writer_->meta("nvtx_injection", own_variable(wire::kNvtxVariable));
+      notice("NVTX_INJECTION64_PATH is set to another tool, which is kept: no ranges are recorded");
+    }
     SignalForwarding signals;
     auto target = Target::start(executable, options_.command, environment.set, signals);
     if (!target) return tl::unexpected<RecordError>(target.error());

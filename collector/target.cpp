@@ -32,6 +32,10 @@ InjectedEnvironment injected_environment(const InjectionPaths& paths, const std:
     sanitizer = fmt::format("{}:{}", other_sanitizer, sanitizer);
   }
   result.set.emplace_back("ASAN_OPTIONS", sanitizer);
+  // NVTX's ranges need no CUDA: the library that is there already takes them.
+  const char* other_nvtx = current(wire::kNvtxVariable);
+  result.nvtx_taken = other_nvtx != nullptr && *other_nvtx != '\0' && paths.preload != other_nvtx;
+  if (!result.nvtx_taken) result.set.emplace_back(wire::kNvtxVariable, paths.preload);
   if (!paths.cuda.empty()) {
     const char* other = current("CUDA_INJECTION64_PATH");
     result.cuda_taken = other != nullptr && *other != '\0' && paths.cuda != other;

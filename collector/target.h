@@ -22,6 +22,7 @@ struct InjectionPaths {
 struct InjectedEnvironment {
   Environment set;          // in addition to the recorder's own
   bool cuda_taken = false;  // CUDA_INJECTION64_PATH was set already and is kept
+  bool nvtx_taken = false;  // NVTX_INJECTION64_PATH too
 };
 // Pure. `current(name)` is the recorder's own variable or null.
 InjectedEnvironment injected_environment(const InjectionPaths& paths, const std::string& arena,

@@ -49,7 +49,8 @@ class NullWriter final : public trace::Writer {
   void add_transfer(const trace::Transfer&) override {}
   void add_memset(const trace::Memset&) override {}
   void add_kernel(const trace::Kernel&) override {}
-  void add_marker(const trace::Marker&) override {}
+  trace::MarkerId add_marker(const trace::Marker&) override { return {}; }
+  void end_marker(trace::MarkerId, int64_t) override {}
   void add_pool_reserved(const trace::PoolReserved&) override {}
   void add_out_of_memory(const trace::OutOfMemory&) override {}
   void add_process_memory(const trace::ProcessMemory&) override {}

@@ -212,8 +212,8 @@ void write_gpu(const std::filesystem::path& path) {
   const ThreadId child_thread = writer->add_thread(child, 4730, "sh");
   add_block(*writer, {child, child_thread, Layer::kHeap, Space::kHost, kNoDevice, "malloc", {}},
             0x55000, 4096, 125 * kMs, kNever);
-  writer->add_marker(
-      {0, process, thread, writer->intern("train"), writer->intern("step 1"), 50 * kMs, 140 * kMs});
+  writer->add_marker({MarkerId{}, process, thread, writer->intern("train"),
+                      writer->intern("step 1"), 50 * kMs, 140 * kMs});
   writer->end_process(child, 140 * kMs, 137);
   writer->end_process(process, 300 * kMs, 1);
   writer->loss("stacks_truncated", Severity::kInfo, 12);

@@ -121,7 +121,16 @@ class RecordingWriter final : public trace::Writer {
   void add_transfer(const trace::Transfer& row) override { transfers.push_back(row); }
   void add_memset(const trace::Memset& row) override { memsets.push_back(row); }
   void add_kernel(const trace::Kernel& row) override { kernels.push_back(row); }
-  void add_marker(const trace::Marker& row) override { markers.push_back(row); }
+  trace::MarkerId add_marker(const trace::Marker& row) override {
+    markers.push_back(row);
+    markers.back().id = static_cast<trace::MarkerId>(markers.size());
+    return markers.back().id;
+  }
+  void end_marker(trace::MarkerId id, int64_t end_ns) override {
+    trace::Marker& row = markers.at(static_cast<size_t>(id) - 1);
+    if (row.end_ns != trace::kNever) ++misuse;
+    row.end_ns = end_ns;
+  }
   void add_pool_reserved(const trace::PoolReserved& row) override { reserved.push_back(row); }
   void add_out_of_memory(const trace::OutOfMemory& row) override { out_of_memory.push_back(row); }
   void add_process_memory(const trace::ProcessMemory& row) override { memory.push_back(row); }

@@ -157,20 +157,24 @@ TEST_F(RecordTest, an_output_that_cannot_be_written_is_said_before_the_command_r
   EXPECT_FALSE(std::filesystem::exists(folder + "/ran"));
 }
 
-TEST(Environment, our_library_comes_first_and_another_cuda_tool_is_kept) {
+TEST(Environment, our_library_comes_first_and_other_tools_are_kept) {
   const auto with = injected_environment({"/p.so", "/c.so"}, "arena", [](const char* name) {
     return std::string_view(name) == "LD_PRELOAD" ? "/theirs.so" : "/other-tool.so";
   });
   EXPECT_TRUE(with.cuda_taken);
+  EXPECT_TRUE(with.nvtx_taken);
   ASSERT_EQ(with.set.size(), 3U);
   EXPECT_EQ(with.set[0].second, "/p.so:/theirs.so");
   const auto without = injected_environment({"/p.so", "/c.so"}, "arena",
                                             [](const char*) -> const char* { return nullptr; });
   EXPECT_FALSE(without.cuda_taken);
+  EXPECT_FALSE(without.nvtx_taken);
   EXPECT_EQ(without.set[0].second, "/p.so");
   EXPECT_EQ(without.set[2],
             std::make_pair(std::string("ASAN_OPTIONS"), std::string("verify_asan_link_order=0")));
-  EXPECT_EQ(without.set[3].first, "CUDA_INJECTION64_PATH");
+  EXPECT_EQ(without.set[3],
+            std::make_pair(std::string("NVTX_INJECTION64_PATH"), std::string("/p.so")));
+  EXPECT_EQ(without.set[4].first, "CUDA_INJECTION64_PATH");
 }
 
 TEST(Proc, a_command_with_parentheses_and_spaces_does_not_shift_the_fields) {

@@ -54,7 +54,7 @@ class TraceQuery : public testing::Test {
                     {}});
     w.add_memset({0, process_, 0, 7, 8192, 64, 10, 12, 4, stack});
     w.add_kernel({0, process_, 0, 7, w.intern("gemm<float>"), 20, 33, 5, 0, stack});
-    w.add_marker({0, process_, thread, w.intern("nvtx"), w.intern("step 1"), 1, kNever});
+    w.add_marker({MarkerId{}, process_, thread, w.intern("nvtx"), w.intern("step 1"), 1, kNever});
     w.add_pool_reserved({process_, 0, 11, 2 << 20});
     w.add_out_of_memory({process_, thread, 0, Layer::kPool, 70, 1 << 30, 5, 6, stack});
     w.add_process_memory({process_, 80, 4096, kNotMeasured, 2048, 1, 2, 3, 0, kNotMeasured, 7, 1});

@@ -236,15 +236,17 @@ void Recording::add_other(Writer& writer) {
       return kernels.push_back(row);
     }
     case 3: {
-      Marker row{0,
-                 process,
-                 threads.back().id,
-                 some_text(writer),
-                 some_text(writer),
-                 start,
-                 below(4) == 0 ? kNever : end};
-      writer.add_marker(row);
-      row.id = static_cast<int64_t>(markers.size()) + 1;
+      Marker row{MarkerId{},        process, threads.back().id,           some_text(writer),
+                 some_text(writer), start,   below(4) == 0 ? kNever : end};
+      if (below(2) == 0) {
+        row.id = writer.add_marker(row);
+      } else {
+        // Ended later.
+        Marker open = row;
+        open.end_ns = kNever;
+        row.id = writer.add_marker(open);
+        if (row.end_ns != kNever) writer.end_marker(row.id, row.end_ns);
+      }
       return markers.push_back(row);
     }
     case 4: {

@@ -79,7 +79,7 @@ Kernel kernel_of(const Statement& row) {
 }
 
 Marker marker_of(const Statement& row) {
-  return {row.integer(0),       as<ProcessId>(row, 1), as<ThreadId>(row, 2), as<StringId>(row, 3),
+  return {as<MarkerId>(row, 0), as<ProcessId>(row, 1), as<ThreadId>(row, 2), as<StringId>(row, 3),
           as<StringId>(row, 4), row.integer(5),        end_of(row, 5, 6)};
 }
 

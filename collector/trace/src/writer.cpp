@@ -59,6 +59,7 @@ struct Inserts {
         memset(db, "INSERT INTO memset_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)", kKeep),
         kernel(db, "INSERT INTO kernel_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)", kKeep),
         marker(db, "INSERT INTO marker_row VALUES(NULL,?1,?2,?3,?4,?5,?6)", kKeep),
+        end_marker(db, "UPDATE marker_row SET duration_ns=?2-start_ns WHERE id=?1", kKeep),
         pool_reserved(db, "INSERT INTO pool_reserved VALUES(?1,?2,?3,?4)", kKeep),
         out_of_memory(db, "INSERT INTO out_of_memory_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)",
                       kKeep),
@@ -69,7 +70,7 @@ struct Inserts {
 
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
   Statement string, meta, loss, process, end_process, thread, rename_thread, module, drop_modules,
-      allocation, end_allocation, revive_allocation, transfer, memset, kernel, marker,
+      allocation, end_allocation, revive_allocation, transfer, memset, kernel, marker, end_marker,
       pool_reserved, out_of_memory, process_memory, mapping, drop_mappings;
 };
 
@@ -217,7 +218,8 @@ class SqliteWriter final : public Writer {
   void add_transfer(const Transfer& transfer) override;
   void add_memset(const Memset& memset) override;
   void add_kernel(const Kernel& kernel) override;
-  void add_marker(const Marker& marker) override;
+  MarkerId add_marker(const Marker& marker) override;
+  void end_marker(MarkerId id, int64_t end_ns) override;
   void add_pool_reserved(const PoolReserved& sample) override;
   void add_out_of_memory(const OutOfMemory& event) override;
   void add_process_memory(const ProcessMemory& sample) override;
@@ -396,8 +398,8 @@ void SqliteWriter::add_kernel(const Kernel& kernel) {
   check(insert.run());
 }
 
-void SqliteWriter::add_marker(const Marker& marker) {
-  if (!ready() || no_details()) return;
+MarkerId SqliteWriter::add_marker(const Marker& marker) {
+  if (!ready() || no_details()) return MarkerId{};
   seen(marker.start_ns);
   seen(marker.end_ns);
   Statement& insert = inserts_->marker;
@@ -411,7 +413,16 @@ void SqliteWriter::add_marker(const Marker& marker) {
   } else {
     insert.bind(6, marker.end_ns - marker.start_ns);
   }
-  check(insert.run());
+  if (!check(insert.run())) return MarkerId{};
+  return static_cast<MarkerId>(sqlite3_last_insert_rowid(db_.get()));
+}
+
+void SqliteWriter::end_marker(MarkerId id, int64_t end_ns) {
+  if (id == MarkerId{} || !ready()) return;
+  seen(end_ns);
+  inserts_->end_marker.bind(1, number(id));
+  inserts_->end_marker.bind(2, end_ns);
+  check(inserts_->end_marker.run());
 }
 
 void SqliteWriter::add_pool_reserved(const PoolReserved& sample) {

@@ -13,12 +13,13 @@ namespace tidemark::preload {
 namespace {
 
 constexpr size_t kMostBytes = 4096;
-constexpr size_t kMostAdded = 5;  // entries that a child's environment gets, with its end
+constexpr size_t kMostAdded = 6;  // entries that a child's environment gets, with its end
 constexpr char kPreload[] = "LD_PRELOAD";
 
 // "NAME=value" of each of ours, empty when it was not set.
 char g_arena[kMostBytes];
 char g_cuda[kMostBytes];
+char g_nvtx[kMostBytes];                 // only where it names our library
 char g_preload[kMostBytes];              // LD_PRELOAD=<our library only>
 size_t g_preload_path_bytes;             // of our library's path
 char** g_program_environment = nullptr;  // as it was when we extended it
@@ -83,6 +84,8 @@ void remember_environment() {
   char* value = g_preload[0] != 0 ? g_preload + sizeof kPreload : g_preload;
   g_preload_path_bytes = std::strcspn(value, ": ");
   value[g_preload_path_bytes] = 0;
+  const char* nvtx = std::getenv(wire::kNvtxVariable);
+  if (nvtx != nullptr && std::strcmp(nvtx, value) == 0) keep(g_nvtx, wire::kNvtxVariable, nvtx);
 }
 
 void invent_environment(const char* arena, const char* library) {
@@ -145,6 +148,7 @@ ChildEnvironment::ChildEnvironment(char* const* environment, void* room) : resul
   const char* preload = value_of(environment, kPreload);
   const bool arena = g_arena[0] != 0 && value_of(environment, wire::kArenaVariable) == nullptr;
   const bool cuda = g_cuda[0] != 0 && value_of(environment, "CUDA_INJECTION64_PATH") == nullptr;
+  const bool nvtx = g_nvtx[0] != 0 && value_of(environment, wire::kNvtxVariable) == nullptr;
   const bool sanitizer = g_sanitizer[0] != 0 && value_of(environment, "ASAN_OPTIONS") == nullptr;
   const bool library = lacks_preload(preload);
   if (!recording() || g_preload[0] == 0) return;
@@ -158,7 +162,7 @@ ChildEnvironment::ChildEnvironment(char* const* environment, void* room) : resul
     without_library(environment, preload, room);
     return;
   }
-  if (!arena && !cuda && !sanitizer && !library) return;
+  if (!arena && !cuda && !nvtx && !sanitizer && !library) return;
 
   auto** entries = static_cast<char**>(room);
   const size_t count = count_of(environment);
@@ -171,6 +175,7 @@ ChildEnvironment::ChildEnvironment(char* const* environment, void* room) : resul
   }
   if (arena) entries[used++] = g_arena;
   if (cuda) entries[used++] = g_cuda;
+  if (nvtx) entries[used++] = g_nvtx;
   if (sanitizer) entries[used++] = g_sanitizer;
   if (library) {
     entries[used++] = text;

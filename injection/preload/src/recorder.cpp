@@ -499,12 +499,13 @@ void publish_meta(const char* key, const char* value) {
   write_long(t_thread, record, parts, 2);
 }
 
-void publish_thread_name(const char* name) {
+void publish_thread_name(const char* name, int32_t tid) {
   EventScope scope(t_thread);
   if (!scope) return;
   wire::Text record{};
   record.header = header_of(RecordType::kThreadName, 0, now_ns());
   record.text_bytes = static_cast<uint32_t>(strnlen(name, 64));
+  record.tid = tid;
   const Part part{name, record.text_bytes};
   write_long(t_thread, record, &part, 1);
 }

@@ -86,7 +86,8 @@ void connect_python();
 void report_python_again();
 wire::NameId intern(const char* text);
 void publish_meta(const char* key, const char* value);
-void publish_thread_name(const char* name);
+// `tid`: of the thread that is named; 0: the calling one.
+void publish_thread_name(const char* name, int32_t tid = 0);
 // ProcessStart and the modules, once per process image, before its first event.
 void publish_process_start();
 void publish_process_exit();

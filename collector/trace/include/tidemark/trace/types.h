@@ -15,6 +15,7 @@ enum class StackId : int64_t {};
 enum class StringId : int64_t {};
 enum class ProcessId : int32_t {};
 enum class ThreadId : int32_t {};
+enum class MarkerId : int64_t {};
 enum class FrameId : int64_t {};      // function, file, line, module
 enum class AddressId : int64_t {};    // of code in one process, at one time
 enum class StackNodeId : int64_t {};  // an address beneath its callers
@@ -113,7 +114,7 @@ struct Kernel {
 };
 
 struct Marker {
-  int64_t id = 0;
+  MarkerId id{};
   ProcessId process{};
   ThreadId thread{};
   StringId domain{};

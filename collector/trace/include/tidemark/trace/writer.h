@@ -77,7 +77,9 @@ class Writer {
   virtual void add_transfer(const Transfer& transfer) = 0;  // ids are given by the writer
   virtual void add_memset(const Memset& memset) = 0;
   virtual void add_kernel(const Kernel& kernel) = 0;
-  virtual void add_marker(const Marker& marker) = 0;
+  // What is open may end later; 0: it was not taken (limit()).
+  virtual MarkerId add_marker(const Marker& marker) = 0;
+  virtual void end_marker(MarkerId id, int64_t end_ns) = 0;
   virtual void add_pool_reserved(const PoolReserved& sample) = 0;
   virtual void add_out_of_memory(const OutOfMemory& event) = 0;
   virtual void add_process_memory(const ProcessMemory& sample) = 0;

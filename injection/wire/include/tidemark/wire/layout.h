@@ -20,7 +20,7 @@
 namespace tidemark::wire {
 
 inline constexpr uint64_t kArenaMagic = 0x314b524d45444954;  // "TIDEMRK1"
-inline constexpr uint32_t kWireVersion = 2;
+inline constexpr uint32_t kWireVersion = 3;
 inline constexpr size_t kPageBytes = 4096;
 // Sparse: a slot costs memory only once a thread has written to it, and gives it back when freed.
 inline constexpr uint32_t kRingCount = 4096;
@@ -30,6 +30,9 @@ inline constexpr uint64_t kArenaBytes = kPageBytes + kRingCount * kRingSlotBytes
 
 // "TIDEMARK_ARENA=<path>:<nonce in hex>" tells a target where its arena is.
 inline constexpr const char* kArenaVariable = "TIDEMARK_ARENA";
+
+// Names the library that takes the ranges of NVTX: libtidemark_preload.so.
+inline constexpr const char* kNvtxVariable = "NVTX_INJECTION64_PATH";
 
 // What to do when a ring is full. Persisted in the arena: do not renumber.
 enum class OnFull : uint32_t { kWait = 0, kDrop = 1 };

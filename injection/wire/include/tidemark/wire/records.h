@@ -34,12 +34,13 @@ enum class RecordType : uint16_t {
   kTransfer = 14,     // Transfer
   kMemset = 15,       // Memset
   kKernel = 16,       // Kernel
-  kMarker = 17,       // Marker
+  kMarker = 17,       // Marker: a mark, or the beginning of a range
   kMeta = 18,         // Meta: a fact about the process or machine
   kOutOfMemory = 19,  // OutOfMemory
   kHeapAlloc = 20,    // HeapAlloc
   kHeapFree = 21,     // HeapFree
   kPythonCode = 22,   // PythonCode
+  kMarkerEnd = 24,    // MarkerEnd
 };
 
 enum class Layer : uint8_t { kOs = 0, kHeap = 1, kDriver = 2, kPool = 3 };
@@ -246,13 +247,27 @@ struct Kernel {
 };
 static_assert(sizeof(Kernel) == 48);
 
-struct Marker {  // header.time_ns: start
+// What a program calls its own phases (NVTX). Beginning and end are told apart, so that a range
+// which never ends is in the trace. header.time_ns: when; header.detail: a MarkerKind.
+enum class MarkerKind : uint16_t {
+  kMark = 0,     // a moment
+  kPushed = 1,   // ends with the innermost open one of the same thread and domain
+  kStarted = 2,  // ends by its number, on whichever thread
+};
+struct Marker {
   Header header;
-  uint64_t end_ns;  // 0: still open
+  uint64_t range;  // kStarted: a number of its own within the process; otherwise 0
   NameId name;
-  NameId domain;
+  NameId domain;  // 0: the default one
 };
 static_assert(sizeof(Marker) == 40);
+
+struct MarkerEnd {
+  Header header;
+  uint64_t range;
+  NameId domain;  // kPushed; otherwise 0
+};
+static_assert(sizeof(MarkerEnd) == 32);
 
 // The rest carry text or arrays behind the fixed part. Text is UTF-8 as the system gave it, not
 // terminated, padded with zero bytes to a multiple of 8.
@@ -276,7 +291,7 @@ struct ProcessExit {
 struct Text {  // ThreadName
   Header header;
   uint32_t text_bytes;
-  uint32_t reserved_;
+  int32_t tid;  // of the thread that is named; 0: the one that publishes
 };
 static_assert(sizeof(Text) == 24);
 
