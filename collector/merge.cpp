@@ -9,13 +9,18 @@ namespace {
 // A child's first records may overtake its parent's view of it by one pass, never by more.
 constexpr uint32_t kMaxHeldPasses = 3;
 
+// `meanwhile` may be empty; as often as events come in batches.
 template <class Visit>
-void each_fresh(Lane& lane, RecordClass kind, const Visit& visit) {
+void each_fresh(Lane& lane, RecordClass kind, const std::function<void()>& meanwhile,
+                const Visit& visit) {
+  constexpr size_t kRecords = 1024;
   const RecordQueue& queue = lane.reader.queue();
+  size_t looked_at = 0;
   for (size_t offset = queue.fresh(); offset < queue.end();) {
     const wire::Header& record = queue.at(offset);
     if (classify(record.type) == kind) visit(record);
     offset += record.bytes;
+    if (++looked_at % kRecords == 0 && meanwhile) meanwhile();
   }
 }
 
@@ -39,7 +44,7 @@ uint64_t Merge::pass(std::span<Lane* const> lanes, uint64_t now_ns, uint64_t mar
 void Merge::select_lanes(std::span<Lane* const> lanes, EventSink& sink, Losses& losses) {
   for (Lane* lane : lanes) {
     if (!lane->reader.brought_process_start()) continue;
-    each_fresh(*lane, RecordClass::kDefinition, [&](const wire::Header& record) {
+    each_fresh(*lane, RecordClass::kDefinition, meanwhile_, [&](const wire::Header& record) {
       if (record.type == wire::RecordType::kProcessStart) sink.definition(*lane->producer, record);
     });
   }
@@ -64,7 +69,7 @@ void Merge::select_lanes(std::span<Lane* const> lanes, EventSink& sink, Losses& 
 void Merge::deliver_definitions(EventSink& sink) {
   for (Lane* lane : lanes_) {
     if (!lane->reader.brought(RecordClass::kDefinition)) continue;
-    each_fresh(*lane, RecordClass::kDefinition, [&](const wire::Header& record) {
+    each_fresh(*lane, RecordClass::kDefinition, meanwhile_, [&](const wire::Header& record) {
       if (record.type == wire::RecordType::kProcessStart) return;
       sink.definition(*lane->producer, record);
       ++delivered_;
@@ -110,6 +115,7 @@ void Merge::deliver_batch(EventSink& sink) {
     }
   }
   batch_.clear();
+  if (meanwhile_) meanwhile_();
 }
 
 void Merge::deliver_events(EventSink& sink, Losses& losses) {
@@ -146,7 +152,7 @@ void Merge::deliver_events(EventSink& sink, Losses& losses) {
 void Merge::deliver_activities(EventSink& sink) {
   for (Lane* lane : lanes_) {
     if (!lane->reader.brought(RecordClass::kActivity)) continue;
-    each_fresh(*lane, RecordClass::kActivity, [&](const wire::Header& record) {
+    each_fresh(*lane, RecordClass::kActivity, meanwhile_, [&](const wire::Header& record) {
       sink.activity(*lane->producer, record);
       ++delivered_;
     });

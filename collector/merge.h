@@ -28,7 +28,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "losses.h"
@@ -71,6 +73,10 @@ class EventSink {
 
 class Merge {
  public:
+  // `meanwhile` is called between events, at least once in kBatchEvents of them: whoever has rings
+  // to empty can do so without waiting for the end of a pass. It must not touch queues.
+  explicit Merge(std::function<void()> meanwhile = {}) : meanwhile_(std::move(meanwhile)) {}
+
   // `now_ns` was read before the lanes were drained. `margin_ns`: by how much stamps may be early
   // (wire::kMaxEarlyNs); so much more is held back. Returns the number of records delivered.
   uint64_t pass(std::span<Lane* const> lanes, uint64_t now_ns, uint64_t margin_ns, EventSink& sink,
@@ -95,6 +101,7 @@ class Merge {
   // Moves the cursor to the next event at or behind it; false: none, or it is held back.
   bool find_event(Lane& lane, Losses& losses, uint64_t& time_ns);
 
+  std::function<void()> meanwhile_;
   std::vector<Lane*> lanes_;
   std::vector<Next> heap_;  // the lanes that have an event, the earliest first
   std::vector<OrderedEvent> batch_;

@@ -212,12 +212,15 @@ class Recorder {
 
   void drain_while_running(Watched& target) {
     int64_t wait_ns = kShortestWaitNs;
+    const auto watch = [&] {
+      if (end_ns_ == 0 && target.poll()) end_ns_ = monotonic_ns();
+    };
     for (;;) {
       const uint32_t bell = arena_.header().doorbell.load(std::memory_order_acquire);
       // Asked before the pass: after it, nothing of an ended command is left in its rings.
-      const bool ended = target.poll();
-      if (ended) end_ns_ = monotonic_ns();
-      const uint64_t taken = session_.pass();
+      watch();
+      const bool ended = end_ns_ != 0;
+      const uint64_t taken = session_.pass(watch);
       if (ended) return;
       housekeeping(target.pid());
       if (taken > kBusyBytes) continue;

@@ -2,15 +2,29 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "arena.h"
 
 namespace tidemark::collector {
+namespace {
+
+// Of what is put aside: few allocations, little that is held twice while it is handed on.
+constexpr size_t kFirstBlockBytes = size_t{64} << 10;
+constexpr size_t kBlockBytes = size_t{1} << 20;
+constexpr size_t kKeptBlocks = 4;
+// A queue that has been larger is given back when it is needed no more.
+constexpr size_t kKeptBytes = size_t{4} << 20;
+
+}  // namespace
 
 std::byte* RecordQueue::prepare(size_t bytes) {
   const size_t held = end_ - begin_;
-  if (held + bytes > capacity_) {
-    const size_t capacity = std::max(2 * capacity_, (held + bytes + 4095) / 4096 * 4096);
+  const bool too_large = capacity_ > kKeptBytes && held + bytes < capacity_ / 8;
+  if (held + bytes > capacity_ || too_large) {
+    const size_t needed = (held + bytes + 4095) / 4096 * 4096;
+    const size_t capacity =
+        std::max(needed, too_large ? kKeptBytes : std::min(2 * capacity_, capacity_ + kKeptBytes));
     auto larger = std::make_unique_for_overwrite<uint64_t[]>(capacity / sizeof(uint64_t));
     if (held != 0) {
       std::memcpy(larger.get(), reinterpret_cast<std::byte*>(words_.get()) + begin_, held);
@@ -28,30 +42,69 @@ std::byte* RecordQueue::prepare(size_t bytes) {
   return reinterpret_cast<std::byte*>(words_.get()) + held;
 }
 
-uint64_t RingReader::drain(Losses& losses) {
+void RingReader::put_aside(uint64_t bytes) {
+  if (aside_.empty() || aside_.back().capacity - aside_.back().size < bytes) {
+    const size_t least = aside_.empty() ? kFirstBlockBytes : kBlockBytes;
+    const size_t capacity = std::max<size_t>(bytes, least);
+    if (!spare_.empty() && spare_.back().capacity >= bytes) {
+      aside_.push_back(std::move(spare_.back()));
+      spare_.pop_back();
+    } else {
+      aside_.push_back({std::make_unique_for_overwrite<std::byte[]>(capacity), capacity, 0});
+    }
+  }
+  Block& block = aside_.back();
+  std::byte* to = block.bytes.get() + block.size;
+  const uint64_t from = tail_ % data_bytes_;
+  const uint64_t first = std::min(bytes, data_bytes_ - from);
+  std::memcpy(to, data_ + from, first);
+  std::memcpy(to + first, data_, bytes - first);
+  block.size += bytes;
+  aside_bytes_ += bytes;
+}
+
+void RingReader::take() {
+  const uint64_t head = header_->head.load(std::memory_order_acquire);
+  const uint64_t available = head - tail_;
+  // What cannot be is left to the drain, which counts it.
+  if (available == 0 || available > data_bytes_ || head % 8 != 0) return;
+  put_aside(available);
+  release_to(head);
+}
+
+void RingReader::collect(Losses& losses) {
+  take();
+  const uint64_t head = header_->head.load(std::memory_order_acquire);
+  if (head - tail_ > data_bytes_ || head % 8 != 0) {
+    losses.add("invalid_records", trace::Severity::kDataLoss);
+    release_to(head & ~uint64_t{7});
+  }
+  spare_ = std::exchange(used_, {});
+  collected_ = std::exchange(aside_, {});
+  collected_bytes_ = std::exchange(aside_bytes_, 0);
+}
+
+uint64_t RingReader::hand_on(Losses& losses, const std::function<void()>& meanwhile) {
   if (!held_) brought_ = 0;
   held_ = false;
   brought_process_start_ = false;
-  const uint64_t head = header_->head.load(std::memory_order_acquire);
-  const uint64_t available = head - tail_;
-  if (available == 0) {
-    queue_.prepare(0);
-    return 0;
+  const size_t bytes = collected_bytes_;
+  std::byte* to = queue_.prepare(bytes);
+  for (Block& block : collected_) {
+    std::memcpy(to, block.bytes.get(), block.size);
+    collected_bytes_ -= block.size;
+    const size_t valid = check(to, block.size, losses);
+    queue_.publish(valid);
+    to += valid;
+    if (used_.size() < kKeptBlocks) {
+      used_.push_back({std::move(block.bytes), block.capacity, 0});
+    } else {
+      block.bytes.reset();
+    }
+    if (meanwhile) meanwhile();
   }
-  if (available > data_bytes_ || head % 8 != 0) {
-    losses.add("invalid_records", trace::Severity::kDataLoss);
-    queue_.prepare(0);
-    release_to(head & ~uint64_t{7});
-    return 0;
-  }
-  std::byte* to = queue_.prepare(available);
-  const uint64_t from = tail_ % data_bytes_;
-  const uint64_t first = std::min(available, data_bytes_ - from);
-  std::memcpy(to, data_ + from, first);
-  std::memcpy(to + first, data_, available - first);
-  release_to(head);
-  queue_.publish(check(to, available, losses));
-  return available;
+  collected_.clear();
+  return bytes;
 }
 
 void RingReader::release_to(uint64_t head) {

@@ -1,4 +1,4 @@
-// Takes published bytes out of one ring and hands them on as checked records. One thread.
+// Takes published bytes out of one ring and hands them on as checked records.
 //
 // Guarantees
 //  1. What it hands on lies in private memory and has passed check_record(): a target that
@@ -8,11 +8,19 @@
 //  3. After garbage it drops what was published so far, counts it as loss `invalid_records`, and
 //     goes on with what is published next.
 //  4. Every drain moves tail to head and wakes a waiting producer.
+//
+// Emptying a ring is not tied to using what it held: take() puts it aside unseen, so that the
+// producer can go on while the records of the last drain are still being worked on. Another thread
+// may do so: take(), aside() and empty() then need a lock that collect() is called under, too;
+// hand_on() and the queue are the one thread's.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "check_record.h"
 #include "losses.h"
@@ -61,8 +69,24 @@ class RingReader {
              TickClock* clock = nullptr)
       : header_(&header), data_(data), data_bytes_(data_bytes), clock_(clock) {}
 
-  // Bytes taken.
-  uint64_t drain(Losses& losses);
+  // Empties the ring for the next collect().
+  void take();
+  // Bytes taken and not collected.
+  [[nodiscard]] size_t aside() const { return aside_bytes_; }
+  // All that has been published by now is what the next hand_on() puts into the queue.
+  void collect(Losses& losses);
+  // Returns the bytes collected. `meanwhile` is called now and then.
+  uint64_t hand_on(Losses& losses, const std::function<void()>& meanwhile = {});
+  uint64_t drain(Losses& losses) {
+    collect(losses);
+    return hand_on(losses);
+  }
+  // Collected and not used yet, but for what a pass says it has used, up to `cursor`.
+  [[nodiscard]] size_t unused(size_t cursor) const {
+    return collected_bytes_ + queue_.end() - std::max(queue_.begin(), cursor);
+  }
+  // Nothing waits, neither in the queue nor aside.
+  [[nodiscard]] bool empty() const { return queue_.empty() && aside_.empty(); }
   [[nodiscard]] RecordQueue& queue() { return queue_; }
   [[nodiscard]] const RecordQueue& queue() const { return queue_; }
   // Nothing of the queue was used in this pass: all of it counts as fresh in the next.
@@ -78,7 +102,14 @@ class RingReader {
   [[nodiscard]] uint64_t bytes_taken() const { return tail_; }
 
  private:
+  // Whole records, as long as the producer does not scribble.
+  struct Block {
+    std::unique_ptr<std::byte[]> bytes;
+    size_t capacity = 0;
+    size_t size = 0;
+  };
   void release_to(uint64_t head);
+  void put_aside(uint64_t bytes);
   // How many of the bytes at `bytes` are whole valid records.
   size_t check(std::byte* bytes, size_t count, Losses& losses);
 
@@ -87,6 +118,12 @@ class RingReader {
   uint64_t data_bytes_;
   TickClock* clock_;
   uint64_t tail_ = 0;
+  std::vector<Block> aside_;  // oldest first
+  size_t aside_bytes_ = 0;
+  std::vector<Block> collected_;
+  size_t collected_bytes_ = 0;
+  std::vector<Block> used_;   // some of those that were handed on, …
+  std::vector<Block> spare_;  // … to be filled again: memory that need not be touched first
   RecordQueue queue_;
   unsigned brought_ = 0;
   bool brought_process_start_ = false;

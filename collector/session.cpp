@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "proc.h"
 #include "tidemark/wire/api.h"
@@ -15,6 +17,21 @@ namespace {
 
 constexpr uint64_t kThreadIdleNs = 1'000'000'000;
 constexpr uint64_t kThreadNameEveryNs = 500'000'000;
+constexpr uint64_t kLookEveryNs = 200'000;
+// Longer passes keep threads waiting that do nothing but allocate.
+constexpr uint64_t kLongPassNs = 300'000;
+constexpr uint64_t kOpenEveryNs = 5'000'000;
+// What may wait for us before threads wait for us: 7 million events.
+constexpr size_t kMostBacklogBytes = size_t{256} << 20;
+constexpr size_t kPartOfMemory = 32;
+
+size_t most_backlog() {
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page_bytes <= 0) return wire::kRingDataBytes;
+  const size_t memory = static_cast<size_t>(pages) * static_cast<size_t>(page_bytes);
+  return std::min(kMostBacklogBytes, memory / kPartOfMemory);
+}
 
 trace::Severity severity_of(std::string_view text) {
   if (text == "info") return trace::Severity::kInfo;
@@ -30,7 +47,12 @@ uint64_t monotonic_ns() {
 }
 
 Session::Session(Arena& arena, Pairing& pairing, Losses& losses)
-    : arena_(arena), pairing_(pairing), losses_(losses) {
+    : arena_(arena),
+      pairing_(pairing),
+      losses_(losses),
+      merge_([this] { meanwhile(); }),
+      most_backlog_(most_backlog()),
+      emptier_([this] { empty_rings(); }) {
   if (arena.header().clock != wire::Clock::kTsc) return;
   constexpr uint64_t kCalibrationNs = 1'000'000;
   const TickClock::Reading first = read_both_clocks();
@@ -59,9 +81,43 @@ void Session::open_slot(uint32_t index, wire::RingHeader& header) {
   slots_.emplace(index, std::move(slot));
 }
 
-uint64_t Session::pass() {
+void Session::open_new_slots() {
+  for (const uint32_t index : arena_.touched_slots()) {
+    wire::RingHeader& header = arena_.ring(index);
+    const auto state = header.state.load(std::memory_order_acquire);
+    if (state != wire::RingState::kLive && state != wire::RingState::kClosed) continue;
+    if (!slots_.contains(index)) open_slot(index, header);
+  }
+}
+
+void Session::meanwhile() {
+  const uint64_t now_ns = monotonic_ns();
+  if (now_ns - looked_ns_ < kLookEveryNs) return;
+  looked_ns_ = now_ns;
+  size_t bytes = 0;
+  for (const auto& [index, slot] : slots_) bytes += slot.lane.reader.unused(slot.lane.cursor);
+  collected_.store(bytes, std::memory_order_relaxed);
+  if (now_ns - pass_began_ns_ > kLongPassNs) emptier_.resume();
+  if (watch_) watch_();
+  if (now_ns - opened_ns_ < kOpenEveryNs) return;
+  opened_ns_ = now_ns;
+  const std::lock_guard lock(rings_);
+  open_new_slots();
+}
+
+void Session::empty_rings() {
+  const std::lock_guard lock(rings_);
+  size_t bytes = collected_.load(std::memory_order_relaxed);
+  for (const auto& [index, slot] : slots_) bytes += slot.lane.reader.aside();
+  if (bytes >= most_backlog_) return;
+  for (auto& [index, slot] : slots_) slot.lane.reader.take();
+}
+
+uint64_t Session::pass(std::function<void()> watch) {
+  watch_ = std::move(watch);
   // merge.h: first the clock, then which rings there are, then what they hold.
   const uint64_t now_ns = monotonic_ns();
+  pass_began_ns_ = now_ns;
   uint64_t margin_ns = 0;
   if (clock_.converts()) {
     const TickClock::Reading reading = read_both_clocks();
@@ -70,16 +126,12 @@ uint64_t Session::pass() {
     const uint64_t stamped_ns = clock_.to_ns(reading.ticks);
     margin_ns = wire::kMaxEarlyNs + std::max(stamped_ns, now_ns) - std::min(stamped_ns, now_ns);
   }
-  for (const uint32_t index : arena_.touched_slots()) {
-    wire::RingHeader& header = arena_.ring(index);
-    const auto state = header.state.load(std::memory_order_acquire);
-    auto found = slots_.find(index);
-    if (found == slots_.end()) {
-      if (state != wire::RingState::kLive && state != wire::RingState::kClosed) continue;
-      open_slot(index, header);
-      found = slots_.find(index);
-    }
-    Slot& slot = found->second;
+  {
+    const std::lock_guard lock(rings_);
+    open_new_slots();
+  }
+  for (auto& [index, slot] : slots_) {
+    const auto state = arena_.ring(index).state.load(std::memory_order_acquire);
     slot.over |= state == wire::RingState::kClosed || state == wire::RingState::kFree;
     const ProcessState* process = slot.producer->process;
     slot.over |= process != nullptr && process->ended;
@@ -88,13 +140,20 @@ uint64_t Session::pass() {
                  std::find(over_pids_.begin(), over_pids_.end(), who.pid) != over_pids_.end();
   }
   over_pids_.clear();
-  uint64_t taken = 0;
   lanes_.clear();
+  {
+    const std::lock_guard lock(rings_);
+    for (auto& [index, slot] : slots_) {
+      slot.lane.cursor = 0;  // of the last pass
+      slot.lane.reader.collect(losses_);
+      lanes_.push_back(&slot.lane);
+    }
+  }
+  uint64_t taken = 0;
   for (auto& [index, slot] : slots_) {
-    const uint64_t bytes = slot.lane.reader.drain(losses_);
+    const uint64_t bytes = slot.lane.reader.hand_on(losses_, [this] { meanwhile(); });
     if (bytes != 0) slot.idle_since_ns = now_ns;
     taken += bytes;
-    lanes_.push_back(&slot.lane);
   }
   if (discarding_) {
     for (Lane* lane : lanes_) lane->reader.queue().consume_to(lane->reader.queue().end());
@@ -103,15 +162,19 @@ uint64_t Session::pass() {
   }
   end_gone_processes();
   free_finished_slots();
+  collected_.store(0, std::memory_order_relaxed);
+  emptier_.pause();
   return taken;
 }
 
 void Session::end_gone_processes() {
+  if (gone_.empty()) return;
+  const std::lock_guard lock(rings_);
   std::erase_if(gone_, [this](const auto& entry) {
     ProcessState& process = *entry.first;
     const bool waits = std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
       return slot.second.producer->identity.process_key == process.key &&
-             !slot.second.lane.reader.queue().empty();
+             !slot.second.lane.reader.empty();
     });
     if (waits) return false;
     // Destructors of other libraries free memory after ours has said that exit() was reached.
@@ -123,8 +186,9 @@ void Session::end_gone_processes() {
 }
 
 void Session::free_finished_slots() {
+  const std::lock_guard lock(rings_);
   for (auto it = slots_.begin(); it != slots_.end();) {
-    if (it->second.over && it->second.lane.reader.queue().empty()) {
+    if (it->second.over && it->second.lane.reader.empty()) {
       arena_.free_slot(it->first);
       it = slots_.erase(it);
     } else {
@@ -179,8 +243,9 @@ void Session::end_root(int32_t pid, uint64_t time_ns, int32_t exit) {
 }
 
 bool Session::is_drained() const {
+  const std::lock_guard lock(rings_);
   return std::all_of(slots_.begin(), slots_.end(),
-                     [](const auto& slot) { return slot.second.lane.reader.queue().empty(); });
+                     [](const auto& slot) { return slot.second.lane.reader.empty(); });
 }
 
 uint32_t Session::running_processes() const {

@@ -1,15 +1,20 @@
 // Drains the arena: finds the rings of all processes, reads them in passes, merges and pairs what
-// they hold, and gives back the slots of threads and processes that have ended. One thread.
+// they hold, and gives back the slots of threads and processes that have ended. One thread, and one
+// that empties rings during long passes.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "arena.h"
 #include "losses.h"
 #include "merge.h"
 #include "pairing.h"
+#include "ring_emptier.h"
 
 namespace tidemark::collector {
 
@@ -20,8 +25,9 @@ class Session {
   // All must outlive it.
   Session(Arena& arena, Pairing& pairing, Losses& losses);
 
-  // Drains every ring once and delivers what may be delivered. Returns the bytes taken.
-  uint64_t pass();
+  // Drains every ring once and delivers what may be delivered. Returns the bytes taken. After a
+  // burst it takes as long as what has piled up: `watch` is called now and then.
+  uint64_t pass(std::function<void()> watch = {});
   // Ends processes and frees slots whose owners are gone without a word. `root` is left alone: its
   // parent learns its end from the kernel.
   void check_liveness(int32_t root);
@@ -49,6 +55,11 @@ class Session {
     bool over = false;  // closed, or its owner is gone: free it once it is empty
   };
   void open_slot(uint32_t index, wire::RingHeader& header);
+  void open_new_slots();
+  // Between the events of a pass.
+  void meanwhile();
+  // On the emptier's thread.
+  void empty_rings();
   void end_gone_processes();
   void free_finished_slots();
   bool is_ours(const RingIdentity& who);
@@ -67,6 +78,15 @@ class Session {
   std::map<ProcessState*, uint64_t> gone_;
   uint64_t target_losses_[wire::kLossSlots] = {};
   bool discarding_ = false;
+  // slots_ changes, and rings are emptied, under it.
+  mutable std::mutex rings_;
+  size_t most_backlog_;               // bytes that may be out of the rings and not delivered
+  std::atomic<size_t> collected_{0};  // of those: no longer aside
+  std::function<void()> watch_;
+  uint64_t pass_began_ns_ = 0;
+  uint64_t looked_ns_ = 0;
+  uint64_t opened_ns_ = 0;
+  RingEmptier emptier_;  // last: its thread uses the rest
 };
 
 }  // namespace tidemark::collector

@@ -2,6 +2,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <atomic>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -80,6 +82,64 @@ TEST_F(RingTest, a_reader_gets_every_record_in_order_across_many_wraps) {
     queue.consume_to(queue.end());
   }
   writing.join();
+  EXPECT_TRUE(losses.all().empty());
+}
+
+TEST_F(RingTest, what_is_taken_while_records_are_in_use_makes_room_at_once_and_comes_next) {
+  FakeProducer producer(memory_of(arena), 1, 1, 1);
+  RingReader reader(producer.header(), arena.ring_data(producer.slot()), wire::kRingDataBytes);
+  producer.publish(alloc(1, 1, 1));
+  reader.drain(losses);
+  const wire::Header* in_use = &reader.queue().at(reader.queue().begin());
+  producer.publish(alloc(2, 2, 1));
+  reader.take();
+  EXPECT_EQ(producer.header().tail.load(), 2 * sizeof(wire::HeapAlloc));
+  EXPECT_EQ(reader.aside(), sizeof(wire::HeapAlloc));
+  EXPECT_EQ(&reader.queue().at(reader.queue().begin()), in_use);
+  reader.queue().consume_to(reader.queue().end());
+  EXPECT_FALSE(reader.empty()) << "what is aside still waits";
+  producer.publish(alloc(3, 3, 1));
+  EXPECT_EQ(reader.drain(losses), 2 * sizeof(wire::HeapAlloc));
+  const RecordQueue& queue = reader.queue();
+  ASSERT_EQ(queue.end() - queue.begin(), 2 * sizeof(wire::HeapAlloc));
+  EXPECT_EQ(queue.at(queue.begin()).time_ns, 2U);
+  EXPECT_EQ(queue.at(queue.begin() + sizeof(wire::HeapAlloc)).time_ns, 3U);
+  EXPECT_EQ(reader.aside(), 0U);
+}
+
+TEST_F(RingTest, another_thread_may_empty_the_ring_while_records_are_in_use) {
+  FakeProducer producer(memory_of(arena), 1, 1, 1);
+  RingReader reader(producer.header(), arena.ring_data(producer.slot()), wire::kRingDataBytes);
+  constexpr uint64_t kCount = 100'000;
+  std::mutex lock;
+  std::atomic<bool> over{false};
+  std::thread writing([&] {
+    for (uint64_t i = 0; i < kCount; ++i) producer.publish(alloc(i, i, i));
+  });
+  std::thread emptying([&] {
+    while (!over.load()) {
+      const std::lock_guard guard(lock);
+      reader.take();
+    }
+  });
+  uint64_t next = 0;
+  while (next < kCount) {
+    {
+      const std::lock_guard guard(lock);
+      reader.collect(losses);
+    }
+    reader.hand_on(losses);
+    RecordQueue& queue = reader.queue();
+    for (size_t at = queue.begin(); at < queue.end(); at += queue.at(at).bytes) {
+      if (queue.at(at).type != wire::RecordType::kHeapAlloc) continue;
+      EXPECT_EQ(record_as<wire::HeapAlloc>(queue.at(at)).address, next);
+      ++next;
+    }
+    queue.consume_to(queue.end());
+  }
+  over.store(true);
+  writing.join();
+  emptying.join();
   EXPECT_TRUE(losses.all().empty());
 }
 
