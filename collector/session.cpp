@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -25,11 +28,25 @@ constexpr uint64_t kOpenEveryNs = 5'000'000;
 constexpr size_t kMostBacklogBytes = size_t{256} << 20;
 constexpr size_t kPartOfMemory = 32;
 
+// What a container may use is less than what the machine has. No such limit: the most there can be.
+size_t memory_limit(const std::string& file) {
+  const uint64_t bytes = std::strtoull(read_small_file(file).c_str(), nullptr, 10);
+  return bytes == 0 ? std::numeric_limits<size_t>::max() : bytes;
+}
+
 size_t most_backlog() {
   const long pages = sysconf(_SC_PHYS_PAGES);
   const long page_bytes = sysconf(_SC_PAGESIZE);
   if (pages <= 0 || page_bytes <= 0) return wire::kRingDataBytes;
-  const size_t memory = static_cast<size_t>(pages) * static_cast<size_t>(page_bytes);
+  size_t memory = static_cast<size_t>(pages) * static_cast<size_t>(page_bytes);
+  memory = std::min(memory, memory_limit("/sys/fs/cgroup/memory.max"));
+  memory = std::min(memory, memory_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+  // "0::/user.slice/…", where groups are not those of a container.
+  const std::string groups = read_small_file("/proc/self/cgroup");
+  if (const size_t own = groups.rfind("0::/"); own != std::string::npos) {
+    const std::string path = groups.substr(own + 3, groups.find('\n', own) - own - 3);
+    memory = std::min(memory, memory_limit("/sys/fs/cgroup" + path + "/memory.max"));
+  }
   return std::min(kMostBacklogBytes, memory / kPartOfMemory);
 }
 
