@@ -46,7 +46,16 @@ constexpr LossMeaning kMeanings[] = {
     {"cuda_injection_taken",
      "the GPU was not recorded: CUDA_INJECTION64_PATH named another tool, which was left alone"},
     {"cuda_used_after_fork",
-     "the GPU was not recorded in forked children of processes that had used CUDA before"}};
+     "the GPU was not recorded in forked children of processes that had used CUDA before"},
+    {"jax_pool_not_split_up",
+     "JAX takes device memory in large pieces and does not tell what lies in them: record with "
+     "--pools=expose to see each buffer"},
+    {"cupy_pool_not_split_up",
+     "CuPy keeps freed arrays in a pool: what it took from the driver is seen, not which of it is "
+     "in use; record with --pools=expose to see each array"},
+    {"tensorflow_pool_not_split_up",
+     "TensorFlow takes device memory in large pieces and does not tell what lies in them: record "
+     "with --pools=expose to see each tensor"}};
 
 std::vector<trace::Loss> worst_first(const trace::Reader& reader) {
   std::vector<trace::Loss> losses;
@@ -170,6 +179,12 @@ void add_remarks(const trace::Reader& reader, Report& report) {
     report.remarks.emplace_back(
         "host memory was summed up while it was recorded (--host=aggregate): totals and peaks are "
         "exact, single allocations are not kept");
+  }
+  if (const std::string by = reader.meta("pools_exposed_by"); !by.empty()) {
+    report.remarks.push_back(fmt::format(
+        "recorded with --pools=expose ({}): JAX, TensorFlow and CuPy took each buffer from the "
+        "driver; they ran slower than usual, and a pool would have held more than was in use",
+        by));
   }
   if (reader.meta("option_stacks") == "none") {
     report.remarks.emplace_back("call stacks were not recorded: --stacks=none");

@@ -38,6 +38,8 @@ const std::map<std::string, RecordOptions::Stacks> kStacks = {
     {"none", RecordOptions::Stacks::kNone}};
 const std::map<std::string, RecordOptions::OnFull> kOnFull = {
     {"wait", RecordOptions::OnFull::kWait}, {"drop", RecordOptions::OnFull::kDrop}};
+const std::map<std::string, RecordOptions::Pools> kPools = {
+    {"as-they-are", RecordOptions::Pools::kAsTheyAre}, {"expose", RecordOptions::Pools::kExpose}};
 
 struct RecordWords {
   int32_t pid = 0;
@@ -47,6 +49,7 @@ struct RecordWords {
   std::string device = "auto";
   std::string stacks = "all";
   std::string on_full = "wait";
+  std::string pools = "as-they-are";
 };
 
 void say(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
@@ -180,6 +183,11 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
         "record: no command to record; put it behind --, as in: tidemark record -- python3 "
         "train.py");
   }
+  if (words.pid != 0 && kPools.at(words.pools) == RecordOptions::Pools::kExpose) {
+    return complain(
+        "record: --pools=expose is too late for a process that runs already (--pid): frameworks "
+        "read it at their start");
+  }
   keep_freed_memory();
   RecordOptions options;
   options.command = command;
@@ -195,6 +203,7 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
   options.device = kDevices.at(words.device);
   options.stacks = kStacks.at(words.stacks);
   options.on_full = kOnFull.at(words.on_full);
+  options.pools = kPools.at(words.pools);
   options.notice = [](const std::string& line) { complain(line); };
   if (isatty(STDERR_FILENO) != 0) options.progress = show_progress;
   const auto summary = collector::record(options);
@@ -252,6 +261,12 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
   add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
   add("--on-full", words->on_full,
       "When events come too fast: let the program wait, or count a loss", kOnFull);
+  add("--pools", words->pools,
+      "Device memory of JAX, TensorFlow and CuPy: as their pools take it, or each buffer by "
+      "itself, "
+      "from the driver: slower, and without what pooling costs and saves. PyTorch needs no such "
+      "thing",
+      kPools);
   record_app->footer(
       "The command keeps its input, output, signals and exit status.\n\n"
       "Examples:\n  tidemark record -o train.db -- python3 train.py --epochs 1\n"

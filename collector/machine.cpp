@@ -51,14 +51,16 @@ Facts option_facts(const RecordOptions& options) {
   constexpr const char* kStacks[] = {"all", "native", "none"};
   const std::string most =
       options.max_bytes > 0 ? std::to_string(options.max_bytes) : std::string("none");
-  return {{"tidemark_version", TIDEMARK_VERSION},
-          {"command", command},
-          {"clock", "CLOCK_MONOTONIC"},
-          {"option_host", kHosts[static_cast<size_t>(options.host)]},
-          {"option_max_size_bytes", most},
-          {"option_device", options.device == RecordOptions::Device::kAuto ? "auto" : "off"},
-          {"option_stacks", kStacks[static_cast<size_t>(options.stacks)]},
-          {"option_on_full", options.on_full == RecordOptions::OnFull::kWait ? "wait" : "drop"}};
+  return {
+      {"tidemark_version", TIDEMARK_VERSION},
+      {"command", command},
+      {"clock", "CLOCK_MONOTONIC"},
+      {"option_host", kHosts[static_cast<size_t>(options.host)]},
+      {"option_max_size_bytes", most},
+      {"option_device", options.device == RecordOptions::Device::kAuto ? "auto" : "off"},
+      {"option_stacks", kStacks[static_cast<size_t>(options.stacks)]},
+      {"option_on_full", options.on_full == RecordOptions::OnFull::kWait ? "wait" : "drop"},
+      {"option_pools", options.pools == RecordOptions::Pools::kExpose ? "expose" : "as-they-are"}};
 }
 
 }  // namespace tidemark::collector

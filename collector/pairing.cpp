@@ -4,6 +4,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "hidden_pools.h"
+
 namespace tidemark::collector {
 namespace {
 
@@ -284,6 +286,7 @@ void Pairing::on_module(ProcessState& process, const wire::Module& record) {
   module.start = record.start;
   module.end = record.end;
   module.loaded_ns = definition_time(record.header.time_ns);
+  process.hidden_pools |= hidden_pools_of(module.path);
   if (process.modules.load(std::move(module))) process.stack_tree.forget_words();
 }
 

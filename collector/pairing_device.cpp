@@ -79,6 +79,7 @@ bool Pairing::on_device_alloc(Producer& producer, const wire::DeviceAlloc& recor
   row.source = source_of(process, stack, record.source, record.layer, time_ns);
   if (record.layer == wire::Layer::kDriver) {
     ++counts_.driver_allocations;
+    process.has_driver_memory |= row.space == trace::Space::kDevice;
     begin_block(process.driver, driver_key(record.address, record.header.detail), row);
     return true;
   }

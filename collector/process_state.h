@@ -88,7 +88,9 @@ struct ProcessState {
   bool foreign = false;   // its pid is of another pid namespace
   bool ended = false;
   uint64_t last_event_ns = 0;
-  uint64_t exit_ns = 0;  // exit() was reached; 0: not
+  uint64_t exit_ns = 0;            // exit() was reached; 0: not
+  uint32_t hidden_pools = 0;       // of the libraries it has loaded (hidden_pools.h)
+  bool has_driver_memory = false;  // took memory of a device
 
   BlockMap heap, driver, pool;
   std::vector<Reversed> early_frees;  // of blocks that nobody knows yet

@@ -10,6 +10,7 @@
 #include "attach/stop_signals.h"
 #include "condensing_writer.h"
 #include "executable.h"
+#include "hidden_pools.h"
 #include "losses.h"
 #include "machine.h"
 #include "memory_sampler.h"
@@ -65,6 +66,13 @@ tl::expected<InjectionPaths, RecordError> injection_paths(const RecordOptions& o
   }
   const std::string cuda = folder + "/libtidemark_cuda.so";
   if (options.device == RecordOptions::Device::kAuto && exists(cuda)) paths.cuda = cuda;
+  if (options.pools == RecordOptions::Pools::kExpose) {
+    paths.python = folder + "/python";
+    if (!exists(paths.python + "/sitecustomize.py")) {
+      return refuse(paths.python +
+                    "/sitecustomize.py is missing: install tidemark again, or build it");
+    }
+  }
   return paths;
 }
 
@@ -117,6 +125,7 @@ class Recorder {
       writer_->meta("nvtx_injection", own_variable(wire::kNvtxVariable));
       notice("NVTX_INJECTION64_PATH is set to another tool, which is kept: no ranges are recorded");
     }
+    describe_pools(environment);
     SignalForwarding signals;
     auto target = Target::start(executable, options_.command, environment.set, signals);
     if (!target) return tl::unexpected<RecordError>(target.error());
@@ -177,6 +186,30 @@ class Recorder {
 
   void notice(const std::string& line) const {
     if (options_.notice) options_.notice(line);
+  }
+
+  void describe_pools(const InjectedEnvironment& environment) {
+    std::string exposed;
+    for (const auto& [name, value] : environment.pools) {
+      exposed += fmt::format("{}{}={}", exposed.empty() ? "" : " ", name, value);
+    }
+    if (!exposed.empty()) writer_->meta("pools_exposed_by", exposed);
+    for (const auto& [name, value] : environment.pools_taken) {
+      notice(fmt::format("{} is {} already, which is kept: that pool is not exposed", name, value));
+    }
+  }
+
+  // A framework that took device memory and keeps it in a pool of which nobody tells.
+  void count_hidden_pools() {
+    if (options_.pools == RecordOptions::Pools::kExpose) return;
+    for (const auto& process : pairing_.processes()) {
+      if (!process->has_driver_memory) continue;
+      for (size_t i = 0; i < kHiddenPools.size(); ++i) {
+        if ((process->hidden_pools >> i & 1U) != 0) {
+          losses_.add(kHiddenPools[i].loss, Severity::kInfo);
+        }
+      }
+    }
   }
 
   void write_facts() {
@@ -293,6 +326,7 @@ class Recorder {
     sample_memory();
     const ExitStatus status = target.status().value_or(ExitStatus{});
     pairing_.finish(status.signal != 0);
+    count_hidden_pools();
     if (pairing_.processes().empty() && losses_.count("static_binary") == 0 &&
         losses_.count("setuid_binary") == 0 && losses_.count("foreign_binary") == 0) {
       losses_.add("nothing_recorded", Severity::kError);

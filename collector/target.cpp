@@ -13,6 +13,37 @@
 
 namespace tidemark::collector {
 
+namespace {
+
+// What takes a buffer of a framework from the driver instead of from its pool.
+constexpr std::pair<const char*, const char*> kExposingPools[] = {
+    {"XLA_PYTHON_CLIENT_ALLOCATOR", "platform"},  // JAX: cudaMalloc for each buffer
+    {"TF_GPU_ALLOCATOR", "cuda_malloc_async"},    // TensorFlow: the driver's own pool
+};
+
+const char* set_or_null(const char* value) {
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+void expose_pools(const std::string& python, const char* (*current)(const char* name),
+                  InjectedEnvironment& result) {
+  for (const auto& [name, value] : kExposingPools) {
+    const char* other = set_or_null(current(name));
+    if (other != nullptr && std::string_view(other) != value) {
+      result.pools_taken.emplace_back(name, other);
+      continue;
+    }
+    result.set.emplace_back(name, value);
+    result.pools.emplace_back(name, value);
+  }
+  const char* other = set_or_null(current("PYTHONPATH"));
+  result.set.emplace_back("PYTHONPATH",
+                          other == nullptr ? python : fmt::format("{}:{}", python, other));
+  result.pools.emplace_back("cupy.cuda.set_allocator", "None");
+}
+
+}  // namespace
+
 InjectedEnvironment injected_environment(const InjectionPaths& paths, const std::string& arena,
                                          const char* (*current)(const char* name)) {
   InjectedEnvironment result;
@@ -41,6 +72,7 @@ InjectedEnvironment injected_environment(const InjectionPaths& paths, const std:
     result.cuda_taken = other != nullptr && *other != '\0' && paths.cuda != other;
     if (!result.cuda_taken) result.set.emplace_back("CUDA_INJECTION64_PATH", paths.cuda);
   }
+  if (!paths.python.empty()) expose_pools(paths.python, current, result);
   return result;
 }
 

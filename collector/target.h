@@ -17,12 +17,17 @@ using Environment = std::vector<std::pair<std::string, std::string>>;
 struct InjectionPaths {
   std::string preload;  // libtidemark_preload.so
   std::string cuda;     // libtidemark_cuda.so; "": leave CUDA alone
+  std::string python;   // folder of sitecustomize.py; "": leave the frameworks' pools alone
 };
 
 struct InjectedEnvironment {
   Environment set;          // in addition to the recorder's own
   bool cuda_taken = false;  // CUDA_INJECTION64_PATH was set already and is kept
   bool nvtx_taken = false;  // NVTX_INJECTION64_PATH too
+  // Of those that expose pools: what was set, and what the user has set to something else already,
+  // which is kept.
+  Environment pools;
+  Environment pools_taken;
 };
 // Pure. `current(name)` is the recorder's own variable or null.
 InjectedEnvironment injected_environment(const InjectionPaths& paths, const std::string& arena,

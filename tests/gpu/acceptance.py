@@ -19,6 +19,7 @@ import time
 
 import checks as checking
 import figures
+import pools
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIMIT_SECONDS = 150  # for one run of a program; the whole is to take under six minutes
@@ -88,7 +89,7 @@ class Acceptance:
             "system": f"{platform.system()} {platform.release()}",
             "cpus": os.cpu_count(),
         }
-        for package in ("torch", "torchvision", "transformers"):
+        for package in ("torch", "torchvision", "transformers", "cupy-cuda13x", "jax"):
             self.machine[package] = package_version(package)
         for key, value in self.machine.items():
             self.say(f"{key}: {value}")
@@ -250,6 +251,7 @@ class Acceptance:
             self.self_profiling(runs)
         with self.part("cuda_trainer without a visible GPU"):
             self.without_gpu()
+        pools.parts(self)
 
     def finish(self):
         """Writes results.json; returns the exit status."""

@@ -25,6 +25,7 @@ import bookkeeping
 import checks as checking
 import fake_trace
 import figures
+import pools
 
 
 class WithTrace(unittest.TestCase):
@@ -373,6 +374,41 @@ class WholeRun(WithTrace):
         done, results = self.run_script(PATH=search)
         self.assertEqual(done.returncode, 1)
         self.assertIn("nvidia-smi names no GPU", results["checks"][0]["measured"])
+
+
+class Pools(WithTrace):
+    """--pools=expose against the sizes that a program printed."""
+
+    def checked(self, lives, told=None):
+        trace = fake_trace.empty(":memory:")
+        for size, free_ns in lives:
+            fake_trace.allocate(trace, "driver", "device", size, 10, free_ns, "cudaMalloc")
+        checks = checking.Checks(lambda line: None)
+        pools.check_exposed(checks, "run", told or {"sizes": [1, 2, 3, 4], "kept": [2, 4]}, trace)
+        trace.close()
+        return [check["ok"] for check in checks.results]
+
+    def test_each_array_once_and_in_order(self):
+        self.assertEqual(self.checked([(1, 20), (2, None), (3, 21), (4, 50), (99, None)]),
+                         [True, True])
+
+    def test_an_array_that_is_missing_or_there_twice(self):
+        self.assertEqual(self.checked([(1, 20), (2, None), (3, 21)]), [False, True])
+        self.assertEqual(self.checked([(1, 20), (2, None), (3, 21), (4, None), (4, 30)])[0], False)
+
+    def test_frees_that_do_not_come_or_come_too_late(self):
+        self.assertEqual(self.checked([(1, None), (2, None), (3, 21), (4, 50)]), [True, False])
+        self.assertEqual(self.checked([(1, 20), (2, 20), (3, 21), (4, 50)]), [True, False])
+        self.assertEqual(self.checked([])[1], False)
+
+    def test_a_trace_that_says_nothing_of_the_pool(self):
+        trace = fake_trace.empty(":memory:")
+        checks = checking.Checks(lambda line: None)
+        pools.check_hidden(checks, "run", "jax", trace)
+        trace.execute("INSERT INTO loss VALUES ('jax_pool_not_split_up', 'info', 1)")
+        pools.check_hidden(checks, "run", "jax", trace)
+        trace.close()
+        self.assertEqual([check["ok"] for check in checks.results], [False, True])
 
 
 class Table(unittest.TestCase):

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <thread>
 
+#include "hidden_pools.h"
 #include "proc.h"
 #include "target.h"
 #include "tidemark/collector/recorder.h"
@@ -158,14 +159,14 @@ TEST_F(RecordTest, an_output_that_cannot_be_written_is_said_before_the_command_r
 }
 
 TEST(Environment, our_library_comes_first_and_other_tools_are_kept) {
-  const auto with = injected_environment({"/p.so", "/c.so"}, "arena", [](const char* name) {
+  const auto with = injected_environment({"/p.so", "/c.so", ""}, "arena", [](const char* name) {
     return std::string_view(name) == "LD_PRELOAD" ? "/theirs.so" : "/other-tool.so";
   });
   EXPECT_TRUE(with.cuda_taken);
   EXPECT_TRUE(with.nvtx_taken);
   ASSERT_EQ(with.set.size(), 3U);
   EXPECT_EQ(with.set[0].second, "/p.so:/theirs.so");
-  const auto without = injected_environment({"/p.so", "/c.so"}, "arena",
+  const auto without = injected_environment({"/p.so", "/c.so", ""}, "arena",
                                             [](const char*) -> const char* { return nullptr; });
   EXPECT_FALSE(without.cuda_taken);
   EXPECT_FALSE(without.nvtx_taken);
@@ -175,6 +176,33 @@ TEST(Environment, our_library_comes_first_and_other_tools_are_kept) {
   EXPECT_EQ(without.set[3],
             std::make_pair(std::string("NVTX_INJECTION64_PATH"), std::string("/p.so")));
   EXPECT_EQ(without.set[4].first, "CUDA_INJECTION64_PATH");
+}
+
+TEST(Environment, pools_are_exposed_unless_the_user_has_said_otherwise) {
+  const InjectionPaths paths{"/p.so", "", "/t/python"};
+  const auto plain =
+      injected_environment(paths, "arena", [](const char*) -> const char* { return nullptr; });
+  const Environment all = {{"XLA_PYTHON_CLIENT_ALLOCATOR", "platform"},
+                           {"TF_GPU_ALLOCATOR", "cuda_malloc_async"}};
+  EXPECT_EQ(Environment(plain.set.end() - 3, plain.set.end() - 1), all);
+  EXPECT_EQ(plain.set.back(), std::make_pair(std::string("PYTHONPATH"), std::string("/t/python")));
+  EXPECT_TRUE(plain.pools_taken.empty());
+  const auto kept = injected_environment(paths, "arena", [](const char* name) {
+    return std::string_view(name) == "PYTHONPATH"         ? "/mine"
+           : std::string_view(name) == "TF_GPU_ALLOCATOR" ? "cuda_malloc"
+                                                          : "";
+  });
+  EXPECT_EQ(kept.set.back().second, "/t/python:/mine");
+  EXPECT_EQ(kept.pools_taken, (Environment{{"TF_GPU_ALLOCATOR", "cuda_malloc"}}));
+  for (const auto& [name, value] : kept.set) EXPECT_NE(name, "TF_GPU_ALLOCATOR");
+}
+
+TEST(HiddenPools, are_told_by_the_libraries_of_a_process) {
+  EXPECT_EQ(hidden_pools_of("/v/site-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so"), 1U);
+  EXPECT_EQ(hidden_pools_of("/v/cupy_backends/cuda/api/runtime.cpython-312-x86_64-linux-gnu.so"),
+            2U);
+  EXPECT_EQ(hidden_pools_of("/v/tensorflow/libtensorflow_cc.so.2"), 4U);
+  EXPECT_EQ(hidden_pools_of("/v/torch/lib/libtorch_cuda.so"), 0U);
 }
 
 TEST(Proc, a_command_with_parentheses_and_spaces_does_not_shift_the_fields) {

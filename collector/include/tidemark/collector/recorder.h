@@ -28,6 +28,9 @@ struct RecordOptions {
   enum class Device : uint8_t { kAuto, kOff };
   enum class Stacks : uint8_t { kAll, kNative, kNone };
   enum class OnFull : uint8_t { kWait, kDrop };
+  // kExpose: JAX, TensorFlow and CuPy are asked, by their environment, to take each buffer from the
+  // driver, where it is seen, instead of from a pool of their own.
+  enum class Pools : uint8_t { kAsTheyAre, kExpose };
 
   std::vector<std::string> command;  // program and its arguments; empty with `pid`
   int32_t pid = 0;                   // of a running process to attach to; 0: start the command
@@ -40,6 +43,7 @@ struct RecordOptions {
   Device device = Device::kAuto;
   Stacks stacks = Stacks::kAll;
   OnFull on_full = OnFull::kWait;
+  Pools pools = Pools::kAsTheyAre;  // with `pid`: too late
   // Called with lines that the user should see at once: a static program, a full disk. May be
   // empty.
   std::function<void(const std::string& line)> notice;
