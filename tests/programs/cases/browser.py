@@ -8,6 +8,7 @@ from program_case import Case, missing_programs, write
 
 class Chromium(Case):
     name = "chromium"
+    explained = {"allocators_not_hooked": "its malloc is PartitionAlloc, linked into the program"}
     packages = ("chromium", "chromium-sandbox", "fonts-dejavu-core")
     least_processes = 4  # browser, zygotes, GPU process, renderer
     sandbox = ("--no-sandbox",)  # root has none
@@ -59,4 +60,6 @@ class ChromiumSandbox(ChromiumScreenshot):
     """As an ordinary user: setuid or user-namespace sandbox, seccomp, an empty root."""
     name = "chromium user"
     sandbox = ()
+    explained = {**ChromiumScreenshot.explained,
+                 "processes_not_recorded": "chrome-sandbox is a setuid program"}
     runs_as = "nobody"
