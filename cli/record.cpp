@@ -32,6 +32,7 @@ const std::map<std::string, RecordOptions::Host> kHosts = {
     {"off", RecordOptions::Host::kOff}};
 const std::map<std::string, RecordOptions::Device> kDevices = {
     {"auto", RecordOptions::Device::kAuto}, {"off", RecordOptions::Device::kOff}};
+const std::map<std::string, bool> kAccess = {{"on", true}, {"off", false}};
 const std::map<std::string, RecordOptions::Stacks> kStacks = {
     {"all", RecordOptions::Stacks::kAll},
     {"native", RecordOptions::Stacks::kNative},
@@ -47,6 +48,7 @@ struct RecordWords {
   std::string host = "full";
   std::string max_size;
   std::string device = "auto";
+  std::string access = "on";
   std::string stacks = "all";
   std::string on_full = "wait";
   std::string pools = "as-they-are";
@@ -110,6 +112,7 @@ std::string counts(const collector::EventCounts& events) {
   add(events.transfers, "copies");
   add(events.memsets, "sets");
   add(events.kernels, "kernels");
+  add(events.accesses, "accesses");
   add(events.markers, "markers");
   add(events.out_of_memory, "out-of-memory events");
   return fmt::format("{}", fmt::join(parts, " · "));
@@ -201,6 +204,7 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
     options.max_bytes = *bytes;
   }
   options.device = kDevices.at(words.device);
+  options.access = kAccess.at(words.access);
   options.stacks = kStacks.at(words.stacks);
   options.on_full = kOnFull.at(words.on_full);
   options.pools = kPools.at(words.pools);
@@ -258,6 +262,7 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
                    "totals and peaks stay exact")
       ->type_name("SIZE");
   add("--device", words->device, "The GPU, where there is one", kDevices);
+  add("--access", words->access, "Which kernel is handed which block, by its arguments", kAccess);
   add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
   add("--on-full", words->on_full,
       "When events come too fast: let the program wait, or count a loss", kOnFull);

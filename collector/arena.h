@@ -23,6 +23,7 @@ struct ArenaOptions {
   wire::OnFull on_full = wire::OnFull::kWait;
   bool record_host = true;
   bool record_device = true;
+  bool record_access = true;
   wire::Clock clock = wire::Clock::kMonotonicNs;
 };
 

@@ -82,6 +82,17 @@ bool python_code_holds(const Header& header) {
                    uint64_t{record->file_bytes} + record->function_bytes + record->lines_bytes);
 }
 
+bool touch_holds(const Header& header) {
+  const auto* record = at_least<wire::Touch>(header);
+  return record && record->word_count != 0 &&
+         tail_fits(header, sizeof *record, uint64_t{record->word_count} * sizeof(uint64_t));
+}
+
+bool device_map_holds(const Header& header) {
+  const auto* record = exactly<wire::DeviceMap>(header);
+  return record && record->address + record->size >= record->address;
+}
+
 bool content_holds(const Header& header) {
   switch (header.type) {
     case RecordType::kProcessStart: {
@@ -141,6 +152,13 @@ bool content_holds(const Header& header) {
     }
     case RecordType::kPythonCode:
       return python_code_holds(header);
+    case RecordType::kTouch:
+      return touch_holds(header);
+    case RecordType::kGraphNode:
+      return exactly<wire::GraphNode>(header) != nullptr;
+    case RecordType::kDeviceMap:
+    case RecordType::kDeviceUnmap:
+      return device_map_holds(header);
     case RecordType::kPad:
       return true;
   }
@@ -160,7 +178,7 @@ Check check_record(const std::byte* bytes, size_t available) {
   if (header.bytes < sizeof(Header) || header.bytes > wire::kMaxRecordBytes) {
     return Check::kGarbage;
   }
-  if (header.type > RecordType::kMarkerEnd) return Check::kUnknownType;
+  if (header.type > RecordType::kDeviceUnmap) return Check::kUnknownType;
   return content_holds(header) ? Check::kValid : Check::kGarbage;
 }
 

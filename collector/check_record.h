@@ -42,6 +42,10 @@ constexpr RecordClass classify(wire::RecordType type) {
     case RecordType::kUndo:
     case RecordType::kDeviceAlloc:
     case RecordType::kLaunch:
+    case RecordType::kTouch:
+    case RecordType::kGraphNode:
+    case RecordType::kDeviceMap:
+    case RecordType::kDeviceUnmap:
     case RecordType::kOutOfMemory:
     case RecordType::kMarker:
     case RecordType::kMarkerEnd:

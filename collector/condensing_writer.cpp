@@ -91,9 +91,12 @@ class CondensingWriter final : public trace::Writer {
     make_room();
     inner_->add_memset(row);
   }
-  void add_kernel(const trace::Kernel& row) override {
+  int64_t add_kernel(const trace::Kernel& row) override {
     make_room();
-    inner_->add_kernel(row);
+    return inner_->add_kernel(row);
+  }
+  void add_accesses(int64_t kernel, std::span<const trace::AllocationId> allocations) override {
+    inner_->add_accesses(kernel, allocations);
   }
   trace::MarkerId add_marker(const trace::Marker& row) override {
     make_room();

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <vector>
 
 #include "tidemark/trace/types.h"
 #include "tidemark/wire/records.h"
@@ -17,6 +18,9 @@ struct PendingLaunch {
   uint64_t dst_address = 0;
   trace::StackId stack{};
   bool matched = false;
+  trace::AllocationId src_allocation{};  // what lived there
+  trace::AllocationId dst_allocation{};
+  std::vector<trace::AllocationId> touched;  // blocks among the kernel's arguments, each once
 };
 
 class LaunchTable {
@@ -26,13 +30,18 @@ class LaunchTable {
   // True when a launch without a record had to be forgotten for it.
   bool add(uint32_t correlation, const PendingLaunch& launch);
   // Null when unknown. Stays: the kernels of one graph launch share their correlation id.
-  const PendingLaunch* match(uint32_t correlation);
+  PendingLaunch* match(uint32_t correlation);
+  // The same, without taking it for matched.
+  PendingLaunch* find(uint32_t correlation);
   [[nodiscard]] uint64_t unmatched() const { return unmatched_; }
+  // Blocks of launches whose kernel has not come; of forgotten ones too.
+  [[nodiscard]] uint64_t untaken_accesses() const;
 
  private:
   tsl::robin_map<uint32_t, PendingLaunch> launches_;
   std::deque<uint32_t> oldest_first_;
   uint64_t unmatched_ = 0;
+  uint64_t forgotten_accesses_ = 0;
 };
 
 }  // namespace tidemark::collector

@@ -404,6 +404,16 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
       return on_device_alloc(producer, record_as<wire::DeviceAlloc>(record), time_ns);
     case wire::RecordType::kLaunch:
       return on_launch(producer, record_as<wire::Launch>(record));
+    case wire::RecordType::kTouch:
+      on_touch(producer, record_as<wire::Touch>(record));
+      return true;
+    case wire::RecordType::kGraphNode:
+      on_graph_node(producer, record_as<wire::GraphNode>(record));
+      return true;
+    case wire::RecordType::kDeviceMap:
+    case wire::RecordType::kDeviceUnmap:
+      on_device_map(producer, record_as<wire::DeviceMap>(record));
+      return true;
     case wire::RecordType::kOutOfMemory:
       return on_out_of_memory(producer, record_as<wire::OutOfMemory>(record), time_ns);
     case wire::RecordType::kMarker:
@@ -437,13 +447,14 @@ bool Pairing::on_map(Producer& producer, const wire::Alloc& record, uint64_t tim
   return true;
 }
 
-void Pairing::begin_block(BlockMap& blocks, uint64_t key, const trace::Allocation& row) {
+trace::AllocationId Pairing::begin_block(BlockMap& blocks, uint64_t key,
+                                         const trace::Allocation& row) {
   const auto [block, fresh] = blocks.insert(key, trace::AllocationId{});
   if (!fresh) {
     losses_.add("allocations_at_live_address", Severity::kDataLoss);
     writer_.end_allocation(*block, row.layer, row.alloc_ns, trace::StackId{});
   }
-  *block = writer_.add_allocation(row);
+  return *block = writer_.add_allocation(row);
 }
 
 void Pairing::count_unknown_free(const ProcessState& process) {
@@ -473,10 +484,12 @@ bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t tim
   last.address = key;
   last.row = *found;
   last.api = record.header.detail;
+  last.bytes = (driver ? process.driver_ranges : process.pool_ranges).remove(key);
   if (producer.device_frees.size() == kMaxDeviceFrees) {
     producer.device_frees.erase(producer.device_frees.begin());
   }
-  producer.device_frees.push_back({last.kind, last.layer, last.api, key, last.row, {}, {}});
+  producer.device_frees.push_back(
+      {last.kind, last.layer, last.api, key, last.row, last.bytes, {}, {}});
   writer_.end_allocation(last.row, last.layer, trace_time(time_ns), stack->id());
   blocks->erase(key);
   return true;
@@ -553,9 +566,12 @@ void Pairing::undo_block(ProcessState& process, const LastFree& last) {
   BlockMap& blocks = last.layer == trace::Layer::kDriver ? process.driver
                      : last.layer == trace::Layer::kPool ? process.pool
                                                          : process.heap;
-  if (blocks.insert(last.address, last.row).second) {
-    writer_.revive_allocation(last.row, last.layer);
-  }
+  if (!blocks.insert(last.address, last.row).second) return;
+  writer_.revive_allocation(last.row, last.layer);
+  if (last.bytes == 0) return;
+  LiveRanges& ranges =
+      last.layer == trace::Layer::kDriver ? process.driver_ranges : process.pool_ranges;
+  ranges.add(last.address, last.bytes, last.row);
 }
 
 void Pairing::undo_range(ProcessState& process, LastFree& last) {
@@ -590,6 +606,8 @@ void Pairing::finish(bool killed) {
     give_up_reversed(*process, UINT64_MAX);
     losses_.add("launches_without_activity", killed ? Severity::kDataLoss : Severity::kInfo,
                 process->launches.unmatched());
+    losses_.add("accesses_without_kernel", killed ? Severity::kDataLoss : Severity::kInfo,
+                process->launches.untaken_accesses());
   }
 }
 

@@ -45,6 +45,7 @@ struct LastFree {
   uint16_t api = 0;
   uint64_t address = 0;
   trace::AllocationId row{};
+  uint64_t bytes = 0;  // of what a kernel can be handed
   std::vector<Mapping> removed;
   std::vector<Mapping> pieces;
 };
@@ -136,6 +137,10 @@ class Pairing final : public EventSink {
   void undo_range(ProcessState& process, LastFree& last);
   bool on_device_alloc(Producer& producer, const wire::DeviceAlloc& record, uint64_t time_ns);
   bool on_launch(Producer& producer, const wire::Launch& record);
+  static trace::AllocationId innermost_at(const ProcessState& process, uint64_t address);
+  void on_touch(Producer& producer, const wire::Touch& record);
+  void on_graph_node(Producer& producer, const wire::GraphNode& record);
+  static void on_device_map(Producer& producer, const wire::DeviceMap& record);
   bool on_out_of_memory(Producer& producer, const wire::OutOfMemory& record, uint64_t time_ns);
   void on_marker(Producer& producer, const wire::Marker& record, uint64_t time_ns);
   void on_marker_end(Producer& producer, const wire::MarkerEnd& record, uint64_t time_ns);
@@ -149,19 +154,21 @@ class Pairing final : public EventSink {
     trace::StackId stack;
   };
   void cut_range(ProcessState& process, const Range& range, trace::StringId api, LastFree& undo);
-  void begin_block(BlockMap& blocks, uint64_t key, const trace::Allocation& row);
+  trace::AllocationId begin_block(BlockMap& blocks, uint64_t key, const trace::Allocation& row);
   void count_unknown_free(const ProcessState& process);
 
   // What the device did; false: wait for the launch or the name.
   struct Late {
     ProcessState* process;
-    alignas(8) std::array<std::byte, 48> record;
+    alignas(8) std::array<std::byte, sizeof(wire::Kernel)> record;
   };
   bool add_activity(ProcessState& process, const wire::Header& record, bool last_chance);
   bool add_transfer(ProcessState& process, const wire::Transfer& record, bool last_chance);
   bool add_memset(ProcessState& process, const wire::Memset& record, bool last_chance);
   bool add_kernel(ProcessState& process, const wire::Kernel& record, bool last_chance);
-  const PendingLaunch* launch_of(ProcessState& process, uint32_t correlation, bool last_chance);
+  PendingLaunch* launch_of(ProcessState& process, uint32_t correlation, bool last_chance);
+  void add_accesses(ProcessState& process, int64_t kernel, const wire::Kernel& record,
+                    PendingLaunch& launch);
 
   // References
   // False: the stack is not defined yet and the event should wait.
@@ -196,6 +203,7 @@ class Pairing final : public EventSink {
   uint32_t thread_count_ = 0;
   PythonCodes python_codes_;
   StackRef no_stack_;
+  PendingLaunch no_launch_;
   std::vector<uint32_t> unwritten_;  // nodes, innermost first
 };
 

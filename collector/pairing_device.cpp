@@ -80,11 +80,16 @@ bool Pairing::on_device_alloc(Producer& producer, const wire::DeviceAlloc& recor
   if (record.layer == wire::Layer::kDriver) {
     ++counts_.driver_allocations;
     process.has_driver_memory |= row.space == trace::Space::kDevice;
-    begin_block(process.driver, driver_key(record.address, record.header.detail), row);
+    const trace::AllocationId id =
+        begin_block(process.driver, driver_key(record.address, record.header.detail), row);
+    if (wire::has_address(static_cast<wire::Api>(record.header.detail))) {
+      process.driver_ranges.add(record.address, record.size, id);
+    }
     return true;
   }
   ++counts_.pool_allocations;
-  begin_block(process.pool, record.address, row);
+  process.pool_ranges.add(record.address, record.size,
+                          begin_block(process.pool, record.address, row));
   const auto [reserved, first] = process.pool_reserved.try_emplace(record.device, 0);
   if (first || reserved->second != record.pool_reserved) {
     reserved->second = record.pool_reserved;
@@ -97,11 +102,66 @@ bool Pairing::on_launch(Producer& producer, const wire::Launch& record) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
   if (!resolve_stack(process, record.stack, stack)) return false;
-  const PendingLaunch launch{record.src_address, record.dst_address, stack->id(), false};
+  PendingLaunch launch;
+  launch.src_address = record.src_address;
+  launch.dst_address = record.dst_address;
+  launch.stack = stack->id();
+  launch.src_allocation = innermost_at(process, record.src_address);
+  launch.dst_allocation = innermost_at(process, record.dst_address);
   if (process.launches.add(record.correlation, launch)) {
     losses_.add("launches_forgotten", Severity::kDataLoss);
   }
   return true;
+}
+
+// A block of a pool, and where none holds the address the driver's allocation.
+trace::AllocationId Pairing::innermost_at(const ProcessState& process, uint64_t address) {
+  if (address == 0) return {};
+  const trace::AllocationId row = process.pool_ranges.at(address);
+  return row != trace::AllocationId{} ? row : process.driver_ranges.at(address);
+}
+
+// A word that nothing living holds was no pointer, or one into memory that is gone.
+void Pairing::on_touch(Producer& producer, const wire::Touch& record) {
+  ProcessState& process = *producer.process;
+  process.tells_accesses = true;
+  PendingLaunch* launch = process.launches.find(record.correlation);
+  if (launch == nullptr) {
+    losses_.add("accesses_without_launch", Severity::kDataLoss);
+    return;
+  }
+  for (uint32_t i = 0; i < record.word_count; ++i) {
+    uint64_t word = 0;
+    std::memcpy(&word, tail_of(record) + i * sizeof word, sizeof word);
+    const trace::AllocationId row = innermost_at(process, word);
+    if (row == trace::AllocationId{}) continue;
+    auto& touched = launch->touched;
+    if (std::find(touched.begin(), touched.end(), row) == touched.end()) touched.push_back(row);
+  }
+}
+
+// Blocks are those that lived when the node was made: a graph keeps its addresses, and a pool that
+// has taken a block back meanwhile (PyTorch's, when the capture ends) has taken no memory from it.
+void Pairing::on_graph_node(Producer& producer, const wire::GraphNode& record) {
+  ProcessState& process = *producer.process;
+  process.tells_accesses = true;
+  if (record.source != 0) return process.graph_nodes.copy(record.node, record.source);
+  // It has done what it was for: no kernel will come with its id.
+  PendingLaunch* launch = process.launches.match(record.correlation);
+  if (launch == nullptr) return losses_.add("accesses_without_launch", Severity::kDataLoss);
+  process.graph_nodes.add(record.node, std::move(launch->touched));
+  launch->touched.clear();
+}
+
+// Memory of cuMemCreate has a handle for an address: it is met at those where it is mapped.
+void Pairing::on_device_map(Producer& producer, const wire::DeviceMap& record) {
+  ProcessState& process = *producer.process;
+  if (record.header.type == wire::RecordType::kDeviceUnmap) {
+    return process.driver_ranges.remove_within(record.address, record.size);
+  }
+  constexpr auto kApi = static_cast<uint16_t>(wire::Api::kCuMemCreate);
+  const trace::AllocationId* row = process.driver.find(driver_key(record.allocation, kApi));
+  if (row != nullptr) process.driver_ranges.add(record.address, record.size, *row);
 }
 
 bool Pairing::on_out_of_memory(Producer& producer, const wire::OutOfMemory& record,
@@ -169,14 +229,12 @@ bool Pairing::add_activity(ProcessState& process, const wire::Header& record, bo
   }
 }
 
-const PendingLaunch* Pairing::launch_of(ProcessState& process, uint32_t correlation,
-                                        bool last_chance) {
-  static const PendingLaunch kNone;
-  const PendingLaunch* launch = process.launches.match(correlation);
+PendingLaunch* Pairing::launch_of(ProcessState& process, uint32_t correlation, bool last_chance) {
+  PendingLaunch* launch = process.launches.match(correlation);
   if (launch != nullptr) return launch;
   if (!last_chance) return nullptr;
   losses_.add("activity_without_launch", Severity::kInfo);
-  return &kNone;
+  return &no_launch_;
 }
 
 bool Pairing::add_transfer(ProcessState& process, const wire::Transfer& record, bool last_chance) {
@@ -197,6 +255,8 @@ bool Pairing::add_transfer(ProcessState& process, const wire::Transfer& record, 
   row.end_ns = trace_time(record.end_ns);
   row.correlation = record.correlation;
   row.stack = launch->stack;
+  row.src_allocation = launch->src_allocation;
+  row.dst_allocation = launch->dst_allocation;
   writer_.add_transfer(row);
   return true;
 }
@@ -215,6 +275,7 @@ bool Pairing::add_memset(ProcessState& process, const wire::Memset& record, bool
   row.end_ns = trace_time(record.end_ns);
   row.correlation = record.correlation;
   row.stack = launch->stack;
+  row.allocation = launch->dst_allocation;
   writer_.add_memset(row);
   return true;
 }
@@ -222,7 +283,7 @@ bool Pairing::add_memset(ProcessState& process, const wire::Memset& record, bool
 bool Pairing::add_kernel(ProcessState& process, const wire::Kernel& record, bool last_chance) {
   NameEntry* name = record.name == 0 ? nullptr : find_name(process, record.name, kMaxForkDepth);
   if (record.name != 0 && name == nullptr && !last_chance) return false;
-  const PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
+  PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
   if (launch == nullptr) return false;
   if (name != nullptr && name->demangled == trace::StringId{}) {
     name->demangled = writer_.intern(demangle(name->text));
@@ -239,8 +300,28 @@ bool Pairing::add_kernel(ProcessState& process, const wire::Kernel& record, bool
   row.correlation = record.correlation;
   row.graph = record.graph;
   row.stack = launch->stack;
-  writer_.add_kernel(row);
+  add_accesses(process, writer_.add_kernel(row), record, *launch);
   return true;
+}
+
+void Pairing::add_accesses(ProcessState& process, int64_t kernel, const wire::Kernel& record,
+                           PendingLaunch& launch) {
+  if (record.graph_node != 0) {
+    if (const GraphNodes::Blocks* blocks = process.graph_nodes.find(record.graph_node)) {
+      counts_.accesses += blocks->size();
+      writer_.add_accesses(kernel, *blocks);
+      return;
+    }
+  }
+  if (record.graph != 0) {
+    if (process.tells_accesses) losses_.add("graph_kernels_without_access", Severity::kInfo);
+    return;
+  }
+  if (launch.touched.empty()) return;
+  counts_.accesses += launch.touched.size();
+  writer_.add_accesses(kernel, launch.touched);
+  // One kernel a launch; its memory is wanted back, since launches are kept for long.
+  std::vector<trace::AllocationId>().swap(launch.touched);
 }
 
 }  // namespace tidemark::collector

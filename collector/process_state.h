@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "address_table.h"
+#include "graph_nodes.h"
 #include "launch_table.h"
+#include "live_ranges.h"
 #include "module_table.h"
 #include "os_map.h"
 #include "stack_tree.h"
@@ -93,6 +95,9 @@ struct ProcessState {
   bool has_driver_memory = false;  // took memory of a device
 
   BlockMap heap, driver, pool;
+  LiveRanges driver_ranges, pool_ranges;  // what kernels can be handed
+  GraphNodes graph_nodes;
+  bool tells_accesses = false;        // some launch has told what its kernel was handed
   std::vector<Reversed> early_frees;  // of blocks that nobody knows yet
   std::vector<Reversed> overlapped;   // blocks whose address was given to another before their free
   OsMap os;

@@ -88,6 +88,7 @@ ArenaOptions arena_options(const RecordOptions& options) {
       read_small_file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   if (kernel_keeps_time_by_tsc(clocksource.c_str())) arena.clock = wire::Clock::kTsc;
   arena.record_device = options.device == RecordOptions::Device::kAuto;
+  arena.record_access = options.access;
   return arena;
 }
 

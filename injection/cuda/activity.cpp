@@ -122,6 +122,7 @@ Outcome to_kernel(const CUpti_ActivityKernel9& record, wire::Kernel& out) {
   out.correlation = record.correlationId;
   out.stream = record.streamId;
   out.graph = record.graphId;
+  out.graph_node = record.graphNodeId;
   out.device = ordinal(record.deviceId);
   return times(record, out.end_ns);
 }

@@ -18,7 +18,7 @@ enum class CallKind : uint8_t {
   kNone,      // not ours
   kAlloc,     // published after it succeeded
   kFree,      // published before it is made, undone when it fails
-  kLaunch,    // kernels and graphs: only who asked
+  kLaunch,    // kernels and graphs: who asked, and what kernels are handed
   kCopy,      // who asked, from where, to where
   kSet,       // who asked, where
   kCreate,    // cuMemCreate: physical memory. See physical.h for these five

@@ -77,6 +77,8 @@ constexpr Hook kHooks[] = {
     {TIDEMARK_ID(cuLaunchCooperativeKernel), kLaunch},
     {TIDEMARK_ID(cuLaunchCooperativeKernel_ptsz), kLaunch},
     {TIDEMARK_ID(cuLaunchCooperativeKernelMultiDevice), kLaunch},
+    {TIDEMARK_ID(cuGraphAddKernelNode), kLaunch},  // launched later, as often as the graph is
+    {TIDEMARK_ID(cuGraphAddKernelNode_v2), kLaunch},
     {TIDEMARK_ID(cuGraphLaunch), kLaunch},
     {TIDEMARK_ID(cuGraphLaunch_ptsz), kLaunch},
 

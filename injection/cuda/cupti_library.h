@@ -44,6 +44,7 @@ struct Cupti {
   decltype(&cuptiActivitySetAttribute) set_attribute;
   decltype(&cuptiGetDeviceId) get_device_id;
   decltype(&cuptiGetStreamIdEx) get_stream_id_ex;
+  decltype(&cuptiGetGraphNodeId) get_graph_node_id;
   CUptiResult (*enable_allocation_source)(uint8_t);  // since CUDA 12.6
 
   uint32_t version;

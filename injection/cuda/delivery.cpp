@@ -74,6 +74,7 @@ void Delivery::publish_memory(const CUpti_ActivityMemory3& record) {
       wire::DeviceAlloc out;
       to_module_alloc(record, out);
       if (sources_) out.source = name_id(memory_source(record));
+      access_.memory(out.address, out.size);
       client_.publish(&out);
     } else {
       wire::Free out;

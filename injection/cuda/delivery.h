@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "access.h"
 #include "cupti_library.h"
 #include "flat_table.h"
 #include "pages.h"
@@ -27,7 +28,9 @@ namespace tidemark::cuda {
 
 class Delivery {
  public:
-  Delivery(const wire::Client& client, const Cupti& cupti) : client_(client), cupti_(cupti) {}
+  // `access` is told of the memory of modules.
+  Delivery(const wire::Client& client, const Cupti& cupti, AccessRecorder& access)
+      : client_(client), cupti_(cupti), access_(access) {}
 
   // After cuptiActivityEnableAllocationSource succeeded: records are long enough to have a source.
   void expect_sources() { sources_ = true; }
@@ -55,6 +58,7 @@ class Delivery {
 
   const wire::Client& client_;
   const Cupti& cupti_;
+  AccessRecorder& access_;
   bool sources_ = false;
   BufferPool pool_;
   SpinLock names_lock_;

@@ -27,13 +27,13 @@ void PhysicalMemory::retained(uint64_t handle) {
   if (Allocation* allocation = allocation_of(handle)) ++allocation->handles;
 }
 
-void PhysicalMemory::mapped(uint64_t address, uint64_t bytes, uint64_t handle) {
+uint64_t PhysicalMemory::mapped(uint64_t address, uint64_t bytes, uint64_t handle) {
   const SpinGuard guard(lock_);
   Allocation* allocation = allocation_of(handle);
-  if (allocation == nullptr || bytes == 0) return;
-  if (mappings_.insert(address, {*key_of_handle_.find(handle), bytes}) != nullptr) {
-    ++allocation->mappings;
-  }
+  if (allocation == nullptr || bytes == 0) return 0;
+  const uint64_t key = *key_of_handle_.find(handle);
+  if (mappings_.insert(address, {key, bytes}) != nullptr) ++allocation->mappings;
+  return key;
 }
 
 void PhysicalMemory::before_release(uint64_t handle, FreedKeys& freed) {

@@ -36,7 +36,8 @@ class PhysicalMemory {
   // still mapped though released, the next number that is free. 0: no memory to remember it.
   uint64_t created(uint64_t handle);
   void retained(uint64_t handle);
-  void mapped(uint64_t address, uint64_t bytes, uint64_t handle);
+  // The address in the trace of what is mapped; 0: unknown memory.
+  uint64_t mapped(uint64_t address, uint64_t bytes, uint64_t handle);
 
   void before_release(uint64_t handle, FreedKeys& freed);
   void after_release(uint64_t handle, bool success, FreedKeys& freed);

@@ -6,6 +6,7 @@
 #include "client.h"
 #include "device_facts.h"
 #include "pages.h"
+#include "tidemark/wire/api.h"
 
 namespace tidemark::cuda {
 
@@ -19,6 +20,9 @@ std::atomic<Recorder*> g_recorder{nullptr};
 // Enabled calls that this thread is inside of. Initial-exec: four bytes of the loader's reserve,
 // where any other model would allocate from the target's heap, under the loader's lock, in a hook.
 __attribute__((tls_model("initial-exec"))) thread_local uint32_t t_depth = 0;
+// Correlation id of the launch that this thread is making; 0: none. What makes a node meanwhile is
+// a stream capture, or a call that adds one.
+__attribute__((tls_model("initial-exec"))) thread_local uint32_t t_launch = 0;
 
 template <class Record>
 Record record_of(RecordType type, wire::Api api, uint64_t time_ns) {
@@ -63,7 +67,7 @@ Recorder* Recorder::create(const wire::Client& client, const Cupti& cupti) {
 void CUPTIAPI Recorder::on_callback(void* self_pointer, CUpti_CallbackDomain domain,
                                     CUpti_CallbackId id, const void* data) {
   auto& self = *static_cast<Recorder*>(self_pointer);
-  if (domain == CUPTI_CB_DOMAIN_RESOURCE) return self.on_resource(id);
+  if (domain == CUPTI_CB_DOMAIN_RESOURCE) return self.on_resource(id, data);
   if (domain == CUPTI_CB_DOMAIN_STATE) {
     return self.on_fatal_error(*static_cast<const CUpti_StateData*>(data));
   }
@@ -75,11 +79,15 @@ void CUPTIAPI Recorder::on_callback(void* self_pointer, CUpti_CallbackDomain dom
   const auto& call_data = *static_cast<const CUpti_CallbackData*>(data);
   const bool enter = call_data.callbackSite == CUPTI_API_ENTER;
   if (enter) {
-    if (t_depth++ != 0) return;
+    if (t_depth++ != 0) {
+      if (!runtime && info.kind == CallKind::kLaunch) self.on_driver_launch(id, call_data);
+      return;
+    }
   } else {
     // An exit without entry: the call was under way when the callbacks were enabled (the first
     // call of a program loads this library). Its nested calls have been recorded as outermost.
     if (t_depth == 0 || --t_depth != 0) return;
+    t_launch = 0;
   }
   if (!self.in_recorded_process()) return;
 
@@ -95,11 +103,20 @@ void CUPTIAPI Recorder::on_callback(void* self_pointer, CUpti_CallbackDomain dom
   }
 }
 
+void Recorder::on_driver_launch(CUpti_CallbackId id, const CUpti_CallbackData& data) {
+  if (!access_.started() || !in_recorded_process()) return;
+  access_.launch(id, data.functionParams, data.correlationId);
+  t_launch = data.correlationId;
+}
+
 void Recorder::on_enter(const Call& call) {
   const void* params = call.data.functionParams;
   remember(call.data, 0);
   switch (call.info.kind) {
     case CallKind::kLaunch:
+      publish_launch(call);
+      if (!call.runtime) on_driver_launch(call.id, call.data);
+      return;
     case CallKind::kCopy:
     case CallKind::kSet:
       return publish_launch(call);
@@ -160,7 +177,11 @@ void Recorder::on_exit(const Call& call, bool success) {
     case CallKind::kMap:
       if (success) {
         const Mapped range = mapped_range(params);
-        physical_.mapped(range.address, range.bytes, range.handle);
+        const uint64_t allocation = physical_.mapped(range.address, range.bytes, range.handle);
+        if (access_.started() && allocation != 0) {
+          access_.memory(range.address, range.bytes);
+          publish_map(RecordType::kDeviceMap, range, allocation);
+        }
       }
       return;
     case CallKind::kRelease:
@@ -172,6 +193,7 @@ void Recorder::on_exit(const Call& call, bool success) {
       } else {
         const Mapped range = unmapped_range(params);
         physical_.after_unmap(range.address, range.bytes, success, freed);
+        if (success && access_.started()) publish_map(RecordType::kDeviceUnmap, range, 0);
       }
       return publish_freed_now(call, freed);
     }
@@ -183,6 +205,7 @@ void Recorder::on_exit(const Call& call, bool success) {
 void Recorder::publish_alloc(const Call& call, const Allocated& allocated, wire::Space space,
                              int16_t device) {
   if (allocated.address == 0) return;
+  if (wire::has_address(call.info.api)) access_.memory(allocated.address, allocated.size);
   auto record =
       record_of<wire::DeviceAlloc>(RecordType::kDeviceAlloc, call.info.api, client_.now_ns());
   record.address = allocated.address;
@@ -226,14 +249,43 @@ void Recorder::publish_launch(const Call& call) {
   client_.publish(&record);
 }
 
+void Recorder::publish_map(RecordType type, const Mapped& range, uint64_t allocation) {
+  auto record = record_of<wire::DeviceMap>(type, wire::Api::kUnknown, client_.now_ns());
+  record.address = range.address;
+  record.size = range.bytes;
+  record.allocation = allocation;
+  client_.publish(&record);
+}
+
 void Recorder::publish_freed_now(const Call& call, const FreedKeys& freed) {
   for (size_t i = 0; i < freed.count; ++i) publish_free(call, freed.keys[i]);
   if (freed.left_out > 0) client_.count_loss(wire::Loss::kCuptiRecordsDropped, freed.left_out);
 }
 
-void Recorder::on_resource(CUpti_CallbackId id) {
+// Nodes are told apart by what made them, not by their type: a copy has the type of its original,
+// which is only known if it launches a kernel.
+void Recorder::on_graph_node(CUpti_CallbackId id, const CUpti_ResourceData& data) {
+  const auto* graph = static_cast<const CUpti_GraphData*>(data.resourceDescriptor);
+  const bool copied = id == CUPTI_CBID_RESOURCE_GRAPHNODE_CLONED;
+  if (graph == nullptr || (!copied && t_launch == 0) || !usable()) return;
+  auto record =
+      record_of<wire::GraphNode>(RecordType::kGraphNode, wire::Api::kUnknown, client_.now_ns());
+  const Pause pause(client_);
+  if (cupti_.get_graph_node_id(graph->node, &record.node) != CUPTI_SUCCESS) return;
+  if (copied && cupti_.get_graph_node_id(graph->originalNode, &record.source) != CUPTI_SUCCESS) {
+    return;
+  }
+  if (!copied) record.correlation = t_launch;
+  client_.publish(&record);
+}
+
+void Recorder::on_resource(CUpti_CallbackId id, const void* data) {
   if (!in_recorded_process()) return;
   switch (id) {
+    case CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED:
+    case CUPTI_CBID_RESOURCE_GRAPHNODE_CLONED:
+      if (data == nullptr) return;
+      return on_graph_node(id, *static_cast<const CUpti_ResourceData*>(data));
     case CUPTI_CBID_RESOURCE_CONTEXT_CREATED:
       have_context_.store(true);
       return flusher_.start();
@@ -241,6 +293,7 @@ void Recorder::on_resource(CUpti_CallbackId id) {
       // Not forced: that would also take unfinished work of other contexts, without its times.
       return flush(0);
     case CUPTI_CBID_RESOURCE_MODULE_UNLOAD_STARTING:
+      access_.forget_kernels();
       return delivery_.forget_names();
     default:
       return;

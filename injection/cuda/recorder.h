@@ -12,6 +12,9 @@
 //                 Its header.detail is the Api of the Free that did not happen: the driver
 //                 itself frees host memory in between, whose records stand in the same ring.
 //   launches, copies, sets   a Launch at entry: who asked, and the addresses of copies and sets
+//   arguments of kernels     a Touch at entry of the driver's launch call, nested or not (access.h)
+//   kernel nodes of graphs   a GraphNode within the launch or call that makes one, or that copies
+//   it
 //
 // `source` of allocations stays 0 here: the collector knows it from the stack (the first frame
 // outside the CUDA libraries), while finding it here would take the loader's lock.
@@ -26,6 +29,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "access.h"
 #include "calls.h"
 #include "cupti_library.h"
 #include "delivery.h"
@@ -50,11 +54,13 @@ class Recorder {
       : client_(client),
         cupti_(cupti),
         process_key_(client.process_key()),
-        delivery_(client_, cupti_),
+        access_(client_),
+        delivery_(client_, cupti_, access_),
         flusher_(client_, &Recorder::periodic_work) {}
 
   bool subscribe(wire::Loss& loss, Message& why);
   void enable_callbacks();
+  void start_access();
   bool enable_activity(Message& why);
   Message result_text(CUptiResult result) const;
 
@@ -74,8 +80,10 @@ class Recorder {
     wire::StackId stack;
   };
   void on_enter(const Call& call);
+  void on_driver_launch(CUpti_CallbackId id, const CUpti_CallbackData& data);
   void on_exit(const Call& call, bool success);
-  void on_resource(CUpti_CallbackId id);
+  void on_resource(CUpti_CallbackId id, const void* data);
+  void on_graph_node(CUpti_CallbackId id, const CUpti_ResourceData& data);
   void on_fatal_error(const CUpti_StateData& data);
 
   void publish_alloc(const Call& call, const Allocated& allocated, wire::Space space,
@@ -83,6 +91,7 @@ class Recorder {
   void publish_free(const Call& call, uint64_t address);
   void publish_undo(const Call& call, uint64_t times);
   void publish_launch(const Call& call);
+  void publish_map(wire::RecordType type, const Mapped& range, uint64_t allocation);
   void publish_freed_now(const Call& call, const FreedKeys& freed);
 
   bool in_recorded_process();
@@ -99,6 +108,7 @@ class Recorder {
   const uint64_t process_key_;
   CUpti_SubscriberHandle subscriber_ = nullptr;
   bool activity_ = false;
+  AccessRecorder access_;
   Delivery delivery_;
   Flusher flusher_;
   PhysicalMemory physical_;

@@ -26,8 +26,17 @@ bool Recorder::start(wire::Loss& loss, Message& why) {
     client_.meta("cuda.activity", activity_why.c_str());
     client_.count_loss(wire::Loss::kCuptiUnavailable, 1);
   }
+  start_access();
   enable_callbacks();
   return true;
+}
+
+void Recorder::start_access() {
+  // Without records of kernels there is nothing that could have touched anything.
+  if (!activity_ || client_.arena()->record_access == 0) return;
+  Message why;
+  if (!access_.start(why)) client_.count_loss(wire::Loss::kAccessUnavailable, 1);
+  client_.meta("cuda.access", access_.started() ? "recording" : why.c_str());
 }
 
 bool Recorder::subscribe(wire::Loss& loss, Message& why) {
@@ -67,6 +76,10 @@ void Recorder::enable_callbacks() {
        {CUPTI_CBID_RESOURCE_CONTEXT_CREATED, CUPTI_CBID_RESOURCE_CONTEXT_DESTROY_STARTING,
         CUPTI_CBID_RESOURCE_MODULE_UNLOAD_STARTING}) {
     enable(CUPTI_CB_DOMAIN_RESOURCE, id);
+  }
+  if (access_.started() && cupti_.get_graph_node_id != nullptr) {
+    enable(CUPTI_CB_DOMAIN_RESOURCE, CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED);
+    enable(CUPTI_CB_DOMAIN_RESOURCE, CUPTI_CBID_RESOURCE_GRAPHNODE_CLONED);
   }
   enable(CUPTI_CB_DOMAIN_STATE, CUPTI_CBID_STATE_FATAL_ERROR);
 }

@@ -48,7 +48,8 @@ class NullWriter final : public trace::Writer {
   void revive_allocation(trace::AllocationId, trace::Layer) override {}
   void add_transfer(const trace::Transfer&) override {}
   void add_memset(const trace::Memset&) override {}
-  void add_kernel(const trace::Kernel&) override {}
+  int64_t add_kernel(const trace::Kernel&) override { return 1; }
+  void add_accesses(int64_t, std::span<const trace::AllocationId>) override {}
   trace::MarkerId add_marker(const trace::Marker&) override { return {}; }
   void end_marker(trace::MarkerId, int64_t) override {}
   void add_pool_reserved(const trace::PoolReserved&) override {}

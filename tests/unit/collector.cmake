@@ -7,6 +7,7 @@ set_target_properties(collector_static_program PROPERTIES POSITION_INDEPENDENT_C
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
 
 add_executable(collector_test
+  collector_access_test.cpp
   collector_address_table_test.cpp
   collector_aggregate_test.cpp
   collector_history_test.cpp

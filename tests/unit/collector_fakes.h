@@ -120,7 +120,13 @@ class RecordingWriter final : public trace::Writer {
   }
   void add_transfer(const trace::Transfer& row) override { transfers.push_back(row); }
   void add_memset(const trace::Memset& row) override { memsets.push_back(row); }
-  void add_kernel(const trace::Kernel& row) override { kernels.push_back(row); }
+  int64_t add_kernel(const trace::Kernel& row) override {
+    kernels.push_back(row);
+    return static_cast<int64_t>(kernels.size());
+  }
+  void add_accesses(int64_t kernel, std::span<const trace::AllocationId> allocations) override {
+    for (const trace::AllocationId id : allocations) accesses.push_back({kernel, id});
+  }
   trace::MarkerId add_marker(const trace::Marker& row) override {
     markers.push_back(row);
     markers.back().id = static_cast<trace::MarkerId>(markers.size());
@@ -171,6 +177,7 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::Transfer> transfers;
   std::vector<trace::Memset> memsets;
   std::vector<trace::Kernel> kernels;
+  std::vector<trace::Access> accesses;
   std::vector<trace::Marker> markers;
   std::vector<trace::PoolReserved> reserved;
   std::vector<trace::OutOfMemory> out_of_memory;

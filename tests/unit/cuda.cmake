@@ -4,7 +4,7 @@ if(NOT TIDEMARK_HAVE_CUDA)
   return()
 endif()
 
-add_executable(cuda_test cuda_activity.cpp cuda_calls.cpp cuda_physical.cpp
+add_executable(cuda_test cuda_access.cpp cuda_activity.cpp cuda_calls.cpp cuda_physical.cpp
   ${TIDEMARK_CUDA_PURE_SOURCES})
 target_link_libraries(cuda_test PRIVATE tidemark_cuda_headers GTest::gtest_main tidemark_warnings
   tidemark_sanitizers)
@@ -19,11 +19,13 @@ target_link_libraries(fake_libcuda PRIVATE tidemark_cuda_headers tidemark_warnin
 target_link_options(fake_libcuda PRIVATE -Wl,-soname,libcuda.so.1)
 set_target_properties(fake_libcuda PROPERTIES NO_SONAME ON)
 
-add_executable(cuda_injection cuda_injection.cpp fake_client.cpp)
-target_link_libraries(cuda_injection PRIVATE tidemark_cuda_headers tidemark_warnings
-  tidemark_sanitizers Threads::Threads ${CMAKE_DL_LIBS})
-set_target_properties(cuda_injection PROPERTIES ENABLE_EXPORTS ON)
-add_dependencies(cuda_injection tidemark_cuda fake_cupti fake_libcuda)
+foreach(program cuda_injection cuda_access_injection)
+  add_executable(${program} ${program}.cpp fake_client.cpp)
+  target_link_libraries(${program} PRIVATE tidemark_cuda_headers tidemark_warnings
+    tidemark_sanitizers Threads::Threads ${CMAKE_DL_LIBS})
+  set_target_properties(${program} PROPERTIES ENABLE_EXPORTS ON)
+  add_dependencies(${program} tidemark_cuda fake_cupti fake_libcuda)
+endforeach()
 
 # The layout of NVIDIA's Python wheels: the program has loaded one library of theirs.
 set(wheels ${CMAKE_CURRENT_BINARY_DIR}/wheels)
@@ -37,12 +39,14 @@ add_custom_command(TARGET cuda_injection POST_BUILD
   COMMAND ${CMAKE_COMMAND} -E make_directory ${wheels}/nvidia/cuda_cupti/lib
   COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:fake_cupti> ${wheels}/nvidia/cuda_cupti/lib/libcupti.so.12)
 
-file(STRINGS cuda_injection.cpp scenarios REGEX "^    SCENARIO\\(")
-foreach(line IN LISTS scenarios)
-  string(REGEX REPLACE "^    SCENARIO\\((.*)\\),$" "\\1" scenario "${line}")
-  add_test(NAME cuda_injection.${scenario} COMMAND cuda_injection ${scenario})
-  set_tests_properties(cuda_injection.${scenario} PROPERTIES TIMEOUT 60 ENVIRONMENT
-    "TIDEMARK_TEST_CUDA_LIBRARY=$<TARGET_FILE:tidemark_cuda>;TIDEMARK_CUPTI=$<TARGET_FILE:fake_cupti>;TIDEMARK_TEST_LIBCUDA=$<TARGET_FILE:fake_libcuda>;TIDEMARK_TEST_WHEELS=${wheels}")
+foreach(program cuda_injection cuda_access_injection)
+  file(STRINGS ${program}.cpp scenarios REGEX "^    SCENARIO\\(")
+  foreach(line IN LISTS scenarios)
+    string(REGEX REPLACE "^    SCENARIO\\((.*)\\),$" "\\1" scenario "${line}")
+    add_test(NAME ${program}.${scenario} COMMAND ${program} ${scenario})
+    set_tests_properties(${program}.${scenario} PROPERTIES TIMEOUT 60 ENVIRONMENT
+      "TIDEMARK_TEST_CUDA_LIBRARY=$<TARGET_FILE:tidemark_cuda>;TIDEMARK_CUPTI=$<TARGET_FILE:fake_cupti>;TIDEMARK_TEST_LIBCUDA=$<TARGET_FILE:fake_libcuda>;TIDEMARK_TEST_WHEELS=${wheels}")
+  endforeach()
 endforeach()
 
 add_library(fake_preload MODULE fake_client.cpp)

@@ -24,6 +24,7 @@ TEST(CudaActivity, structs_that_are_read_are_prefixes_of_the_newest_ones) {
   SAME_FIELD(CUpti_ActivityKernel9, CUpti_ActivityKernel10, correlationId);
   SAME_FIELD(CUpti_ActivityKernel9, CUpti_ActivityKernel10, name);
   SAME_FIELD(CUpti_ActivityKernel9, CUpti_ActivityKernel10, graphId);
+  SAME_FIELD(CUpti_ActivityKernel9, CUpti_ActivityKernel10, graphNodeId);
   SAME_FIELD(CUpti_ActivityMemcpy5, CUpti_ActivityMemcpy6, copyKind);
   SAME_FIELD(CUpti_ActivityMemcpy5, CUpti_ActivityMemcpy6, srcKind);
   SAME_FIELD(CUpti_ActivityMemcpy5, CUpti_ActivityMemcpy6, dstKind);
@@ -180,6 +181,7 @@ CUpti_ActivityKernel9 a_kernel(uint64_t start, uint64_t end) {
   record.streamId = 21;
   record.correlationId = 5;
   record.graphId = 6;
+  record.graphNodeId = 77;
   record.name = "k";
   return record;
 }
@@ -194,6 +196,7 @@ TEST(CudaActivity, a_kernel_keeps_every_field) {
   EXPECT_EQ(out.correlation, 5U);
   EXPECT_EQ(out.stream, 21U);
   EXPECT_EQ(out.graph, 6U);
+  EXPECT_EQ(out.graph_node, 77U);
   EXPECT_EQ(out.device, 1);
   EXPECT_EQ(out.name, 0U);
 }

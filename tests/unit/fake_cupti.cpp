@@ -75,6 +75,16 @@ bool issue_resource(CUpti_CallbackId id) {
   fake().callback(fake().user, CUPTI_CB_DOMAIN_RESOURCE, id, &data);
   return true;
 }
+bool issue_graph_node(CUpti_CallbackId id, CUgraphNode node, CUgraphNode original) {
+  if (!is_enabled(CUPTI_CB_DOMAIN_RESOURCE, id)) return false;
+  CUpti_GraphData graph{};
+  graph.node = node;
+  graph.originalNode = original;
+  CUpti_ResourceData data{};
+  data.resourceDescriptor = &graph;
+  fake().callback(fake().user, CUPTI_CB_DOMAIN_RESOURCE, id, &data);
+  return true;
+}
 bool issue_fatal_error(const char* message) {
   if (!is_enabled(CUPTI_CB_DOMAIN_STATE, CUPTI_CBID_STATE_FATAL_ERROR)) return false;
   CUpti_StateData data{};
@@ -113,6 +123,7 @@ const FakeCuptiControl kControl = {
     []() { return fake().timestamps_came_first; },
     []() { return fake().timestamp(); },
     []() { return static_cast<uint32_t>(fake().enabled.size()); },
+    issue_graph_node,
 };
 
 }  // namespace
@@ -178,6 +189,10 @@ EXPORT CUptiResult cuptiActivityGetNumDroppedRecords(CUcontext, uint32_t, size_t
 }
 EXPORT CUptiResult cuptiGetDeviceId(CUcontext context, uint32_t* device) {
   *device = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(context) & 0xff);
+  return CUPTI_SUCCESS;
+}
+EXPORT CUptiResult cuptiGetGraphNodeId(CUgraphNode node, uint64_t* id) {
+  *id = reinterpret_cast<uintptr_t>(node);
   return CUPTI_SUCCESS;
 }
 EXPORT CUptiResult cuptiGetStreamIdEx(CUcontext, CUstream stream, uint8_t per_thread,

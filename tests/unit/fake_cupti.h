@@ -29,6 +29,8 @@ struct FakeCuptiControl {
   bool (*timestamps_came_first)();  // registered before any kind was enabled
   uint64_t (*timestamp)();          // from the registered callback
   uint32_t (*callbacks_enabled)();
+  // A node of a graph was created, or cloned from `original`; its id is its handle's number.
+  bool (*issue_graph_node)(CUpti_CallbackId id, CUgraphNode node, CUgraphNode original);
 };
 
 inline constexpr const char* kFakeCuptiControl = "fake_cupti_control";

@@ -1,8 +1,10 @@
-// The driver functions that device_facts.cpp asks, under the driver's own soname: a machine with
-// two devices.
+// The driver functions that device_facts.cpp and access.cpp ask, under the driver's own soname: a
+// machine with two devices.
 #include <cuda.h>
 
 #include <cstring>
+
+#include "fake_kernel.h"
 
 #undef cuDeviceTotalMem
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -35,4 +37,24 @@ EXPORT CUresult cuDeviceGetPCIBusId(char* bus, int length, CUdevice device) {
   std::strncpy(bus, device == 10 ? "0000:FFFF:1F.7" : "0000:FFFE:1F.7",
                static_cast<size_t>(length));
   return CUDA_SUCCESS;
+}
+
+namespace {
+CUresult parameter_info(FakeKernel& kernel, bool as_function, size_t index, size_t* offset,
+                        size_t* bytes) {
+  ++kernel.asked;
+  if (as_function == kernel.of_library) return CUDA_ERROR_INVALID_HANDLE;
+  if (index >= kernel.parameter_bytes.size()) return CUDA_ERROR_INVALID_VALUE;
+  *offset = 0;
+  for (size_t i = 0; i < index; ++i) *offset += (kernel.parameter_bytes[i] + 7) / 8 * 8;
+  *bytes = kernel.parameter_bytes[index];
+  return CUDA_SUCCESS;
+}
+}  // namespace
+EXPORT CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t* offset,
+                                   size_t* bytes) {
+  return parameter_info(*reinterpret_cast<FakeKernel*>(function), true, index, offset, bytes);
+}
+EXPORT CUresult cuKernelGetParamInfo(CUkernel kernel, size_t index, size_t* offset, size_t* bytes) {
+  return parameter_info(*reinterpret_cast<FakeKernel*>(kernel), false, index, offset, bytes);
 }

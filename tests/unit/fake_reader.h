@@ -14,6 +14,7 @@ class FakeReader final : public trace::Reader {
   std::vector<trace::Transfer> transfer_rows;
   std::vector<trace::Memset> memset_rows;
   std::vector<trace::Kernel> kernel_rows;
+  std::vector<trace::Access> access_rows;  // filters of them are not kept
   std::vector<trace::Marker> marker_rows;
   std::vector<trace::PoolReserved> reserved_rows;
   std::vector<trace::OutOfMemory> out_of_memory_rows;
@@ -85,6 +86,10 @@ class FakeReader final : public trace::Reader {
   }
   Result<void> kernels(const Visit<trace::Kernel>& visit) const override {
     return deliver(kernel_rows, visit);
+  }
+  Result<void> accesses(const trace::AccessFilter&,
+                        const Visit<trace::Access>& visit) const override {
+    return deliver(access_rows, visit);
   }
   Result<void> markers(const Visit<trace::Marker>& visit) const override {
     return deliver(marker_rows, visit);

@@ -1,7 +1,7 @@
 # Tests of collector/trace.
 find_package(fmt REQUIRED)
 add_executable(trace_tests
-  trace_chunk_test.cpp trace_damage_test.cpp trace_kill_test.cpp trace_open_test.cpp
+  trace_access_test.cpp trace_chunk_test.cpp trace_damage_test.cpp trace_kill_test.cpp trace_open_test.cpp
   trace_query_test.cpp trace_round_trip_test.cpp trace_testing.cpp)
 find_path(TIDEMARK_XXHASH_INCLUDE xxhash.h REQUIRED)
 target_include_directories(trace_tests PRIVATE

@@ -27,6 +27,7 @@ std::string read_everything(const std::string& path) {
   note(reader.transfers([](auto) {}));
   note(reader.memsets([](auto) {}));
   note(reader.kernels([](auto) {}));
+  note(reader.accesses({}, [](auto) {}));
   note(reader.markers([](auto) {}));
   note(reader.pool_reserved());
   note(reader.out_of_memory());

@@ -116,11 +116,12 @@ TEST(TraceOpen, stacks_that_are_rows_are_read_as_they_were) {
 // Makes a trace what one of an older version was: without what came later, with what went.
 void make_older(const std::string& path, int32_t version) {
   for (const SchemaObject& object : schema_objects()) {
-    if (object.last < kFormatVersion && version <= object.last) {
-      ASSERT_EQ(sqlite_on(path, object.sql), SQLITE_OK);
-    }
     if (object.since <= version) continue;
     ASSERT_EQ(sqlite_on(path, std::string("DROP ") + object.type + " " + object.name), SQLITE_OK);
+  }
+  for (const SchemaObject& object : schema_objects()) {
+    if (object.last == kFormatVersion || object.since > version || version > object.last) continue;
+    ASSERT_EQ(sqlite_on(path, object.sql), SQLITE_OK);
   }
   ASSERT_EQ(sqlite_on(path, "PRAGMA user_version=" + std::to_string(version)), SQLITE_OK);
 }
@@ -137,6 +138,15 @@ TEST(TraceOpen, a_trace_of_every_older_version_opens_and_answers_every_question)
     EXPECT_TRUE((*reader)->mappings());
     EXPECT_TRUE((*reader)->host_totals());
     EXPECT_TRUE((*reader)->host_curve());
+    EXPECT_TRUE((*reader)->transfers([](auto) {}));
+    EXPECT_EQ(
+        ask(**reader, "SELECT count(src_allocation_id), count(dst_allocation_id) FROM transfer"),
+        std::vector<std::string>{"0|0"});
+    EXPECT_EQ(ask(**reader, "SELECT count(allocation_id) FROM memset"),
+              std::vector<std::string>{"0"});
+    EXPECT_TRUE((*reader)->memsets([](auto) {}));
+    EXPECT_TRUE(
+        (*reader)->accesses({}, [](auto) { FAIL() << "from before accesses were written"; }));
     for (const SchemaObject& object : schema_objects()) {
       if (object.since <= version) continue;
       EXPECT_EQ(ask(**reader, std::string("SELECT count(*) FROM ") + object.name),

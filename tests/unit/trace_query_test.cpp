@@ -51,9 +51,13 @@ class TraceQuery : public testing::Test {
                     5,
                     9,
                     3,
-                    {}});
-    w.add_memset({0, process_, 0, 7, 8192, 64, 10, 12, 4, stack});
-    w.add_kernel({0, process_, 0, 7, w.intern("gemm<float>"), 20, 33, 5, 0, stack});
+                    {},
+                    {},
+                    AllocationId{2}});
+    w.add_memset({0, process_, 0, 7, 8192, 64, 10, 12, 4, stack, AllocationId{2}});
+    const std::vector<AllocationId> handed = {AllocationId{2}, AllocationId{1}};
+    w.add_accesses(w.add_kernel({0, process_, 0, 7, w.intern("gemm<float>"), 20, 33, 5, 0, stack}),
+                   handed);
     w.add_marker({MarkerId{}, process_, thread, w.intern("nvtx"), w.intern("step 1"), 1, kNever});
     w.add_pool_reserved({process_, 0, 11, 2 << 20});
     w.add_out_of_memory({process_, thread, 0, Layer::kPool, 70, 1 << 30, 5, 6, stack});
@@ -94,9 +98,10 @@ const std::map<std::string, std::string>& device_questions() {
   static const std::map<std::string, std::string> questions = {
       {"SELECT * FROM device_allocation", "2|1|1|pool|device|0|4096|512|20|50|1|1|c10|libtorch.so"},
       {"SELECT id, process_id, device, stream, kind, bytes, src_space, dst_space, src_address, "
-       "dst_address, start_ns, end_ns, correlation_id, stack_id FROM transfer",
-       "1|1|0|7|HtoD|64|pinned|device||8192|5|9|3|"},
-      {"SELECT * FROM memset", "1|1|0|7|8192|64|10|12|4|1"},
+       "dst_address, start_ns, end_ns, correlation_id, stack_id, src_allocation_id, "
+       "dst_allocation_id FROM transfer",
+       "1|1|0|7|HtoD|64|pinned|device||8192|5|9|3|||2"},
+      {"SELECT * FROM memset", "1|1|0|7|8192|64|10|12|4|1|2"},
       {"SELECT id, process_id, device, stream, name, start_ns, end_ns, correlation_id, graph_id, "
        "stack_id FROM kernel",
        "1|1|0|7|gemm<float>|20|33|5||1"},
@@ -119,7 +124,6 @@ const std::map<std::string, std::string>& device_questions() {
       {"SELECT * FROM host_total", "1|heap|1|malloc|10|100|9|90|8|70|2|20|1|10"},
       {"SELECT * FROM host_curve", "1|os|55|4096|1"},
       {"SELECT path, build_id FROM module", "/lib/a.so|ab12"},
-      {"SELECT count(*) FROM access", "0"},
       {"SELECT function FROM frame WHERE stack_id=1 AND depth=1", "forward"}};
   return questions;
 }
@@ -132,6 +136,14 @@ TEST_F(TraceQuery, every_table_of_the_design_answers) {
             (Rows{"1|1|1|heap|host||4096|100|10||1||malloc|",
                   "2|1|1|pool|device|0|4096|512|20|50|1|1|c10|libtorch.so",
                   "3|1|1|os|host||4096|512|30|60|1||c10|libtorch.so"}));
+}
+
+TEST_F(TraceQuery, accesses_are_rows) {
+  EXPECT_EQ(ask(*reader_, "SELECT * FROM access"), (Rows{"1|2", "1|1"}));
+  EXPECT_EQ(ask(*reader_,
+                "SELECT kernel.name, api FROM access JOIN kernel ON kernel.id=kernel_id JOIN "
+                "allocation ON allocation.id=allocation_id ORDER BY allocation_id"),
+            (Rows{"gemm<float>|malloc", "gemm<float>|c10"}));
 }
 
 TEST_F(TraceQuery, stock_sqlite3_answers_on_device_tables) {
@@ -147,6 +159,7 @@ TEST_F(TraceQuery, the_extension_gives_stock_sqlite3_the_host_rows) {
             "1|heap|100|\n2|pool|512|50\n3|os|512|60\n");
   EXPECT_EQ(cli(load + " 'SELECT function FROM frame WHERE stack_id=1 AND depth=0'"),
             "malloc_it\n");
+  EXPECT_EQ(cli(load + " 'SELECT * FROM access WHERE allocation_id=1'"), "1|1\n");
   EXPECT_EQ(cli("-readonly " + load + " 'SELECT count(*) FROM host_allocation'"), "2\n");
   const auto other = run_command(fmt::format(
       "{} -cmd '.load {}' :memory: 'SELECT * FROM allocation'", SQLITE3_CLI, SQLITE_EXTENSION));

@@ -33,11 +33,12 @@ auto fields(const Allocation& r) {
 }
 auto fields(const Transfer& r) {
   return std::tie(r.id, r.process, r.device, r.stream, r.kind, r.bytes, r.src_space, r.dst_space,
-                  r.src_address, r.dst_address, r.start_ns, r.end_ns, r.correlation, r.stack);
+                  r.src_address, r.dst_address, r.start_ns, r.end_ns, r.correlation, r.stack,
+                  r.src_allocation, r.dst_allocation);
 }
 auto fields(const Memset& r) {
   return std::tie(r.id, r.process, r.device, r.stream, r.address, r.bytes, r.start_ns, r.end_ns,
-                  r.correlation, r.stack);
+                  r.correlation, r.stack, r.allocation);
 }
 auto fields(const Kernel& r) {
   return std::tie(r.id, r.process, r.device, r.stream, r.name, r.start_ns, r.end_ns, r.correlation,
@@ -200,7 +201,9 @@ void Recording::add_other(Writer& writer) {
                    start,
                    end,
                    correlation,
-                   some_stack(writer)};
+                   some_stack(writer),
+                   static_cast<AllocationId>(below(3)),
+                   static_cast<AllocationId>(below(1000))};
       writer.add_transfer(row);
       row.id = static_cast<int64_t>(transfers.size()) + 1;
       return transfers.push_back(row);
@@ -215,7 +218,8 @@ void Recording::add_other(Writer& writer) {
                  start,
                  end,
                  correlation,
-                 some_stack(writer)};
+                 some_stack(writer),
+                 static_cast<AllocationId>(below(3))};
       writer.add_memset(row);
       row.id = static_cast<int64_t>(memsets.size()) + 1;
       return memsets.push_back(row);
@@ -231,8 +235,12 @@ void Recording::add_other(Writer& writer) {
                  correlation,
                  static_cast<uint32_t>(below(3)),
                  some_stack(writer)};
-      writer.add_kernel(row);
       row.id = static_cast<int64_t>(kernels.size()) + 1;
+      EXPECT_EQ(writer.add_kernel(row), row.id);
+      std::vector<AllocationId> handed(below(5));
+      for (AllocationId& id : handed) id = static_cast<AllocationId>(1 + below(1000));
+      writer.add_accesses(row.id, handed);
+      for (const AllocationId id : handed) accesses.push_back({row.id, id});
       return kernels.push_back(row);
     }
     case 3: {
@@ -331,6 +339,11 @@ void Recording::expect_equal(const Reader& reader) const {
   EXPECT_TRUE(collect(&Reader::transfers, Transfer{}) == transfers);
   EXPECT_TRUE(collect(&Reader::memsets, Memset{}) == memsets);
   EXPECT_TRUE(collect(&Reader::kernels, Kernel{}) == kernels);
+  std::vector<Access> handed;
+  EXPECT_TRUE(reader.accesses({}, [&](std::span<const Access> batch) {
+    handed.insert(handed.end(), batch.begin(), batch.end());
+  }));
+  EXPECT_TRUE(handed == accesses);
   EXPECT_TRUE(collect(&Reader::markers, Marker{}) == markers);
   EXPECT_TRUE(reader.pool_reserved().value() == pool);
   EXPECT_TRUE(reader.out_of_memory().value() == oom);

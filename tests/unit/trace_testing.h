@@ -50,6 +50,7 @@ class Recording {
   std::vector<Transfer> transfers;
   std::vector<Memset> memsets;
   std::vector<Kernel> kernels;
+  std::vector<Access> accesses;
   std::vector<Marker> markers;
   std::vector<PoolReserved> pool;
   std::vector<OutOfMemory> oom;

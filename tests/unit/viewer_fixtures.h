@@ -53,6 +53,9 @@ class MemoryReader final : public trace::Reader {
   Result<void> transfers(const Visit<trace::Transfer>&) const override { return {}; }
   Result<void> memsets(const Visit<trace::Memset>&) const override { return {}; }
   Result<void> kernels(const Visit<trace::Kernel>&) const override { return {}; }
+  Result<void> accesses(const trace::AccessFilter&, const Visit<trace::Access>&) const override {
+    return {};
+  }
   Result<void> markers(const Visit<trace::Marker>&) const override { return {}; }
   Result<std::vector<trace::PoolReserved>> pool_reserved() const override {
     return trace_->reserved;

@@ -106,7 +106,7 @@ Result<Connection> open_trace_file(const std::string& path) {
   // would refuse: so it is done now.
   execute(db,
           "SELECT 1 FROM pragma_table_info('meta'), pragma_table_xinfo('meta'), pragma_table_list, "
-          "host_allocation, tidemark_frame, tidemark_stack, tidemark_stack_node, "
+          "host_allocation, tidemark_access, tidemark_frame, tidemark_stack, tidemark_stack_node, "
           "tidemark_stack_address LIMIT 0");
   return std::move(opened.db);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "access_scan.h"
 #include "host_scan.h"
 #include "open.h"
 #include "query.h"
@@ -59,17 +60,21 @@ Allocation allocation_of(const Statement& row) {
           as<StringId>(row, 12),    as<StringId>(row, 13)};
 }
 
+// Until format 4 without the last columns, of two kinds of rows: SQLite gives NULL for them.
 Transfer transfer_of(const Statement& row) {
-  return {row.integer(0),           as<ProcessId>(row, 1), device_of(row, 2), as<uint32_t>(row, 3),
-          as<TransferKind>(row, 4), as<uint64_t>(row, 5),  as<Space>(row, 6), as<Space>(row, 7),
-          as<uint64_t>(row, 8),     as<uint64_t>(row, 9),  row.integer(10),   end_of(row, 10, 11),
-          as<uint32_t>(row, 12),    as<StackId>(row, 13)};
+  return {row.integer(0),           as<ProcessId>(row, 1),    device_of(row, 2),
+          as<uint32_t>(row, 3),     as<TransferKind>(row, 4), as<uint64_t>(row, 5),
+          as<Space>(row, 6),        as<Space>(row, 7),        as<uint64_t>(row, 8),
+          as<uint64_t>(row, 9),     row.integer(10),          end_of(row, 10, 11),
+          as<uint32_t>(row, 12),    as<StackId>(row, 13),     as<AllocationId>(row, 14),
+          as<AllocationId>(row, 15)};
 }
 
 Memset memset_of(const Statement& row) {
-  return {row.integer(0),       as<ProcessId>(row, 1), device_of(row, 2), as<uint32_t>(row, 3),
-          as<uint64_t>(row, 4), as<uint64_t>(row, 5),  row.integer(6),    end_of(row, 6, 7),
-          as<uint32_t>(row, 8), as<StackId>(row, 9)};
+  return {row.integer(0),       as<ProcessId>(row, 1),    device_of(row, 2),
+          as<uint32_t>(row, 3), as<uint64_t>(row, 4),     as<uint64_t>(row, 5),
+          row.integer(6),       end_of(row, 6, 7),        as<uint32_t>(row, 8),
+          as<StackId>(row, 9),  as<AllocationId>(row, 10)};
 }
 
 Kernel kernel_of(const Statement& row) {
@@ -185,6 +190,16 @@ class SqliteReader final : public Reader {
   }
   Result<void> kernels(const Visit<Kernel>& visit) const override {
     return visit_rows<Kernel>("SELECT * FROM main.kernel_row ORDER BY id", kernel_of, visit);
+  }
+  Result<void> accesses(const AccessFilter& filter, const Visit<Access>& visit) const override {
+    const ReadTransaction transaction(db_.get());
+    AccessScan scan(db_.get(), path_, filter);
+    std::vector<Access> rows;
+    for (;;) {
+      if (auto next = scan.next(rows); !next) return next;
+      if (rows.empty()) return {};
+      visit(rows);
+    }
   }
   Result<void> markers(const Visit<Marker>& visit) const override {
     return visit_rows<Marker>("SELECT * FROM main.marker_row ORDER BY id", marker_of, visit);

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <set>
 #include <string_view>
 
 namespace tidemark::trace {
@@ -56,18 +57,17 @@ constexpr SchemaObject kTables[] = {
      "CREATE TABLE transfer_row(id INTEGER PRIMARY KEY, process_id INTEGER, device INTEGER, stream "
      "INTEGER, kind INTEGER, bytes INTEGER, src_space INTEGER, dst_space INTEGER, src_address "
      "INTEGER, dst_address INTEGER, start_ns INTEGER, duration_ns INTEGER, correlation_id INTEGER, "
-     "stack_id INTEGER)"},
+     "stack_id INTEGER)",
+     1, 4},
     {"table", "memset_row",
      "CREATE TABLE memset_row(id INTEGER PRIMARY KEY, process_id INTEGER, device INTEGER, stream "
      "INTEGER, address INTEGER, bytes INTEGER, start_ns INTEGER, duration_ns INTEGER, "
-     "correlation_id INTEGER, stack_id INTEGER)"},
+     "correlation_id INTEGER, stack_id INTEGER)",
+     1, 4},
     {"table", "kernel_row",
      "CREATE TABLE kernel_row(id INTEGER PRIMARY KEY, process_id INTEGER, device INTEGER, stream "
      "INTEGER, name_id INTEGER, start_ns INTEGER, duration_ns INTEGER, correlation_id INTEGER, "
      "graph_id INTEGER, stack_id INTEGER)"},
-    {"table", "access",
-     "CREATE TABLE access(kernel_id INTEGER, allocation_id INTEGER, PRIMARY KEY(kernel_id, "
-     "allocation_id)) WITHOUT ROWID"},
     {"table", "marker_row",
      "CREATE TABLE marker_row(id INTEGER PRIMARY KEY, process_id INTEGER, thread_id INTEGER, "
      "domain_id INTEGER, name_id INTEGER, start_ns INTEGER, duration_ns INTEGER)"},
@@ -96,10 +96,12 @@ constexpr SchemaObject kViews[] = {
      "WHEN 1 THEN 'DtoH' WHEN 2 THEN 'DtoD' WHEN 3 THEN 'PtoP' WHEN 4 THEN 'HtoH' END AS kind, "
      "bytes, " SPACE_TEXT("src_space") " AS src_space, " SPACE_TEXT("dst_space")  //
      " AS dst_space, src_address, dst_address, start_ns, start_ns+duration_ns AS end_ns, "
-     "correlation_id, stack_id FROM transfer_row"},
+     "correlation_id, stack_id FROM transfer_row",
+     1, 4},
     {"view", "memset",
      "CREATE VIEW memset AS SELECT id, process_id, device, stream, address, bytes, start_ns, "
-     "start_ns+duration_ns AS end_ns, correlation_id, stack_id FROM memset_row"},
+     "start_ns+duration_ns AS end_ns, correlation_id, stack_id FROM memset_row",
+     1, 4},
     {"view", "kernel",
      "CREATE VIEW kernel AS SELECT id, process_id, device, stream, " STRING_TEXT("name_id")  //
      " AS name, start_ns, start_ns+duration_ns AS end_ns, correlation_id, graph_id, stack_id FROM "
@@ -132,6 +134,10 @@ constexpr SchemaObject kOthers[] = {
      "CREATE TABLE stack_address(stack_id INTEGER PRIMARY KEY, process_id INTEGER, shared "
      "INTEGER, addresses BLOB)",
      1, 3},
+    {"table", "access",
+     "CREATE TABLE access(kernel_id INTEGER, allocation_id INTEGER, PRIMARY KEY(kernel_id, "
+     "allocation_id)) WITHOUT ROWID",
+     1, 4},
     {"table", "process_memory",
      "CREATE TABLE process_memory(process_id INTEGER, time_ns INTEGER, rss_bytes INTEGER, "
      "peak_rss_bytes INTEGER, pss_bytes INTEGER, anonymous_bytes INTEGER, file_bytes INTEGER, "
@@ -179,6 +185,32 @@ constexpr SchemaObject kOthers[] = {
      "CREATE TABLE address_location_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
     {"table", "address_chunk",
      "CREATE TABLE address_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
+    {"table", "transfer_row",
+     "CREATE TABLE transfer_row(id INTEGER PRIMARY KEY, process_id INTEGER, device INTEGER, stream "
+     "INTEGER, kind INTEGER, bytes INTEGER, src_space INTEGER, dst_space INTEGER, src_address "
+     "INTEGER, dst_address INTEGER, start_ns INTEGER, duration_ns INTEGER, correlation_id INTEGER, "
+     "stack_id INTEGER, src_allocation_id INTEGER, dst_allocation_id INTEGER)",
+     5},
+    {"table", "memset_row",
+     "CREATE TABLE memset_row(id INTEGER PRIMARY KEY, process_id INTEGER, device INTEGER, stream "
+     "INTEGER, address INTEGER, bytes INTEGER, start_ns INTEGER, duration_ns INTEGER, "
+     "correlation_id INTEGER, stack_id INTEGER, allocation_id INTEGER)",
+     5},
+    {"view", "transfer",
+     "CREATE VIEW transfer AS SELECT id, process_id, device, stream, CASE kind WHEN 0 THEN 'HtoD' "
+     "WHEN 1 THEN 'DtoH' WHEN 2 THEN 'DtoD' WHEN 3 THEN 'PtoP' WHEN 4 THEN 'HtoH' END AS kind, "
+     "bytes, " SPACE_TEXT("src_space") " AS src_space, " SPACE_TEXT("dst_space")  //
+     " AS dst_space, src_address, dst_address, start_ns, start_ns+duration_ns AS end_ns, "
+     "correlation_id, stack_id, src_allocation_id, dst_allocation_id FROM transfer_row",
+     5},
+    {"view", "memset",
+     "CREATE VIEW memset AS SELECT id, process_id, device, stream, address, bytes, start_ns, "
+     "start_ns+duration_ns AS end_ns, correlation_id, stack_id, allocation_id FROM memset_row",
+     5},
+    {"table", "access_chunk",
+     "CREATE TABLE access_chunk(id INTEGER PRIMARY KEY, rows INTEGER, first_kernel INTEGER, "
+     "last_kernel INTEGER, first_allocation INTEGER, last_allocation INTEGER, data BLOB)",
+     5},
 };
 
 #undef LAYER_TEXT
@@ -271,12 +303,21 @@ Result<void> check_schema(sqlite3* db, const std::string& path, int32_t version)
 
 int create_missing_objects(sqlite3* db, int32_t version) {
   constexpr std::string_view kCreate = "CREATE ";
+  std::set<std::string_view> there;
   for (const SchemaObject& object : schema_objects()) {
-    if (object.since <= version) continue;
+    if (object.since <= version && version <= object.last) there.insert(object.name);
+  }
+  for (const SchemaObject& object : schema_objects()) {
+    // What has changed since is there as it was: readers know both.
+    if (object.since <= version || there.contains(object.name)) continue;
     const std::string sql = std::string(kCreate) + "TEMP " + (object.sql + kCreate.size());
     if (const int status = execute(db, sql.c_str()); status != SQLITE_OK) return status;
   }
-  return SQLITE_OK;
+  if (version >= 5) return SQLITE_OK;
+  return execute(db,
+                 "CREATE TEMP VIEW transfer AS SELECT *, NULL AS src_allocation_id, NULL AS "
+                 "dst_allocation_id FROM main.transfer;"
+                 "CREATE TEMP VIEW memset AS SELECT *, NULL AS allocation_id FROM main.memset;");
 }
 
 }  // namespace tidemark::trace

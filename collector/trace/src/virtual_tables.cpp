@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "access_scan.h"
 #include "host_scan.h"
 #include "symbols.h"
+#include "virtual_access.h"
 #include "virtual_stacks.h"
 #include "virtual_table.h"
 
@@ -203,7 +205,9 @@ const sqlite3_module& host_module() {
 int register_modules(sqlite3* db) {
   const int host =
       sqlite3_create_module_v2(db, "host_allocation", &host_module(), nullptr, nullptr);
-  return host != SQLITE_OK ? host : register_stack_modules(db);
+  if (host != SQLITE_OK) return host;
+  const int stacks = register_stack_modules(db);
+  return stacks != SQLITE_OK ? stacks : register_access_module(db);
 }
 
 int create_temp_objects(sqlite3* db) {
@@ -213,6 +217,12 @@ int create_temp_objects(sqlite3* db) {
               "main.device_allocation UNION ALL SELECT * FROM host_allocation;"
               "CREATE TEMP VIEW IF NOT EXISTS frame AS SELECT * FROM tidemark_frame;");
   if (status != SQLITE_OK || !has_stack_chunks(db)) return status;
+  const int access = !has_access_chunks(db)
+                         ? SQLITE_OK  // a table of that name, without rows
+                         : execute(db,
+                                   "CREATE TEMP VIEW IF NOT EXISTS access AS SELECT * FROM "
+                                   "tidemark_access;");
+  if (access != SQLITE_OK) return access;
   return execute(
       db,
       "CREATE TEMP VIEW IF NOT EXISTS stack AS SELECT * FROM tidemark_stack;"

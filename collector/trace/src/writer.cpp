@@ -4,6 +4,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "access_writer.h"
 #include "create.h"
 #include "host_settle.h"
 #include "host_sums_writer.h"
@@ -54,10 +55,10 @@ struct Inserts {
             kKeep),
         transfer(db,
                  "INSERT INTO transfer_row "
-                 "VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
+                 "VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
                  kKeep),
-        memset(db, "INSERT INTO memset_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)", kKeep),
-        kernel(db, "INSERT INTO kernel_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)", kKeep),
+        memset(db, "INSERT INTO memset_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)", kKeep),
+        kernel(db, "INSERT INTO kernel_row VALUES(?10,?1,?2,?3,?4,?5,?6,?7,?8,?9)", kKeep),
         marker(db, "INSERT INTO marker_row VALUES(NULL,?1,?2,?3,?4,?5,?6)", kKeep),
         end_marker(db, "UPDATE marker_row SET duration_ns=?2-start_ns WHERE id=?1", kKeep),
         pool_reserved(db, "INSERT INTO pool_reserved VALUES(?1,?2,?3,?4)", kKeep),
@@ -81,7 +82,8 @@ class SqliteWriter final : public Writer {
         path_(std::move(path)),
         inserts_(std::in_place, db_.get()),
         host_(std::in_place, db_.get()),
-        stacks_(std::in_place, db_.get()) {}
+        stacks_(std::in_place, db_.get()),
+        accesses_(std::in_place, db_.get()) {}
 
   // Without finish(): as a killed recording, but with all that was added.
   ~SqliteWriter() override { static_cast<void>(flush()); }
@@ -217,7 +219,8 @@ class SqliteWriter final : public Writer {
   void revive_allocation(AllocationId id, Layer layer) override;
   void add_transfer(const Transfer& transfer) override;
   void add_memset(const Memset& memset) override;
-  void add_kernel(const Kernel& kernel) override;
+  int64_t add_kernel(const Kernel& kernel) override;
+  void add_accesses(int64_t kernel, std::span<const AllocationId> allocations) override;
   MarkerId add_marker(const Marker& marker) override;
   void end_marker(MarkerId id, int64_t end_ns) override;
   void add_pool_reserved(const PoolReserved& sample) override;
@@ -277,6 +280,7 @@ class SqliteWriter final : public Writer {
   std::optional<Inserts> inserts_;
   std::optional<HostWriter> host_;
   std::optional<StackWriter> stacks_;
+  std::optional<AccessWriter> accesses_;
   std::optional<HostSumsWriter> host_sums_;
   std::optional<LimitedTrace> limited_;
   std::unordered_map<std::string, StringId, StringHash, std::equal_to<>> strings_;
@@ -286,6 +290,7 @@ class SqliteWriter final : public Writer {
   int32_t processes_ = 0;
   int32_t threads_ = 0;
   int64_t allocation_count_ = 0;
+  int64_t kernel_count_ = 0;
   int64_t last_event_ns_ = 0;
   int64_t written_event_ns_ = -1;
 };
@@ -360,6 +365,8 @@ void SqliteWriter::add_transfer(const Transfer& transfer) {
   insert.bind(11, transfer.end_ns - transfer.start_ns);
   insert.bind(12, transfer.correlation);
   insert.bind_unless(13, number(transfer.stack), 0);
+  insert.bind_unless(14, number(transfer.src_allocation), 0);
+  insert.bind_unless(15, number(transfer.dst_allocation), 0);
   stacks_->use_in_row(transfer.stack);
   check(insert.run());
 }
@@ -377,12 +384,13 @@ void SqliteWriter::add_memset(const Memset& memset) {
   insert.bind(7, memset.end_ns - memset.start_ns);
   insert.bind(8, memset.correlation);
   insert.bind_unless(9, number(memset.stack), 0);
+  insert.bind_unless(10, number(memset.allocation), 0);
   stacks_->use_in_row(memset.stack);
   check(insert.run());
 }
 
-void SqliteWriter::add_kernel(const Kernel& kernel) {
-  if (!ready() || no_details()) return;
+int64_t SqliteWriter::add_kernel(const Kernel& kernel) {
+  if (!ready() || no_details()) return 0;
   seen(kernel.end_ns);
   Statement& insert = inserts_->kernel;
   insert.bind_unless(1, number(kernel.process), 0);
@@ -394,8 +402,13 @@ void SqliteWriter::add_kernel(const Kernel& kernel) {
   insert.bind(7, kernel.correlation);
   insert.bind_unless(8, kernel.graph, 0);
   insert.bind_unless(9, number(kernel.stack), 0);
+  insert.bind(10, ++kernel_count_);
   stacks_->use_in_row(kernel.stack);
-  check(insert.run());
+  return check(insert.run()) ? kernel_count_ : 0;
+}
+
+void SqliteWriter::add_accesses(int64_t kernel, std::span<const AllocationId> allocations) {
+  if (ready() && kernel != 0) check(accesses_->add(kernel, allocations));
 }
 
 MarkerId SqliteWriter::add_marker(const Marker& marker) {
@@ -516,7 +529,7 @@ void SqliteWriter::limit(const Limit& limit) { limited_.emplace(db_.get(), path_
 
 Room SqliteWriter::room() {
   if (!limited_ || !ready()) return Room::kEnough;
-  const Room room = limited_->room(host_->open_bytes());
+  const Room room = limited_->room(host_->open_bytes() + accesses_->open_bytes());
   if (auto error = limited_->ran_out()) error_ = std::move(error);
   return room;
 }
@@ -529,6 +542,7 @@ bool SqliteWriter::turned_away(bool taken, const char* loss_name, Severity sever
 Result<void> SqliteWriter::commit() {
   if (!error_ && in_transaction_) {
     check(stacks_->flush(StackWriter::For::kNow));  // rows name them
+    check(accesses_->flush(false));
     if (!error_) check(execute(db_.get(), "COMMIT") == SQLITE_OK);
     if (!error_) in_transaction_ = false;
     if (!error_ && limited_) limited_->committed();
@@ -577,6 +591,7 @@ void SqliteWriter::close_statements() {
   inserts_.reset();
   host_.reset();
   stacks_.reset();
+  accesses_.reset();
   host_sums_.reset();
 }
 
@@ -599,6 +614,7 @@ Result<void> SqliteWriter::finish() {
   if (flush() && ready()) {
     if (!end_given_) meta(kMetaEndNs, std::to_string(last_event_ns_));
     check(stacks_->flush(StackWriter::For::kGood));
+    check(accesses_->flush(true));
     if (!error_) check(stacks_->write_plain(db_.get()));
     static_cast<void>(flush());
   }

@@ -41,6 +41,7 @@ struct RecordOptions {
   // as large as it gets.
   int64_t max_bytes = 0;
   Device device = Device::kAuto;
+  bool access = true;  // which kernel is handed which block, where the device is recorded
   Stacks stacks = Stacks::kAll;
   OnFull on_full = OnFull::kWait;
   Pools pools = Pools::kAsTheyAre;  // with `pid`: too late
@@ -69,6 +70,7 @@ struct EventCounts {
   uint64_t transfers = 0;
   uint64_t memsets = 0;
   uint64_t kernels = 0;
+  uint64_t accesses = 0;  // of blocks by kernels
   uint64_t markers = 0;
   uint64_t out_of_memory = 0;
   uint64_t stacks = 0;

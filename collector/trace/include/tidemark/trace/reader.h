@@ -30,6 +30,15 @@ struct AllocationFilter {
   bool any_order = false;
 };
 
+// Bounds, both included. Kernels of one stream have ids in order of time; over several they may
+// differ from it by as much as the device's records come late.
+struct AccessFilter {
+  int64_t first_kernel = 1;
+  int64_t last_kernel = std::numeric_limits<int64_t>::max();
+  AllocationId first_allocation{1};
+  AllocationId last_allocation{std::numeric_limits<int64_t>::max()};
+};
+
 // One cell of a query's answer, as text the way sqlite3 prints it; a blob as its bytes.
 struct Cell {
   enum class Type : uint8_t { kNull, kInteger, kReal, kText, kBlob } type{};
@@ -69,6 +78,10 @@ class Reader {
   [[nodiscard]] virtual Result<void> transfers(const Visit<Transfer>& visit) const = 0;
   [[nodiscard]] virtual Result<void> memsets(const Visit<Memset>& visit) const = 0;
   [[nodiscard]] virtual Result<void> kernels(const Visit<Kernel>& visit) const = 0;
+  // In order of kernel id. Of one kernel's: those of one chunk are decoded. Of one allocation's:
+  // those of the chunks from its first use on.
+  [[nodiscard]] virtual Result<void> accesses(const AccessFilter& filter,
+                                              const Visit<Access>& visit) const = 0;
   [[nodiscard]] virtual Result<void> markers(const Visit<Marker>& visit) const = 0;
   [[nodiscard]] virtual Result<std::vector<PoolReserved>> pool_reserved() const = 0;
   [[nodiscard]] virtual Result<std::vector<OutOfMemory>> out_of_memory() const = 0;

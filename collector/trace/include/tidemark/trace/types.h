@@ -85,6 +85,9 @@ struct Transfer {
   int64_t end_ns = 0;
   uint32_t correlation = 0;
   StackId stack{};
+  // The innermost blocks that lived at the addresses when it was asked for; 0: none known.
+  AllocationId src_allocation{};
+  AllocationId dst_allocation{};
 };
 
 struct Memset {
@@ -98,6 +101,7 @@ struct Memset {
   int64_t end_ns = 0;
   uint32_t correlation = 0;
   StackId stack{};
+  AllocationId allocation{};  // as of a Transfer
 };
 
 struct Kernel {
@@ -111,6 +115,13 @@ struct Kernel {
   uint32_t correlation = 0;
   uint32_t graph = 0;  // 0: none
   StackId stack{};
+};
+
+// A kernel was handed a block: the innermost one that lived at one of its arguments.
+struct Access {
+  int64_t kernel = 0;
+  AllocationId allocation{};
+  bool operator==(const Access&) const = default;
 };
 
 struct Marker {

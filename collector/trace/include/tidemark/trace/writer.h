@@ -76,7 +76,10 @@ class Writer {
 
   virtual void add_transfer(const Transfer& transfer) = 0;  // ids are given by the writer
   virtual void add_memset(const Memset& memset) = 0;
-  virtual void add_kernel(const Kernel& kernel) = 0;
+  // The kernel's id; 0: it was not taken (a trace that may not grow, a failure).
+  virtual int64_t add_kernel(const Kernel& kernel) = 0;
+  // What the kernel that was added last was handed, each block once.
+  virtual void add_accesses(int64_t kernel, std::span<const AllocationId> allocations) = 0;
   // What is open may end later; 0: it was not taken (limit()).
   virtual MarkerId add_marker(const Marker& marker) = 0;
   virtual void end_marker(MarkerId id, int64_t end_ns) = 0;

@@ -70,6 +70,12 @@ constexpr const char* api_name(Api api) {
   return api < Api::kCount ? kNames[static_cast<size_t>(api)] : "unknown";
 }
 
+// Whether an allocation's address is one that a kernel could be handed: arrays and physical memory
+// are known by handles.
+constexpr bool has_address(Api api) {
+  return api != Api::kCudaMallocArray && api != Api::kCuArrayCreate && api != Api::kCuMemCreate;
+}
+
 constexpr const char* layer_name(Layer layer) {
   constexpr const char* kNames[] = {"os", "heap", "driver", "pool"};
   return static_cast<uint8_t>(layer) < 4 ? kNames[static_cast<uint8_t>(layer)] : "unknown";
@@ -106,6 +112,8 @@ constexpr LossText loss_text(Loss loss) {
       {"python_unsupported", "info"},
       {"processes_not_recorded", "error"},
       {"allocators_not_hooked", "error"},
+      {"kernel_arguments_unknown", "data_loss"},
+      {"access_unavailable", "info"},
   };
   static_assert(sizeof(kTexts) / sizeof(*kTexts) == static_cast<size_t>(Loss::kCount));
   return kTexts[static_cast<size_t>(loss)];

@@ -20,7 +20,7 @@
 namespace tidemark::wire {
 
 inline constexpr uint64_t kArenaMagic = 0x314b524d45444954;  // "TIDEMRK1"
-inline constexpr uint32_t kWireVersion = 3;
+inline constexpr uint32_t kWireVersion = 4;
 inline constexpr size_t kPageBytes = 4096;
 // Sparse: a slot costs memory only once a thread has written to it, and gives it back when freed.
 inline constexpr uint32_t kRingCount = 4096;
@@ -63,7 +63,9 @@ enum class Loss : uint32_t {
   kPythonUnsupported = 12,       // an interpreter whose frames cannot be read: native frames only
   kProcessesNotRecorded = 13,    // programs that could not load or open what is ours
   kAllocatorsNotHooked = 14,     // code with a malloc that we do not stand before
-  kCount = 15
+  kKernelArgumentsUnknown = 15,  // launches of which it is not known what they were handed
+  kAccessUnavailable = 16,       // the driver does not tell how long parameters are
+  kCount = 17
 };
 inline constexpr size_t kLossSlots = 32;
 
@@ -84,7 +86,7 @@ struct ArenaHeader {
   uint32_t record_host;    // 0: no heap and os events
   uint32_t record_device;  // 0: do not touch CUPTI
   uint32_t pid_namespace;  // the collector's: inode of /proc/self/ns/pid
-  uint32_t reserved_;
+  uint32_t record_access;  // 0: do not look at the arguments of kernels
   // Written by targets.
   alignas(64) std::atomic<uint32_t> doorbell;  // futex; ++ and wake when a ring is half full
   std::atomic<uint32_t> next_ring;             // where to look for a free slot first

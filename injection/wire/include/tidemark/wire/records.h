@@ -40,7 +40,11 @@ enum class RecordType : uint16_t {
   kHeapAlloc = 20,    // HeapAlloc
   kHeapFree = 21,     // HeapFree
   kPythonCode = 22,   // PythonCode
+  kTouch = 23,        // Touch
   kMarkerEnd = 24,    // MarkerEnd
+  kGraphNode = 25,    // GraphNode
+  kDeviceMap = 26,    // DeviceMap: after cuMemMap
+  kDeviceUnmap = 27,  // DeviceMap, of any range that was mapped: after cuMemUnmap
 };
 
 enum class Layer : uint8_t { kOs = 0, kHeap = 1, kDriver = 2, kPool = 3 };
@@ -207,6 +211,37 @@ struct Launch {
 };
 static_assert(sizeof(Launch) == 48);
 
+// Words among the arguments of a kernel that may be pointers into device, pinned or managed memory:
+// they lie in a page that holds, or has held, such memory. Follows the Launch with the same
+// correlation in the same ring, before the call is made; several of them add up. A kernel without
+// such words has none.
+struct Touch {
+  Header header;
+  uint32_t correlation;
+  uint32_t word_count;  // words, 8 bytes each, follow; at least 1
+};
+static_assert(sizeof(Touch) == 24);
+
+// A node of a CUDA graph that launches a kernel, or a copy of one. The kernels of a graph are
+// handed what their nodes were made with: Kernel.graph_node names the node.
+struct GraphNode {
+  Header header;
+  uint64_t node;
+  uint64_t source;       // copied from that node; 0: made by the call `correlation`
+  uint32_t correlation;  // of a Launch with its Touch, in a stream capture or where a node is added
+  uint32_t reserved_;
+};
+static_assert(sizeof(GraphNode) == 40);
+
+// Addresses at which physical memory lies.
+struct DeviceMap {
+  Header header;
+  uint64_t address;
+  uint64_t size;
+  uint64_t allocation;  // address of its DeviceAlloc (cuMemCreate); unmap: 0
+};
+static_assert(sizeof(DeviceMap) == 40);
+
 // header.time_ns of Transfer, Memset, Kernel is the start on the device, on the host's clock.
 enum class TransferKind : uint8_t { kHtoD = 0, kDtoH = 1, kDtoD = 2, kPtoP = 3, kHtoH = 4 };
 struct Transfer {
@@ -244,8 +279,9 @@ struct Kernel {
   uint32_t graph;  // CUDA graph id, 0 none
   int16_t device;
   uint16_t reserved_;
+  uint64_t graph_node;  // that it ran for, 0 none
 };
-static_assert(sizeof(Kernel) == 48);
+static_assert(sizeof(Kernel) == 56);
 
 // What a program calls its own phases (NVTX). Beginning and end are told apart, so that a range
 // which never ends is in the trace. header.time_ns: when; header.detail: a MarkerKind.
