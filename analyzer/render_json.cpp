@@ -199,6 +199,14 @@ Json losses(const Report& report) {
   return list;
 }
 
+Json accesses(const AccessTotal& total) {
+  return {{"count", total.accesses},
+          {"blocks", total.blocks},
+          {"bytes", total.bytes},
+          {"touched_blocks", total.touched_blocks},
+          {"touched_bytes", total.touched_bytes}};
+}
+
 Json events(const Report& report) {
   Json kinds = {{"allocation", report.allocations()}, {"free", report.frees()}};
   uint64_t copies = 0;
@@ -208,6 +216,7 @@ Json events(const Report& report) {
     kinds["memset"] = report.memsets ? report.memsets->count : 0;
     kinds["kernel"] = report.kernels ? report.kernels->count : 0;
   }
+  if (report.accesses) kinds["access"] = report.accesses->accesses;
   if (report.markers > 0) kinds["marker"] = report.markers;
   if (!report.out_of_memory.empty()) kinds["out_of_memory"] = report.out_of_memory.size();
   return kinds;
@@ -229,6 +238,7 @@ std::string report_json(const Report& report) {
                          {"time_ns", report.memsets->time_ns}};
     }
     if (report.kernels) json["kernels"] = kernels(*report.kernels);
+    if (report.accesses) json["accesses"] = accesses(*report.accesses);
   }
   json["out_of_memory"] = out_of_memory(report);
   if (report.condensed) json["condensed"] = condensed(*report.condensed);
@@ -258,6 +268,7 @@ std::string info_json(const Report& report) {
   json["peaks"] = peaks;
   json["allocations"] = allocations;
   if (!report.pools.empty()) json["pools"] = pools(report);
+  if (report.accesses) json["accesses"] = accesses(*report.accesses);
   json["processes"] = processes(report);
   if (report.condensed) json["condensed"] = condensed(*report.condensed);
   json["losses"] = losses(report);

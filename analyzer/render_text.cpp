@@ -260,6 +260,16 @@ std::string out_of_memory(const Report& report) {
   return out;
 }
 
+std::string accesses(const Report& report) {
+  if (!report.accesses) return "";
+  const AccessTotal& total = *report.accesses;
+  return fmt::format(
+      "\nAccesses: {} of blocks by kernels; {} of {} in blocks of device memory were touched "
+      "({})\n",
+      format_count(total.accesses), format_bytes(total.touched_bytes), format_bytes(total.bytes),
+      format_share(total.touched_bytes, total.bytes));
+}
+
 std::string losses(const Report& report) {
   if (report.losses.empty()) return "\nLosses: none\n";
   TextTable table({{"severity"}, {"count", Align::kRight}, {"name"}});
@@ -277,6 +287,7 @@ std::string events(const Report& report) {
   if (copies > 0) parts.push_back(plural(copies, "copy", "copies"));
   if (report.memsets) parts.push_back(plural(report.memsets->count, "set", "sets"));
   if (report.kernels) parts.push_back(plural(report.kernels->count, "kernel", "kernels"));
+  if (report.accesses) parts.push_back(plural(report.accesses->accesses, "access", "accesses"));
   if (report.markers > 0) parts.push_back(plural(report.markers, "marker", "markers"));
   return parts.empty() ? "" : fmt::format("{}\n", fmt::join(parts, " · "));
 }
@@ -304,12 +315,13 @@ std::string exit_text(const ProcessLine& line) {
 std::string report_text(const Report& report) {
   return headline(report) + events(report) + out_of_memory(report) + processes(report) +
          memory(report) + pools(report) + at_peaks(report) + leaked(report) +
-         process_memory_text(report) + transfers(report) + kernels(report) + losses(report);
+         process_memory_text(report) + transfers(report) + kernels(report) + accesses(report) +
+         losses(report);
 }
 
 std::string info_text(const Report& report) {
   return headline(report) + events(report) + out_of_memory(report) + processes(report) +
-         memory(report) + apis(report) + pools(report) + losses(report);
+         memory(report) + apis(report) + pools(report) + accesses(report) + losses(report);
 }
 
 }  // namespace tidemark::analyzer

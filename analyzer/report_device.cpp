@@ -90,6 +90,7 @@ Result<void> add_device(const trace::Reader& reader, const ReportOptions& option
   if (auto added = add_transfers(reader, report); !added) return added;
   if (auto added = add_memsets(reader, report); !added) return added;
   if (auto added = add_kernels(reader, options.kernel_names, report); !added) return added;
+  if (auto added = add_accesses(reader, report); !added) return added;
   if (auto added = add_out_of_memory(reader, options, report); !added) return added;
   return reader.markers(
       [&](std::span<const trace::Marker> batch) { report.markers += batch.size(); });

@@ -100,6 +100,16 @@ struct KernelTotal {
   std::vector<KernelLine> top;  // most time first
 };
 
+// How much of the device's memory was used by what the device did. Counted are blocks that hold no
+// others: those of pools, and of the driver's allocations those in which no pool's block ever lay.
+struct AccessTotal {
+  uint64_t accesses = 0;  // blocks handed to kernels
+  uint64_t blocks = 0;
+  uint64_t bytes = 0;
+  uint64_t touched_blocks = 0;  // by a kernel, a copy or a set
+  uint64_t touched_bytes = 0;
+};
+
 // A framework's caching pool on one device, over all processes.
 struct PoolReport {
   int16_t device = trace::kNoDevice;
@@ -127,6 +137,7 @@ struct Report {
   std::vector<TransferLine> transfers;
   std::optional<OperationTotal> memsets;
   std::optional<KernelTotal> kernels;
+  std::optional<AccessTotal> accesses;  // where kernels tell what they were handed
   uint64_t markers = 0;
   std::optional<Condensed> condensed;  // host allocations, by --max-size
   std::vector<trace::Loss> losses;     // worst first; what was counted 0 times is left out
