@@ -34,6 +34,13 @@ std::string list(const std::vector<std::string>& items) {
   return text + "]";
 }
 
+bool write_text(const std::string& path, const std::string& text) {
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  if (file == nullptr) return false;
+  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  return std::fclose(file) == 0 && written;
+}
+
 }  // namespace
 
 const char* space_name(Space space) {
@@ -52,7 +59,7 @@ void Ledger::allocation(const std::string& api, Space space, const void* address
   Sum& sum = allocations_[api];
   ++sum.count;
   sum.bytes += bytes;
-  if (!live_.emplace(address, Live{space, bytes, api}).second) {
+  if (!live_.emplace(address, Live{space, bytes, api, allocation_count_++}).second) {
     throw std::logic_error("ledger: " + api + " returned an address that is still live");
   }
   live_bytes_[space] += bytes;
@@ -81,7 +88,23 @@ void Ledger::memset(uint64_t bytes) {
   memsets_.bytes += bytes;
 }
 
-void Ledger::kernel(const std::string& name) { ++(capturing_ ? graph_nodes_ : kernels_)[name]; }
+uint64_t Ledger::allocation_at(const void* pointer) const {
+  const auto after = live_.upper_bound(pointer);
+  if (after != live_.begin()) {
+    const auto& [address, live] = *std::prev(after);
+    const auto offset = static_cast<uint64_t>(static_cast<const char*>(pointer) -
+                                              static_cast<const char*>(address));
+    if (offset < live.bytes) return live.number;
+  }
+  throw std::logic_error("ledger: a kernel is handed memory that is not live");
+}
+
+void Ledger::kernel(const std::string& name, const std::vector<const void*>& pointers) {
+  ++(capturing_ ? graph_nodes_ : kernels_)[name];
+  Launch launch{name, {}};
+  for (const void* pointer : pointers) launch.allocations.insert(allocation_at(pointer));
+  (capturing_ ? node_launches_ : launches_).push_back(launch);
+}
 
 uint64_t Ledger::end_capture() {
   capturing_ = false;
@@ -95,12 +118,27 @@ void Ledger::graph_launch() {
   for (const auto& [name, count] : graph_nodes_) kernels_[name] += count;
 }
 
-bool Ledger::write(const std::string& path) const {
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  if (file == nullptr) return false;
-  const std::string text = json();
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  return std::fclose(file) == 0 && written;
+bool Ledger::write(const std::string& path) const { return write_text(path, json()); }
+
+bool Ledger::write_accesses(const std::string& path) const {
+  std::vector<std::string> apis;
+  for (const auto& [api, sum] : allocations_) apis.push_back(quoted(api));
+  const auto lines = [](const std::vector<Launch>& launches) {
+    std::vector<std::string> items;
+    for (const Launch& launch : launches) {
+      std::string numbers;
+      for (const uint64_t each : launch.allocations) {
+        numbers += (numbers.empty() ? "" : ", ") + number(each);
+      }
+      items.push_back("[" + quoted(launch.name) + ", [" + numbers + "]]");
+    }
+    return list(items);
+  };
+  const std::string text = object({{"apis", list(apis)},
+                                   {"launches", lines(launches_)},
+                                   {"graph_nodes", lines(node_launches_)},
+                                   {"graph_launches", number(graph_launches_)}});
+  return write_text(path, text + "\n");
 }
 
 std::string Ledger::json() const {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -27,7 +28,8 @@ class Ledger {
   void memset(uint64_t bytes);
 
   // A kernel launched between begin_capture() and end_capture() is a node and has not run.
-  void kernel(const std::string& name);
+  // `pointers`: what it is handed, each within a live allocation.
+  void kernel(const std::string& name, const std::vector<const void*>& pointers);
   void begin_capture() { capturing_ = true; }
   uint64_t end_capture();  // number of kernel nodes
   void graph_launch();     // runs every node that was captured
@@ -35,10 +37,18 @@ class Ledger {
   void loss(double value) { losses_.push_back(value); }
   void device_name(const std::string& name) { device_name_ = name; }
 
-  // Returns whether the whole file was written.
+  // Return whether the whole file was written.
   [[nodiscard]] bool write(const std::string& path) const;
+  // Which kernel was handed which allocation: of each launch in the order of the calls the kernel's
+  // name and the numbers of its allocations, counting from 0 in the order of the calls; and the
+  // same for the nodes of the graph.
+  [[nodiscard]] bool write_accesses(const std::string& path) const;
 
  private:
+  struct Launch {
+    std::string name;
+    std::set<uint64_t> allocations;
+  };
   struct Sum {
     uint64_t count = 0;
     uint64_t bytes = 0;
@@ -47,7 +57,9 @@ class Ledger {
     Space space;
     uint64_t bytes;
     std::string api;
+    uint64_t number;  // of the allocation
   };
+  [[nodiscard]] uint64_t allocation_at(const void* pointer) const;
   [[nodiscard]] std::string json() const;
 
   std::map<std::string, uint64_t> calls_;
@@ -62,6 +74,9 @@ class Ledger {
   std::map<std::string, uint64_t> graph_nodes_;
   uint64_t graph_launches_ = 0;
   bool capturing_ = false;
+  uint64_t allocation_count_ = 0;
+  std::vector<Launch> launches_;
+  std::vector<Launch> node_launches_;
   std::vector<double> losses_;
   std::string device_name_;
 };

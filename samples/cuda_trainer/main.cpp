@@ -16,6 +16,7 @@ namespace {
 int run(int argc, char** argv) {
   Options options;
   std::string count_file;
+  std::string access_file;
   CLI::App app("Trains a small perceptron on the GPU, on points that it makes up itself.");
   app.add_option("--steps", options.steps, "Steps")
       ->capture_default_str()
@@ -28,6 +29,8 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(1, 8192));
   app.add_option("--seed", options.seed, "Seed of weights and points")->capture_default_str();
   app.add_option("--count", count_file, "Write this program's own count of its CUDA calls here")
+      ->type_name("FILE");
+  app.add_option("--accesses", access_file, "Write which kernel was handed which allocation here")
       ->type_name("FILE");
   try {
     app.parse(argc, argv);
@@ -43,6 +46,10 @@ int run(int argc, char** argv) {
   const bool learned = train(options, ledger);
   if (!count_file.empty() && !ledger.write(count_file)) {
     std::fprintf(stderr, "cuda_trainer: cannot write %s\n", count_file.c_str());
+    return 1;
+  }
+  if (!access_file.empty() && !ledger.write_accesses(access_file)) {
+    std::fprintf(stderr, "cuda_trainer: cannot write %s\n", access_file.c_str());
     return 1;
   }
   return learned ? 0 : 1;

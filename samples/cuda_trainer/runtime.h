@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include "ledger.h"
 
@@ -159,10 +161,17 @@ class Runtime {
     ledger_.call("cudaLaunchKernel");
     kernel<<<grid, block, 0, stream>>>(static_cast<Parameters>(arguments)...);
     CUDA_TRAINER_CALL(ledger_, cudaGetLastError);
-    ledger_.kernel(name);
+    std::vector<const void*> pointers;
+    (add_pointer(pointers, static_cast<Parameters>(arguments)), ...);
+    ledger_.kernel(name, pointers);
   }
 
  private:
+  template <typename T>
+  static void add_pointer(std::vector<const void*>& pointers, T argument) {
+    if constexpr (std::is_pointer_v<T>) pointers.push_back(argument);
+  }
+
   Ledger& ledger_;
 };
 

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -24,6 +25,7 @@ import pools
 HERE = pathlib.Path(__file__).resolve().parent
 LIMIT_SECONDS = 150  # for one run of a program; the whole is to take under six minutes
 SHORT_STEPS = 3
+LAUNCH_COST_PAIRS = 5
 
 
 class Setup(Exception):
@@ -163,6 +165,7 @@ class Acceptance:
                                    runs["recorded"], trace)
         checking.check_step_time(self.checks, name, [runs["bare"], runs["bare_again"]],
                                  runs["recorded"])
+        self.touched(name, trace_path)
         self.texts(name, trace_path)
         return runs
 
@@ -182,6 +185,71 @@ class Acceptance:
             checking.check_cuda_trainer(self.checks, name, checking.load(bare_count),
                                         checking.load(recorded_count), trace)
         self.texts(name, trace_path)
+
+    def ask(self, trace_path, query):
+        """Rows of numbers and text, for tables that only tidemark shows."""
+        status, stdout = self.run("tidemark sql", [self.tidemark, "sql", trace_path, query,
+                                                   "--format", "csv"])
+        if status != 0:
+            raise figures.TraceError(f"tidemark sql cannot answer '{query}'")
+        return figures.from_csv(stdout)
+
+    def touched(self, name, trace_path):
+        """How many of the bytes of PyTorch's blocks were seen used."""
+        rows = self.ask(trace_path, figures.TOUCHED_BYTES)
+        if len(rows) != 1:
+            raise figures.TraceError(f"tidemark sql gave {len(rows)} rows where one was asked for")
+        total, touched = rows[0]
+        checking.check_touched(self.checks, name, total or 0, touched or 0)
+
+    def accesses(self):
+        """Access tracking against a program that knows what it hands to its kernels."""
+        name = "accesses of cuda_trainer"
+        if self.cuda_trainer is None:
+            raise Setup("no cuda_trainer in the package or under build/: give --cuda-trainer PATH")
+        truth_path, trace_path = self.work / "accesses.json", self.work / "accesses.db"
+        exit_status, _ = self.record(name, trace_path,
+                                     [self.cuda_trainer, "--accesses", truth_path])
+        self.checks.equal(name, "exit status", 0, exit_status)
+        truth = checking.load(truth_path)
+        apis = ", ".join(f"'{api}'" for api in truth["apis"])
+        own, seen = checking.check_recall(
+            self.checks, name, truth,
+            self.ask(trace_path, "SELECT id, name, correlation_id, graph_id FROM kernel"),
+            self.ask(trace_path, "SELECT kernel_id, allocation_id FROM access"),
+            [row[0] for row in self.ask(
+                trace_path, "SELECT id FROM device_allocation WHERE layer = 'driver' AND api IN "
+                            f"({apis}) ORDER BY id")])
+        checking.check_graph_recall(self.checks, name, own, seen)
+        off_path = self.work / "no_accesses.db"
+        exit_status, _ = self.record(f"{name}, --access=off", off_path, [self.cuda_trainer],
+                                     ["--access=off"])
+        self.checks.equal(name, "exit status with --access=off", 0, exit_status)
+        self.checks.equal(name, "accesses with --access=off", [[0]],
+                          self.ask(off_path, "SELECT count(*) FROM access"))
+        self.launch_cost()
+
+    def launch_cost(self):
+        """What a launch costs more with access tracking; printed, never demanded."""
+        name = "accesses of cuda_trainer"
+        small = [self.cuda_trainer, "--steps", 3000, "--batch", 8, "--width", 8]
+        seconds = {"on": [], "off": []}
+        launches = 0
+        for turn in range(LAUNCH_COST_PAIRS):
+            for access in ("on", "off") if turn % 2 == 0 else ("off", "on"):
+                trace_path = self.work / "launches.db"
+                exit_status, _ = self.record(f"launches, --access={access}", trace_path, small,
+                                             [f"--access={access}", "--host=off",
+                                              "--stacks=none"])
+                if exit_status not in (0, 1):  # so small a model need not learn
+                    raise Setup(f"cuda_trainer ended with {exit_status}")
+                with contextlib.closing(figures.open_trace(trace_path)) as trace:
+                    seconds[access].append(figures.program_seconds(trace))
+                    launches = figures.activity_figures(trace)["kernels"]
+        on, off = (statistics.median(seconds[key]) for key in ("on", "off"))
+        self.checks.figure(name, "microseconds a launch, --access=on minus off",
+                           round(1e6 * (on - off) / launches, 3) if launches else None)
+        self.checks.figure(name, "seconds of the program, on and off", seconds)
 
     def sample_trace(self):
         """The trace that goes to samples/traces: small, from the script as it stands."""
@@ -238,6 +306,8 @@ class Acceptance:
         self.describe_machine()
         with self.part("cuda_trainer"):
             self.trainer()
+        with self.part("accesses of cuda_trainer"):
+            self.accesses()
         runs = None
         with self.part("gpt2"):
             runs = self.pytorch("gpt2", ["--steps", 8, "--batch", 4, "--sequence", 512])

@@ -1,5 +1,6 @@
 """Holds a trace against what the program, or PyTorch, counted itself."""
 
+import collections
 import json
 import os
 
@@ -101,6 +102,56 @@ def check_pytorch(checks, run, bare, profiled, recorded, trace):
     checks.figure(run, "pool allocations without a stack", pool["without_stack"])
     checks.figure(run, "kernels without a stack", activity["kernels_without_stack"])
     checks.figure(run, "times retried after running out of memory", memory["num_alloc_retries"])
+
+
+def check_recall(checks, run, truth, kernels, accesses, allocations):
+    """Which kernel was handed which block, against what the program says of itself.
+
+    truth: what `cuda_trainer --accesses` wrote. kernels: (id, name, correlation_id, graph_id).
+    accesses: (kernel_id, allocation_id). allocations: the ids of what the program allocated, in
+    order: its own numbers count the same.
+    """
+    numbers = {identity: number for number, identity in enumerate(allocations)}
+    handed = collections.defaultdict(set)
+    for kernel, allocation in accesses:
+        handed[kernel].add(numbers.get(allocation, -1))
+    # One thread launches: correlation ids ascend as its calls do.
+    plain = [(name, handed[identity]) for identity, name, _, _ in
+             sorted((k for k in kernels if not k[3]), key=lambda k: k[2])]
+    checks.equal(run, "kernels launched one by one", len(truth["launches"]), len(plain))
+    found = missed = false = 0
+    for (own_name, own), (name, seen) in zip(truth["launches"], plain):
+        if own_name not in name:
+            raise ValueError(f"kernel {name} where the program launched {own_name}")
+        found += len(seen & set(own))
+        missed += len(set(own) - seen)
+        false += len(seen - set(own))
+    checks.equal(run, "blocks handed to kernels that were not seen", 0, missed)
+    checks.equal(run, "blocks seen that were not handed to the kernel", 0, false)
+    checks.holds(run, "blocks handed to kernels that were seen", "> 0", found, found > 0)
+    # The nodes of a graph run in any order.
+    own = collections.Counter()
+    for name, blocks in truth["graph_nodes"]:
+        own[(name, tuple(sorted(blocks)))] += truth["graph_launches"]
+    seen = collections.Counter()
+    for identity, name, _, graph in kernels:
+        if graph:
+            known = [node for node, _ in truth["graph_nodes"] if node in name]
+            seen[(known[0] if known else name, tuple(sorted(handed[identity])))] += 1
+    return own, seen
+
+
+def check_graph_recall(checks, run, own, seen):
+    """The same for kernels of graphs, as check_recall() has put them together."""
+    checks.equal(run, "kernels of graphs whose blocks differ from what they were handed", {},
+                 {str(key): (own[key], seen[key]) for key in own | seen if own[key] != seen[key]})
+
+
+def check_touched(checks, run, total_bytes, touched_bytes, least=0.999):
+    """The share of the bytes of a framework's blocks that a kernel, copy or set was seen to use."""
+    share = touched_bytes / total_bytes if total_bytes else 0.0
+    checks.holds(run, "share of the pool's bytes that were seen touched", f">= {least}",
+                 round(share, 6), share >= least)
 
 
 def check_losses(checks, run, bare, recorded, bare_again=None):

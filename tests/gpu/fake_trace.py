@@ -8,11 +8,13 @@ SCHEMA = """
 CREATE TABLE device_allocation(id INTEGER PRIMARY KEY, process_id, thread_id, layer, space, device,
   address, size, alloc_ns, free_ns, alloc_stack_id, free_stack_id, api, source);
 CREATE TABLE transfer(id INTEGER PRIMARY KEY, process_id, device, stream, kind, bytes, src_space,
-  dst_space, src_address, dst_address, start_ns, end_ns, correlation_id, stack_id);
+  dst_space, src_address, dst_address, start_ns, end_ns, correlation_id, stack_id,
+  src_allocation_id, dst_allocation_id);
 CREATE TABLE memset(id INTEGER PRIMARY KEY, process_id, device, stream, address, bytes, start_ns,
-  end_ns, correlation_id, stack_id);
+  end_ns, correlation_id, stack_id, allocation_id);
 CREATE TABLE kernel(id INTEGER PRIMARY KEY, process_id, device, stream, name, start_ns, end_ns,
   correlation_id, graph_id, stack_id);
+CREATE TABLE access(kernel_id, allocation_id);
 CREATE TABLE process(id INTEGER PRIMARY KEY, pid, parent_id, command, start_ns, end_ns, exit, rank);
 CREATE TABLE thread(id INTEGER PRIMARY KEY, process_id, tid, name);
 CREATE TABLE frame(stack_id, depth, kind, function, file, line, module, inlined);
@@ -44,8 +46,13 @@ def allocate(trace, layer, space, size, alloc_ns, free_ns, api, source=None):
 
 
 def kernels(trace, names):
-    trace.executemany("INSERT INTO kernel(process_id, device, name, start_ns, end_ns, stack_id) "
-                      "VALUES (1, 0, ?, 500, 510, 7)", [(name,) for name in names])
+    trace.executemany("INSERT INTO kernel(process_id, device, name, start_ns, end_ns, stack_id, "
+                      "correlation_id) VALUES (1, 0, ?, 500, 510, 7, ?)",
+                      [(name, 40 + i) for i, name in enumerate(names)])
+
+
+def accesses(trace, pairs):
+    trace.executemany("INSERT INTO access VALUES (?, ?)", pairs)
 
 
 def copy_rows(trace, kind, source, target, sizes):
@@ -74,6 +81,8 @@ def pytorch_trace(path):
     kernels(trace, ["a", "b", "b", "c"])
     copy_rows(trace, "HtoD", "pinned", "device", [100, 50])
     memsets(trace, [8])
+    accesses(trace, [(1, 5), (2, 6), (3, 5)])
+    trace.execute("UPDATE transfer SET dst_allocation_id = 7 WHERE bytes = 50")
     trace.commit()
     trace.close()
 
@@ -117,9 +126,21 @@ def cuda_trainer_trace(path):
     copy_rows(trace, "HtoD", "pinned", "device", [4096, 4096])
     copy_rows(trace, "DtoH", "device", "host", [4])
     memsets(trace, [1000, 2000])
+    accesses(trace, [(1, 1), (1, 3), (2, 4), (3, 2), (3, 6), (4, 6), (5, 6)])
+    trace.executemany("INSERT INTO kernel(process_id, device, name, start_ns, end_ns, stack_id, "
+                      "correlation_id, graph_id) VALUES (1, 0, 'clear_norm', 520, 530, 7, 43, 1)",
+                      [(), ()])
     trace.commit()
     trace.close()
 
+
+# The driver's allocations above have the ids 1 to 7, the program's own numbers count from 0.
+CUDA_TRAINER_ACCESSES = {
+    "apis": ["cudaMalloc", "cudaMallocAsync", "cudaMallocHost", "cudaMallocManaged"],
+    "launches": [["add_bias", [0, 2]], ["add_bias", [3]], ["adam_update", [1, 5]]],
+    "graph_nodes": [["clear_norm", [5]]],
+    "graph_launches": 2,
+}
 
 CUDA_TRAINER_COUNT = {
     "device_name": "made up",
@@ -143,7 +164,7 @@ CUDA_TRAINER_COUNT = {
         {"kind": "DtoH", "src_space": "device", "dst_space": "host", "count": 1, "bytes": 4},
     ],
     "memsets": {"count": 2, "bytes": 3000},
-    "kernels": 3,
-    "kernels_by_name": {"add_bias": 2, "adam_update": 1},
+    "kernels": 5,
+    "kernels_by_name": {"add_bias": 2, "adam_update": 1, "clear_norm": 2},
     "losses": [5.5, 2.5, 0.25],
 }

@@ -1,6 +1,8 @@
 """Figures read from a trace with plain sqlite3, as any user would read them."""
 
 import collections
+import csv
+import io
 import os
 import sqlite3
 import statistics
@@ -142,6 +144,31 @@ def allocations_without_frame(trace, apis, part):
                       f"AND api IN ({marks}) AND NOT EXISTS (SELECT 1 FROM frame AS f "
                       "WHERE f.stack_id = a.alloc_stack_id AND instr(f.function, ?) > 0)",
                (*apis, part))
+
+
+# Bytes of a pool's blocks on a device, and of those that a kernel, copy or set was seen to use.
+TOUCHED_BYTES = (
+    "SELECT sum(size), sum(CASE WHEN id IN (SELECT allocation_id FROM access UNION "
+    "SELECT src_allocation_id FROM transfer UNION SELECT dst_allocation_id FROM transfer UNION "
+    "SELECT allocation_id FROM memset) THEN size ELSE 0 END) FROM device_allocation "
+    "WHERE layer = 'pool' AND space = 'device'")
+
+
+def from_csv(text):
+    """The rows of `tidemark sql --format csv` behind its header: numbers as numbers, '' as None."""
+    def value(cell):
+        if cell == "":
+            return None
+        try:
+            return int(cell)
+        except ValueError:
+            return cell
+    return [[value(cell) for cell in row] for row in list(csv.reader(io.StringIO(text)))[1:]]
+
+
+def program_seconds(trace):
+    """How long the device was busy with the program, from its first kernel to its last."""
+    return one(trace, "SELECT (max(end_ns) - min(start_ns)) / 1e9 FROM kernel")
 
 
 def steady_step_seconds(step_seconds):

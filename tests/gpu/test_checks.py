@@ -217,6 +217,88 @@ class CudaTrainer(WithTrace):
             self.check(change)
 
 
+class Accesses(WithTrace):
+    """What a trace says that kernels were handed, against what a program says of itself."""
+
+    def setUp(self):
+        super().setUp()
+        fake_trace.cuda_trainer_trace(self.path)
+
+    def check(self):
+        checks = checking.Checks(out=lambda text: None)
+        truth = fake_trace.CUDA_TRAINER_ACCESSES
+        with contextlib.closing(figures.open_trace(self.path)) as trace:
+            marks = ", ".join("?" for _ in truth["apis"])
+            own, seen = checking.check_recall(
+                checks, "accesses", truth,
+                figures.rows(trace, "SELECT id, name, correlation_id, graph_id FROM kernel"),
+                figures.rows(trace, "SELECT kernel_id, allocation_id FROM access"),
+                [row[0] for row in figures.rows(
+                    trace, "SELECT id FROM device_allocation WHERE layer = 'driver' AND "
+                           f"api IN ({marks}) ORDER BY id", truth["apis"])])
+            checking.check_graph_recall(checks, "accesses", own, seen)
+        return [failure["what"] for failure in checks.failed]
+
+    def test_a_true_trace_passes(self):
+        self.assertEqual(self.check(), [])
+
+    def test_a_block_that_was_not_seen_is_caught(self):
+        self.damage("DELETE FROM access WHERE kernel_id = 1 AND allocation_id = 3")
+        self.assertEqual(self.check(), ["blocks handed to kernels that were not seen"])
+
+    def test_a_block_too_many_is_caught(self):
+        self.damage("INSERT INTO access VALUES (2, 5)")
+        self.assertEqual(self.check(), ["blocks seen that were not handed to the kernel"])
+
+    def test_a_block_that_is_not_the_programs_is_caught(self):
+        self.damage("INSERT INTO access VALUES (2, 7)")
+        self.assertEqual(self.check(), ["blocks seen that were not handed to the kernel"])
+
+    def test_a_trace_without_accesses_is_caught(self):
+        self.damage("DELETE FROM access")
+        self.assertEqual(self.check(), ["blocks handed to kernels that were not seen",
+                                        "blocks handed to kernels that were seen",
+                                        "kernels of graphs whose blocks differ from what they were "
+                                        "handed"])
+
+    def test_a_kernel_too_few_is_caught(self):
+        self.damage("DELETE FROM kernel WHERE id = 3")
+        self.assertEqual(self.check(), ["kernels launched one by one"])
+
+    def test_a_node_of_a_graph_that_was_not_seen_is_caught(self):
+        self.damage("DELETE FROM access WHERE kernel_id = 5")
+        self.assertEqual(self.check(), ["kernels of graphs whose blocks differ from what they were "
+                                        "handed"])
+
+    def test_a_block_too_many_of_a_graph_is_caught(self):
+        self.damage("INSERT INTO access VALUES (4, 2)")
+        self.assertEqual(self.check(), ["kernels of graphs whose blocks differ from what they were "
+                                        "handed"])
+
+    def test_another_kernel_in_its_place_is_an_error(self):
+        self.damage("UPDATE kernel SET name = 'other' WHERE id = 2")
+        with self.assertRaisesRegex(ValueError, "kernel other"):
+            self.check()
+
+    def touched(self):
+        fake_trace.pytorch_trace(self.folder / "torch.db")
+        with contextlib.closing(figures.open_trace(self.folder / "torch.db")) as trace:
+            return figures.rows(trace, figures.TOUCHED_BYTES)[0]
+
+    def test_copies_touch_too_and_segments_do_not_count(self):
+        self.assertEqual(self.touched(), (1400, 1400))
+
+    def test_too_few_touched_bytes_are_caught(self):
+        for total, touched, good in ((1000, 999, True), (1000, 998, False), (0, 0, False)):
+            checks = checking.Checks(out=lambda text: None)
+            checking.check_touched(checks, "gpt2", total, touched)
+            self.assertEqual(not checks.failed, good)
+
+    def test_csv_gives_numbers_text_and_nothing(self):
+        self.assertEqual(figures.from_csv('a,b,c\n1,"x, y",\n-2,,z\n'),
+                         [[1, "x, y", None], [-2, None, "z"]])
+
+
 class Inputs(WithTrace):
     def test_a_missing_trace_is_an_error(self):
         with self.assertRaisesRegex(figures.TraceError, "no trace at"):
@@ -276,14 +358,21 @@ sys.path.insert(0, {here!r})
 import fake_trace
 if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
     sys.exit(3)
-json.dump(fake_trace.CUDA_TRAINER_COUNT, open(sys.argv[sys.argv.index("--count") + 1], "w"))
+for option, content in (("--count", fake_trace.CUDA_TRAINER_COUNT),
+                        ("--accesses", fake_trace.CUDA_TRAINER_ACCESSES)):
+    if option in sys.argv:
+        json.dump(content, open(sys.argv[sys.argv.index(option) + 1], "w"))
 print("trained")
 """
 FAKE_TIDEMARK = """\
 #!{python}
-import os, subprocess, sys
+import csv, os, sqlite3, subprocess, sys
 sys.path.insert(0, {here!r})
 import fake_trace
+if sys.argv[1] == "sql":
+    found = sqlite3.connect(sys.argv[2]).execute(sys.argv[3])
+    csv.writer(sys.stdout).writerows([[column[0] for column in found.description], *found])
+    sys.exit(0)
 if sys.argv[1] != "record":
     print("text", sys.argv[1:])
     sys.exit(0)
@@ -296,6 +385,9 @@ elif status == 3:
     fake_trace.empty(output).close()
 else:
     fake_trace.cuda_trainer_trace(output)
+    if "--access=off" in sys.argv:
+        with sqlite3.connect(output) as trace:
+            trace.execute("DELETE FROM access")
 {fault}
 sys.exit(status)
 """
@@ -334,7 +426,8 @@ class WholeRun(WithTrace):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(results["failed"], 0)
         self.assertEqual({check["run"] for check in results["checks"]},
-                         {"cuda_trainer", "gpt2", "resnet50", "gpt2-h100", "gpt2 profiling itself",
+                         {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50",
+                          "gpt2-h100", "gpt2 profiling itself",
                           "cuda_trainer without a visible GPU"})
         self.assertEqual(results["gpu"], "NVIDIA H100 80GB HBM3")
         self.assertTrue((self.folder / "out/gpt2-h100.db").is_file())
@@ -365,7 +458,7 @@ class WholeRun(WithTrace):
         done, results = self.run_script("os.unlink(output)")
         self.assertEqual(done.returncode, 1)
         failed = {check["run"] for check in results["checks"] if not check["ok"]}
-        self.assertEqual(failed, {"cuda_trainer", "gpt2", "resnet50", "trace for samples/traces",
+        self.assertEqual(failed, {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50", "trace for samples/traces",
                                   "gpt2 profiling itself", "cuda_trainer without a visible GPU"})
 
     def test_no_gpu_is_a_failure_with_its_reason(self):
