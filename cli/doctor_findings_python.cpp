@@ -80,8 +80,8 @@ void judge_jax(const Machine& machine, const Package& package, Findings& finding
     finding.text +=
         ": what XLA takes from the driver, not its buffers, which share one large block";
     finding.mend =
-        "XLA_PYTHON_CLIENT_ALLOCATOR=cuda_async (or platform, slower) shows each "
-        "buffer; XLA_PYTHON_CLIENT_PREALLOCATE=false shows growth";
+        "record --pools=expose shows each buffer, and is slower; "
+        "XLA_PYTHON_CLIENT_PREALLOCATE=false shows growth";
   }
   findings.push_back(std::move(finding));
 }
@@ -95,7 +95,7 @@ void judge_tensorflow(const Machine& machine, const Package& package, Findings& 
   } else {
     finding.level = Level::kNote;
     finding.text += ": on a GPU what its allocator takes from the driver, not the tensors in it";
-    finding.mend = "TF_GPU_ALLOCATOR=cuda_malloc_async shows each tensor";
+    finding.mend = "record --pools=expose shows each tensor";
   }
   findings.push_back(std::move(finding));
 }
@@ -116,8 +116,7 @@ void judge_frameworks(const Machine& machine, Findings& findings) {
            fmt::format("CuPy {}: what its memory pool takes from the driver, not the "
                        "arrays in it",
                        package.version),
-           "no environment variable changes that; "
-           "cupy.cuda.set_allocator(None) in the program shows each array"});
+           "record --pools=expose shows each array, and is slower"});
     } else if (package.name.starts_with("rmm")) {
       findings.push_back({"python", "rmm", Level::kNote,
                           fmt::format("RMM {}: its CudaMemoryResource and CudaAsyncMemoryResource "

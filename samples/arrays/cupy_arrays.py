@@ -6,7 +6,7 @@ import cupy
 
 MIB = 1 << 20
 
-sizes = [i * MIB + 4096 for i in range(1, 21)]
+sizes = [2 * i * MIB - 4096 for i in range(1, 21)]
 arrays = [cupy.zeros(size, dtype=cupy.uint8) for size in sizes]
 cupy.cuda.Device().synchronize()
 del arrays[::2]

@@ -7,7 +7,7 @@ import numpy
 
 MIB = 1 << 20
 
-sizes = [i * MIB + 4096 for i in range(1, 21)]
+sizes = [2 * i * MIB - 4096 for i in range(1, 21)]
 arrays = [jax.device_put(numpy.zeros(size, dtype=numpy.uint8)) for size in sizes]
 for array in arrays:
     array.block_until_ready()

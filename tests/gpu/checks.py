@@ -148,7 +148,8 @@ def check_graph_recall(checks, run, own, seen):
 
 
 def check_touched(checks, run, total_bytes, touched_bytes, least=0.999):
-    """The share of the bytes of a framework's blocks that a kernel, copy or set was seen to use."""
+    """The share of the bytes of a framework's blocks that a kernel, copy or set was seen to use;
+    workspaces that no kernel was handed do not count."""
     share = touched_bytes / total_bytes if total_bytes else 0.0
     checks.holds(run, "share of the pool's bytes that were seen touched", f">= {least}",
                  round(share, 6), share >= least)

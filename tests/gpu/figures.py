@@ -146,12 +146,16 @@ def allocations_without_frame(trace, apis, part):
                (*apis, part))
 
 
-# Bytes of a pool's blocks on a device, and of those that a kernel, copy or set was seen to use.
+# Bytes of a pool's blocks on a device, of those that a kernel, copy or set was seen to use, and of
+# those others that are workspaces of cuBLAS, which are there in case a kernel wants one.
 TOUCHED_BYTES = (
-    "SELECT sum(size), sum(CASE WHEN id IN (SELECT allocation_id FROM access UNION "
+    "SELECT sum(size), sum(CASE WHEN touched THEN size ELSE 0 END), sum(CASE WHEN NOT touched AND "
+    "EXISTS (SELECT 1 FROM frame AS f WHERE f.stack_id = alloc_stack_id AND "
+    "instr(f.function, 'Workspace') > 0) THEN size ELSE 0 END) FROM (SELECT size, alloc_stack_id, "
+    "coalesce(id IN (SELECT allocation_id FROM access UNION "
     "SELECT src_allocation_id FROM transfer UNION SELECT dst_allocation_id FROM transfer UNION "
-    "SELECT allocation_id FROM memset) THEN size ELSE 0 END) FROM device_allocation "
-    "WHERE layer = 'pool' AND space = 'device'")
+    "SELECT allocation_id FROM memset), 0) AS touched FROM device_allocation "
+    "WHERE layer = 'pool' AND space = 'device')")
 
 
 def from_csv(text):

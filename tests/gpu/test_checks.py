@@ -286,7 +286,18 @@ class Accesses(WithTrace):
             return figures.rows(trace, figures.TOUCHED_BYTES)[0]
 
     def test_copies_touch_too_and_segments_do_not_count(self):
-        self.assertEqual(self.touched(), (1400, 1400))
+        self.assertEqual(self.touched(), (1400, 1400, 0))
+
+    def test_an_untouched_workspace_is_told_apart_from_other_untouched_blocks(self):
+        fake_trace.pytorch_trace(self.folder / "torch.db")
+        with contextlib.closing(sqlite3.connect(self.folder / "torch.db")) as trace, trace:
+            fake_trace.allocate(trace, "pool", "device", 500, 10, None, "c10")
+            fake_trace.allocate(trace, "pool", "device", 700, 10, None, "c10")
+            trace.execute("UPDATE device_allocation SET alloc_stack_id = 99 WHERE size = 500")
+            trace.execute("INSERT INTO frame VALUES (99, 4, 'native', "
+                          "'at::cuda::setWorkspaceForHandle(cublasContext*)', '', 0, '', 0)")
+        with contextlib.closing(figures.open_trace(self.folder / "torch.db")) as trace:
+            self.assertEqual(figures.rows(trace, figures.TOUCHED_BYTES)[0], (2600, 1400, 500))
 
     def test_too_few_touched_bytes_are_caught(self):
         for total, touched, good in ((1000, 999, True), (1000, 998, False), (0, 0, False)):
@@ -472,18 +483,25 @@ class WholeRun(WithTrace):
 class Pools(WithTrace):
     """--pools=expose against the sizes that a program printed."""
 
-    def checked(self, lives, told=None):
+    def checked(self, lives, told=None, page=1):
         trace = fake_trace.empty(":memory:")
         for size, free_ns in lives:
             fake_trace.allocate(trace, "driver", "device", size, 10, free_ns, "cudaMalloc")
         checks = checking.Checks(lambda line: None)
-        pools.check_exposed(checks, "run", told or {"sizes": [1, 2, 3, 4], "kept": [2, 4]}, trace)
+        pools.check_exposed(checks, "run", told or {"sizes": [1, 2, 3, 4], "kept": [2, 4]}, trace,
+                            page)
         trace.close()
         return [check["ok"] for check in checks.results]
 
     def test_each_array_once_and_in_order(self):
         self.assertEqual(self.checked([(1, 20), (2, None), (3, 21), (4, 50), (99, None)]),
                          [True, True])
+
+    def test_whole_pages(self):
+        told = {"sizes": [3, 5, 9], "kept": [5]}
+        lives = [(4, 20), (8, None), (12, 21)]
+        self.assertEqual(self.checked(lives, told, page=4), [True, True])
+        self.assertEqual(self.checked(lives, told, page=2)[0], False)
 
     def test_an_array_that_is_missing_or_there_twice(self):
         self.assertEqual(self.checked([(1, 20), (2, None), (3, 21)]), [False, True])

@@ -174,17 +174,17 @@ constexpr Fault kFaults[] = {
      [](Machine& m) {
        m.python.packages = {{"jax", "0.5"}, {"jax-cuda13-plugin", "0.5"}};
      },
-     "jax", Level::kNote, "not its buffers", "XLA_PYTHON_CLIENT_ALLOCATOR"},
+     "jax", Level::kNote, "not its buffers", "--pools=expose"},
     {"tensorflow",
      [](Machine& m) {
        m.python.packages = {{"tensorflow", "2.18"}};
      },
-     "tensorflow", Level::kNote, "not the tensors", "TF_GPU_ALLOCATOR"},
+     "tensorflow", Level::kNote, "not the tensors", "--pools=expose"},
     {"cupy",
      [](Machine& m) {
        m.python.packages = {{"cupy-cuda13x", "13.4"}};
      },
-     "cupy", Level::kNote, "13.4", "set_allocator"},
+     "cupy", Level::kNote, "13.4", "--pools=expose"},
     {"nothing", [](Machine& m) { m.python.packages.clear(); }, "frameworks", Level::kNote, "none",
      "--python"},
 };
