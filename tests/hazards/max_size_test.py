@@ -141,15 +141,19 @@ class MaxSize(harness.HazardTest):
         self.assertEqual(self.totals(recording),
                          {name: said[name] for name in SUMS if name != "peak_bytes"})
 
+    def has_condensed(self, path):
+        done = subprocess.run([harness.TIDEMARK, "info", "--json", path], capture_output=True,
+                              text=True, timeout=harness.TIMEOUT_S)
+        return done.returncode == 0 and "condensed" in json.loads(done.stdout)
+
     def kill(self, whom):
         path, process = self.start(30_000_000)
         deadline = time.monotonic() + harness.TIMEOUT_S
         while process.poll() is None and time.monotonic() < deadline:
             # The first sums are written when something is about to be condensed.
-            if size_of(path) > LIMIT * 3 // 4:
+            if size_of(path) > LIMIT // 2 and self.has_condensed(path):
                 break
-            time.sleep(0.01)
-        time.sleep(0.3)
+            time.sleep(0.05)
         self.assertIsNone(process.poll(), "it ended before it could be killed")
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)],
                                   capture_output=True, text=True).stdout.split()

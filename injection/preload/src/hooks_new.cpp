@@ -5,11 +5,13 @@
 // left in `pending_new`; when it does not (tcmalloc), it is recorded here. Deleting is recorded
 // here, first, and the free hook recognizes the address.
 #include <dlfcn.h>
+#include <link.h>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 
 #include "hooks.h"
 #include "process.h"
@@ -38,8 +40,8 @@ class Next {
     if (__builtin_expect(known == nullptr, 0)) known = look_up();
     return reinterpret_cast<Function>(known);
   }
-  void look_up_early() {
-    void* found = dlsym(RTLD_NEXT, name_);
+  void look_up_early(bool any_runtime) {
+    void* found = any_runtime ? dlsym(RTLD_NEXT, name_) : nullptr;
     came_later_.store(found == nullptr, std::memory_order_relaxed);
     function_.store(found, std::memory_order_release);
   }
@@ -208,7 +210,25 @@ TIDEMARK_DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, Api::kDeleteArray,
 
 namespace tidemark::preload {
 
+namespace {
+
+// A library whose name begins like that of a C++ runtime.
+int find_runtime(dl_phdr_info* info, size_t /*bytes*/, void* found) {
+  const char* slash = std::strrchr(info->dlpi_name, '/');
+  const char* file = slash == nullptr ? info->dlpi_name : slash + 1;
+  for (const char* runtime : {"libstdc++.so.", "libc++.so.", "libc++abi.so."}) {
+    if (std::strncmp(file, runtime, std::strlen(runtime)) == 0) *static_cast<bool*>(found) = true;
+  }
+  return 0;
+}
+
+}  // namespace
+
 void resolve_new_and_delete() {
+  // To look for what is not there makes the loader take memory for its message, from the program's
+  // malloc.
+  bool runtime = false;
+  dl_iterate_phdr(find_runtime, &runtime);
   for (Next* next : {&g_next__Znwm,
                      &g_next__Znam,
                      &g_next__ZnwmRKSt9nothrow_t,
@@ -229,7 +249,7 @@ void resolve_new_and_delete() {
                      &g_next__ZdaPvmSt11align_val_t,
                      &g_next__ZdlPvSt11align_val_tRKSt9nothrow_t,
                      &g_next__ZdaPvSt11align_val_tRKSt9nothrow_t}) {
-    next->look_up_early();
+    next->look_up_early(runtime);
   }
 }
 
