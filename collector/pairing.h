@@ -124,7 +124,7 @@ class Pairing final : public EventSink {
   bool on_heap_alloc(Producer& producer, const wire::HeapAlloc& record, uint64_t time_ns);
   bool on_heap_free(Producer& producer, const wire::HeapFree& record, uint64_t time_ns);
   void end_by_early_free(ProcessState& process, const Producer& producer, uint64_t address,
-                         int64_t alloc_ns, trace::AllocationId row);
+                         uint64_t time_ns, trace::AllocationId row);
   bool end_overlapped(ProcessState& process, const Producer& producer, uint64_t address,
                       uint64_t time_ns, trace::StackId stack);
   // What seemed reversed before that time was not.

@@ -9,7 +9,8 @@
 //
 // At one address allocations and frees alternate, so either case is plain to see and has one way
 // only to be put right, when the missing half follows soon and from another thread. When it does
-// not, the event was what it seemed, and is counted.
+// not, the event was what it seemed, and is counted: a forked child frees what it inherited, and
+// another of its threads may get that address for a block of its own a moment later.
 #include <algorithm>
 
 #include "pairing.h"
@@ -20,6 +21,10 @@ using trace::Severity;
 
 namespace {
 constexpr size_t kFewReversed = 16;
+
+bool is_soon(uint64_t before_ns, uint64_t after_ns) {
+  return after_ns <= before_ns + wire::kMaxEarlyNs;
+}
 }  // namespace
 
 bool Pairing::on_heap_alloc(Producer& producer, const wire::HeapAlloc& record, uint64_t time_ns) {
@@ -44,19 +49,19 @@ bool Pairing::on_heap_alloc(Producer& producer, const wire::HeapAlloc& record, u
     process.overlapped.push_back({&producer, record.address, time_ns, *block, {}});
     *block = id;
   } else if (!process.early_frees.empty()) {
-    end_by_early_free(process, producer, record.address, row.alloc_ns, id);
+    end_by_early_free(process, producer, record.address, time_ns, id);
   }
   return true;
 }
 
 void Pairing::end_by_early_free(ProcessState& process, const Producer& producer, uint64_t address,
-                                int64_t alloc_ns, trace::AllocationId row) {
+                                uint64_t time_ns, trace::AllocationId row) {
   auto& frees = process.early_frees;
   const auto found = std::find_if(frees.begin(), frees.end(), [&](const Reversed& free) {
-    return free.address == address && free.producer != &producer;
+    return free.address == address && free.producer != &producer && is_soon(free.time_ns, time_ns);
   });
   if (found == frees.end()) return;
-  writer_.end_allocation(row, trace::Layer::kHeap, std::max(alloc_ns, trace_time(found->time_ns)),
+  writer_.end_allocation(row, trace::Layer::kHeap, trace_time(std::max(time_ns, found->time_ns)),
                          found->stack);
   process.heap.erase(address);
   frees.erase(found);
@@ -66,7 +71,8 @@ bool Pairing::end_overlapped(ProcessState& process, const Producer& producer, ui
                              uint64_t time_ns, trace::StackId stack) {
   auto& blocks = process.overlapped;
   const auto found = std::find_if(blocks.begin(), blocks.end(), [&](const Reversed& block) {
-    return block.address == address && block.producer != &producer;
+    return block.address == address && block.producer != &producer &&
+           is_soon(block.time_ns, time_ns);
   });
   if (found == blocks.end()) return false;
   // It was over when the address was given again.

@@ -237,6 +237,35 @@ TEST_F(PairingTest, a_free_stamped_before_its_allocation_in_another_thread_still
   EXPECT_TRUE(losses.all().empty());
 }
 
+// A forked child frees what it inherited, and another of its threads is given that address: in one
+// pass, but too long after for the stamps to be in the wrong order.
+TEST_F(PairingTest, an_inherited_block_and_a_later_one_at_its_address_are_two) {
+  auto& a = started();
+  auto& b = thread(1, 10, 11);
+  b.fake.publish(free_of(100, 0x1000));
+  a.fake.publish(alloc(101 + wire::kMaxEarlyNs, 0x1000, 64));
+  drain(1'000'000);
+  ASSERT_EQ(writer.rows.size(), 1U);
+  EXPECT_EQ(row(0).free_ns, kNever);
+  b.fake.publish(free_of(2'000'000, 0x1000));
+  drain(3'000'000);
+  EXPECT_EQ(row(0).free_ns, 2'000'000);
+  EXPECT_EQ(losses.count("frees_of_unknown_memory"), 1U);
+}
+
+TEST_F(PairingTest, a_free_long_after_two_blocks_overlapped_is_that_of_the_younger) {
+  auto& a = started();
+  auto& b = thread(1, 10, 11);
+  a.fake.publish(alloc(10, 0x1000, 64));
+  b.fake.publish(alloc(100, 0x1000, 32));
+  a.fake.publish(free_of(101 + wire::kMaxEarlyNs, 0x1000));
+  drain(1'000'000);
+  EXPECT_EQ(row(0).free_ns, 100);
+  EXPECT_EQ(row(1).free_ns, static_cast<int64_t>(101 + wire::kMaxEarlyNs));
+  drain(2'000'000);
+  EXPECT_EQ(losses.count("allocations_at_live_address"), 1U);
+}
+
 TEST_F(PairingTest,
        an_allocation_stamped_before_the_free_that_made_room_for_it_keeps_its_own_life) {
   auto& a = started();
