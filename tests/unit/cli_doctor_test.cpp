@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <ostream>
 
 #include "doctor_findings.h"
 #include "doctor_gather.h"
@@ -79,6 +80,8 @@ struct Fault {
   const char* text;
   const char* mend;
 };
+// ctest names its cases so.
+void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.what; }
 
 constexpr Fault kFaults[] = {
     {"preload", [](Machine& m) { m.host.preload_error = "GLIBC_2.36 not found"; }, "preload",
