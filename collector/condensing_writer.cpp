@@ -166,7 +166,12 @@ class CondensingWriter final : public trace::Writer {
   void make_room_now() {
     const trace::Room room = inner_->room();
     if (room == trace::Room::kEnough) return;
-    if (room == trace::Room::kCondense) sums_needed_ = true;
+    if (room == trace::Room::kCondense) {
+      sums_needed_ = true;
+      // A long pass brings more than a trace may hold: what is not settled cannot be condensed, and
+      // then there would seem to be nothing but what lives.
+      sums_.settle();
+    }
     if (sums_needed_ && keep_rows_) write_sums();
     if (room == trace::Room::kCommit) {
       static_cast<void>(inner_->commit());
