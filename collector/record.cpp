@@ -9,7 +9,6 @@
 #include "attach/attached_process.h"
 #include "attach/stop_signals.h"
 #include "condensing_writer.h"
-#include "executable.h"
 #include "hidden_pools.h"
 #include "losses.h"
 #include "machine.h"
@@ -21,6 +20,7 @@
 #include "signals.h"
 #include "symbolizer.h"
 #include "target.h"
+#include "tidemark/collector/executable.h"
 #include "tidemark/collector/recorder.h"
 
 namespace tidemark::collector {

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "bench_program.h"
 #include "tidemark/analyzer/uses.h"
 #include "tidemark/trace/reader.h"
 #include "tidemark/trace/writer.h"
@@ -23,22 +24,9 @@
 namespace {
 
 using namespace tidemark;
+using bench::cpu_seconds;
+using bench::must;
 using trace::AllocationId;
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) {
-    fmt::print(stderr, "{}\n", result.error().message);
-    std::exit(1);
-  }
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-double cpu_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 int64_t peak_mib() {
   rusage usage{};

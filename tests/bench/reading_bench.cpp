@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "bench_program.h"
 #include "event_mix.h"
 #include "tidemark/analyzer/live.h"
 #include "tidemark/analyzer/usage.h"
@@ -25,22 +26,9 @@
 namespace {
 
 using namespace tidemark;
+using bench::cpu_seconds;
+using bench::must;
 using trace::Allocation;
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) {
-    fmt::print(stderr, "{}\n", result.error().message);
-    std::exit(1);
-  }
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-double cpu_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
 
 template <class Body>
 void timed(const char* what, const Body& body) {
