@@ -107,6 +107,9 @@ class CondensingWriter final : public trace::Writer {
     inner_->add_pool_reserved(row);
   }
   void add_out_of_memory(const trace::OutOfMemory& row) override { inner_->add_out_of_memory(row); }
+  void add_device_memory(const trace::DeviceMemory& row) override {
+    inner_->add_device_memory(row);
+  }
   void add_process_memory(const trace::ProcessMemory& row) override {
     inner_->add_process_memory(row);
   }

@@ -9,6 +9,7 @@
 #include "attach/attached_process.h"
 #include "attach/stop_signals.h"
 #include "condensing_writer.h"
+#include "device_memory_sampler.h"
 #include "hidden_pools.h"
 #include "losses.h"
 #include "machine.h"
@@ -284,9 +285,12 @@ class Recorder {
     const auto& processes = pairing_.processes();
     for (; watched_ < processes.size(); ++watched_) {
       sampler_->watch(processes[watched_]->id, processes[watched_]->pid);
+      device_sampler_.watch(processes[watched_]->id, processes[watched_]->pid);
     }
+    if (pairing_.counts().driver_allocations > 0) device_sampler_.begin();
     if (write_error_) return;
     sampler_->take(start_ns_, *writer_, losses_);
+    device_sampler_.take(start_ns_, *writer_, losses_);
   }
 
   void keep_error(const Result<void>& result) {
@@ -324,6 +328,7 @@ class Recorder {
   RecordSummary summarize(const Watched& target) {
     session_.take_target_losses();
     sampler_->stop();
+    device_sampler_.stop();
     sample_memory();
     const ExitStatus status = target.status().value_or(ExitStatus{});
     pairing_.finish(status.signal != 0);
@@ -370,7 +375,8 @@ class Recorder {
   Pairing pairing_;
   Session session_;
   std::optional<MemorySampler> sampler_;
-  size_t watched_ = 0;  // of the processes
+  DeviceMemorySampler device_sampler_;  // has no thread before begin()
+  size_t watched_ = 0;                  // of the processes
   uint64_t end_ns_ = 0;
   uint64_t liveness_ns_ = 0;
   uint64_t flushed_ns_ = 0;

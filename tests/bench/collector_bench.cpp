@@ -54,6 +54,7 @@ class NullWriter final : public trace::Writer {
   void end_marker(trace::MarkerId, int64_t) override {}
   void add_pool_reserved(const trace::PoolReserved&) override {}
   void add_out_of_memory(const trace::OutOfMemory&) override {}
+  void add_device_memory(const trace::DeviceMemory&) override {}
   void add_process_memory(const trace::ProcessMemory&) override {}
   void add_mappings(std::span<const trace::Mapping>) override {}
   void drop_mappings(trace::ProcessId, int64_t) override {}

@@ -32,3 +32,13 @@ target_link_libraries(collector_test PRIVATE
   tsl::robin_map fmt::fmt-header-only GTest::gtest_main ${CMAKE_DL_LIBS})
 add_dependencies(collector_test tidemark_preload collector_static_program)
 gtest_discover_tests(collector_test)
+
+add_executable(device_memory_test collector_device_memory_test.cpp)
+target_compile_definitions(device_memory_test PRIVATE
+  TIDEMARK_TEST_FAKE_NVML="$<TARGET_FILE:fake_nvidia>")
+target_include_directories(device_memory_test PRIVATE ${PROJECT_SOURCE_DIR}/collector)
+target_link_libraries(device_memory_test PRIVATE
+  tidemark_collector tidemark_wire tidemark_trace tidemark_warnings tidemark_sanitizers
+  tsl::robin_map fmt::fmt-header-only GTest::gtest_main ${CMAKE_DL_LIBS})
+add_dependencies(device_memory_test fake_nvidia)
+gtest_discover_tests(device_memory_test)

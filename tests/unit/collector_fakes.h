@@ -139,6 +139,7 @@ class RecordingWriter final : public trace::Writer {
   }
   void add_pool_reserved(const trace::PoolReserved& row) override { reserved.push_back(row); }
   void add_out_of_memory(const trace::OutOfMemory& row) override { out_of_memory.push_back(row); }
+  void add_device_memory(const trace::DeviceMemory& row) override { device_memory.push_back(row); }
   void add_process_memory(const trace::ProcessMemory& row) override { memory.push_back(row); }
   void add_mappings(std::span<const trace::Mapping> snapshot) override {
     mappings.insert(mappings.end(), snapshot.begin(), snapshot.end());
@@ -183,6 +184,7 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::OutOfMemory> out_of_memory;
   std::vector<trace::HostTotal> totals;
   std::vector<trace::HostCurvePoint> curve;
+  std::vector<trace::DeviceMemory> device_memory;
   std::vector<trace::ProcessMemory> memory;
   std::vector<trace::Mapping> mappings;
   int misuse = 0;

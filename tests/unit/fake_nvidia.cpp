@@ -79,6 +79,37 @@ EXPORT int nvmlDeviceGetMemoryInfo(void*, unsigned long long* total_free_used) {
   total_free_used[2] = 1ULL << 30;
   return 0;
 }
+struct FakePci {
+  char bus_legacy[16];
+  unsigned domain, bus, device, device_id, subsystem_id;
+  char bus_id[32];
+};
+EXPORT int nvmlShutdown() { return 0; }
+EXPORT int nvmlDeviceGetPciInfo_v3(void* device, FakePci* pci) {
+  const bool first = device == reinterpret_cast<void*>(1);
+  pci->domain = first ? 0 : 1;
+  pci->bus = first ? 0x1b : 0x1c;
+  pci->device = 0;
+  return 0;
+}
+struct FakeProcess {
+  unsigned pid;
+  unsigned long long used;
+  unsigned gpu_instance, compute_instance;
+};
+// Forty on the first device; the last does not say what it uses.
+EXPORT int nvmlDeviceGetComputeRunningProcesses_v3(void* device, unsigned* count,
+                                                   FakeProcess* processes) {
+  const unsigned there = device == reinterpret_cast<void*>(1) ? 40 : 0;
+  const bool fits = *count >= there;
+  *count = there;
+  if (!fits) return 7;  // insufficient size
+  for (unsigned i = 0; i < there; ++i) {
+    processes[i] = {100 + i, i == 39 ? ~0ULL : uint64_t{i} << 20, 0, 0};
+  }
+  return 0;
+}
+
 EXPORT int nvmlDeviceGetMigMode(void* device, unsigned* now, unsigned* pending) {
   if (device != reinterpret_cast<void*>(1)) return 3;  // not supported
   *now = static_cast<unsigned>(number("mig", "0"));

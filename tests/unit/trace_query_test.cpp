@@ -61,6 +61,8 @@ class TraceQuery : public testing::Test {
     w.add_marker({MarkerId{}, process_, thread, w.intern("nvtx"), w.intern("step 1"), 1, kNever});
     w.add_pool_reserved({process_, 0, 11, 2 << 20});
     w.add_out_of_memory({process_, thread, 0, Layer::kPool, 70, 1 << 30, 5, 6, stack});
+    w.add_device_memory({ProcessId{}, w.intern("0000:1b:00.0"), 90, 3 << 20, 80 << 20});
+    w.add_device_memory({process_, w.intern("0000:1b:00.0"), 91, 2 << 20, 0});
     w.add_process_memory({process_, 80, 4096, kNotMeasured, 2048, 1, 2, 3, 0, kNotMeasured, 7, 1});
     const Mapping mapping{process_, 80,   4096, 8192, MappingKind::kFile, w.intern("/data.bin"),
                           4096,     2048, 0,    0};
@@ -119,6 +121,9 @@ const std::map<std::string, std::string>& device_questions() {
       {"SELECT key, value FROM meta WHERE key='host'", "host|box"},
       {"SELECT * FROM pool_reserved", "1|0|11|2097152"},
       {"SELECT layer, requested_bytes, stack_id FROM out_of_memory", "pool|1073741824|1"},
+      {"SELECT * FROM device_memory WHERE total_bytes IS NOT NULL",
+       "|0000:1b:00.0|90|3145728|83886080"},
+      {"SELECT * FROM device_memory WHERE process_id=1", "1|0000:1b:00.0|91|2097152|"},
       {"SELECT * FROM process_memory", "1|80|4096||2048|1|2|3|0||7|1"},
       {"SELECT * FROM mapping", "1|1|80|4096|8192|file|/data.bin|4096|2048|0|0"},
       {"SELECT * FROM host_total", "1|heap|1|malloc|10|100|9|90|8|70|2|20|1|10"},

@@ -177,6 +177,14 @@ constexpr SchemaObject kOthers[] = {
      "CREATE VIEW host_curve AS SELECT process_id, " LAYER_TEXT(
          "layer") " AS layer, time_ns, bytes, count FROM host_curve_row",
      3},
+    {"table", "device_memory_row",
+     "CREATE TABLE device_memory_row(process_id INTEGER, bus_id INTEGER, time_ns INTEGER, "
+     "used_bytes INTEGER, total_bytes INTEGER)",
+     5},
+    {"view", "device_memory",
+     "CREATE VIEW device_memory AS SELECT process_id, " STRING_TEXT(
+         "bus_id") " AS bus, time_ns, used_bytes, total_bytes FROM device_memory_row",
+     5},
     {"table", "stack_chunk",
      "CREATE TABLE stack_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
     {"table", "stack_node_chunk",

@@ -64,6 +64,7 @@ struct Inserts {
         pool_reserved(db, "INSERT INTO pool_reserved VALUES(?1,?2,?3,?4)", kKeep),
         out_of_memory(db, "INSERT INTO out_of_memory_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)",
                       kKeep),
+        device_memory(db, "INSERT INTO device_memory_row VALUES(?1,?2,?3,?4,?5)", kKeep),
         process_memory(
             db, "INSERT INTO process_memory VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)", kKeep),
         mapping(db, "INSERT INTO mapping_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)", kKeep),
@@ -72,7 +73,7 @@ struct Inserts {
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
   Statement string, meta, loss, process, end_process, thread, rename_thread, module, drop_modules,
       allocation, end_allocation, revive_allocation, transfer, memset, kernel, marker, end_marker,
-      pool_reserved, out_of_memory, process_memory, mapping, drop_mappings;
+      pool_reserved, out_of_memory, device_memory, process_memory, mapping, drop_mappings;
 };
 
 class SqliteWriter final : public Writer {
@@ -225,6 +226,7 @@ class SqliteWriter final : public Writer {
   void end_marker(MarkerId id, int64_t end_ns) override;
   void add_pool_reserved(const PoolReserved& sample) override;
   void add_out_of_memory(const OutOfMemory& event) override;
+  void add_device_memory(const DeviceMemory& sample) override;
   void add_process_memory(const ProcessMemory& sample) override;
   void add_mappings(std::span<const Mapping> snapshot) override;
   void drop_mappings(ProcessId process, int64_t time_ns) override;
@@ -463,6 +465,18 @@ void SqliteWriter::add_out_of_memory(const OutOfMemory& event) {
   insert.bind(8, number(event.reserved_bytes));
   insert.bind_unless(9, number(event.stack), 0);
   stacks_->use_in_row(event.stack);
+  check(insert.run());
+}
+
+void SqliteWriter::add_device_memory(const DeviceMemory& sample) {
+  if (!ready() || no_samples()) return;
+  seen(sample.time_ns);
+  Statement& insert = inserts_->device_memory;
+  insert.bind_unless(1, number(sample.process), 0);
+  insert.bind_unless(2, number(sample.bus), 0);
+  insert.bind(3, sample.time_ns);
+  insert.bind(4, number(sample.used_bytes));
+  insert.bind_unless(5, number(sample.total_bytes), 0);
   check(insert.run());
 }
 

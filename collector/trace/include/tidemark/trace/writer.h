@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "tidemark/trace/device_memory.h"
 #include "tidemark/trace/result.h"
 #include "tidemark/trace/types.h"
 
@@ -85,6 +86,7 @@ class Writer {
   virtual void end_marker(MarkerId id, int64_t end_ns) = 0;
   virtual void add_pool_reserved(const PoolReserved& sample) = 0;
   virtual void add_out_of_memory(const OutOfMemory& event) = 0;
+  virtual void add_device_memory(const DeviceMemory& sample) = 0;
   virtual void add_process_memory(const ProcessMemory& sample) = 0;
   // One snapshot: all mappings of one process at one moment, ascending by address.
   virtual void add_mappings(std::span<const Mapping> snapshot) = 0;
