@@ -158,6 +158,22 @@ Json pools(const Report& report) {
   return list;
 }
 
+Json device_memory(const Report& report) {
+  Json list = Json::array();
+  for (const DeviceMemoryLine& line : report.device_memory) {
+    list.push_back({{"bus", line.bus},
+                    {"device", line.device == trace::kNoDevice ? Json() : Json(line.device)},
+                    {"at_ns", line.at_ns},
+                    {"total_bytes", line.total_bytes},
+                    {"used_bytes", line.used_bytes},
+                    {"recorded_bytes", line.recorded_bytes ? Json(*line.recorded_bytes) : Json()},
+                    {"allocated_bytes", line.allocated_bytes},
+                    {"pool_bytes", line.pool_bytes},
+                    {"unexplained_bytes", line.unexplained_bytes()}});
+  }
+  return list;
+}
+
 Json kernels(const KernelTotal& total) {
   Json top = Json::array();
   for (const KernelLine& line : total.top) {
@@ -229,6 +245,7 @@ std::string report_json(const Report& report) {
   json["events"] = events(report);
   json["processes"] = processes(report);
   json["spaces"] = spaces(report);
+  if (!report.device_memory.empty()) json["device_memory"] = device_memory(report);
   if (report.has_device()) {
     json["pools"] = pools(report);
     json["transfers"] = transfers(report);

@@ -18,6 +18,8 @@ std::string shares(const StackShares& shares, size_t most);
 
 bool any_resident(const Report& report);
 std::string peak_rss_text(const ProcessLine& line);  // "" where nothing was sampled
+// What the driver says is in use of each device, and what of it allocations explain.
+std::string device_memory_text(const Report& report);
 // What the resident memory of the largest processes was, and who held their heaps.
 std::string process_memory_text(const Report& report);
 

@@ -12,6 +12,7 @@ Result<void> add_process_memory(const trace::Reader& reader, const ReportOptions
 Result<void> add_pools(const trace::Reader& reader, Report& report);  // after add_series
 Result<void> add_device(const trace::Reader& reader, const ReportOptions& options, Report& report);
 Result<void> add_accesses(const trace::Reader& reader, Report& report);
+Result<void> add_device_memory(const trace::Reader& reader, Report& report);
 std::vector<ProcessLine> process_tree(const trace::Reader& reader);
 void add_remarks(const trace::Reader& reader, Report& report);  // last
 

@@ -186,6 +186,12 @@ void add_device(Writer& writer, ProcessId process, ThreadId thread) {
               static_cast<int64_t>(130 - i) * kMs);
   }
   add_block(writer, state, 0x704000000, 12 * kMiB, 105 * kMs, kNever);
+  // Of the driver's count: the contexts' and code's share, and what a neighbour holds.
+  writer.meta("cuda.device.0.pci_bus", "0000:1B:00.0");
+  const StringId bus = writer.intern("0000:1b:00.0");
+  writer.add_device_memory({ProcessId{}, bus, 110 * kMs, 700 * kMiB, 81'559 * kMiB});
+  writer.add_device_memory({process, bus, 110 * kMs, 500 * kMiB, 0});
+  writer.add_device_memory({ProcessId{}, bus, 200 * kMs, 690 * kMiB, 81'559 * kMiB});
   OutOfMemory event;
   event.process = process;
   event.thread = thread;

@@ -1,6 +1,7 @@
 find_package(nlohmann_json REQUIRED)
 
 add_executable(analyzer_test
+  analyzer_device_memory_test.cpp
   analyzer_memory_test.cpp
   analyzer_report_test.cpp
   analyzer_text_test.cpp

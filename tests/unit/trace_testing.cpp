@@ -186,7 +186,7 @@ void Recording::add_other(Writer& writer) {
   const int64_t end = start + static_cast<int64_t>(below(100000));
   const auto stream = static_cast<uint32_t>(below(9));
   const auto correlation = static_cast<uint32_t>(random_());
-  switch (below(10)) {
+  switch (below(11)) {
     case 0: {
       Transfer row{0,
                    process,
@@ -291,6 +291,10 @@ void Recording::add_other(Writer& writer) {
       curve.assign(below(4), {process, Layer::kOs, start, below(1 << 30), 7});
       return writer.replace_host_totals(totals, curve);
     }
+    case 9: {
+      device_memory.push_back({process, some_text(writer), start, below(1 << 30), below(3)});
+      return writer.add_device_memory(device_memory.back());
+    }
     default: {
       const std::string name = fmt::format("loss_{}", below(3));
       const uint64_t added = below(5);
@@ -347,6 +351,7 @@ void Recording::expect_equal(const Reader& reader) const {
   EXPECT_TRUE(collect(&Reader::markers, Marker{}) == markers);
   EXPECT_TRUE(reader.pool_reserved().value() == pool);
   EXPECT_TRUE(reader.out_of_memory().value() == oom);
+  EXPECT_TRUE(reader.device_memory().value() == device_memory);
   EXPECT_TRUE(reader.process_memory().value() == memory);
   EXPECT_TRUE(reader.mappings().value() == mappings);
   EXPECT_TRUE(reader.host_totals().value() == totals);

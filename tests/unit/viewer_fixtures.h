@@ -72,6 +72,9 @@ class MemoryReader final : public trace::Reader {
   Result<std::vector<trace::HostCurvePoint>> host_curve() const override {
     return std::vector<trace::HostCurvePoint>{};
   }
+  Result<std::vector<trace::DeviceMemory>> device_memory() const override {
+    return std::vector<trace::DeviceMemory>{};
+  }
   Result<std::vector<trace::Mapping>> mappings() const override {
     return std::vector<trace::Mapping>{};
   }

@@ -105,6 +105,11 @@ ProcessMemory process_memory_of(const Statement& row) {
           measured(9),           measured(10),   row.integer(11), row.integer(12)};
 }
 
+DeviceMemory device_memory_of(const Statement& row) {
+  return {as<ProcessId>(row, 1), as<StringId>(row, 2), row.integer(3), as<uint64_t>(row, 4),
+          as<uint64_t>(row, 5)};
+}
+
 Mapping mapping_of(const Statement& row) {
   return {as<ProcessId>(row, 1),   row.integer(2),       as<uint64_t>(row, 3), as<uint64_t>(row, 4),
           as<MappingKind>(row, 5), as<StringId>(row, 6), as<uint64_t>(row, 7), as<uint64_t>(row, 8),
@@ -216,6 +221,10 @@ class SqliteReader final : public Reader {
   Result<std::vector<ProcessMemory>> process_memory() const override {
     return all_rows<ProcessMemory>("SELECT rowid, * FROM process_memory ORDER BY rowid",
                                    process_memory_of);
+  }
+  Result<std::vector<DeviceMemory>> device_memory() const override {
+    return all_rows<DeviceMemory>("SELECT rowid, * FROM device_memory_row ORDER BY rowid",
+                                  device_memory_of);
   }
   Result<std::vector<Mapping>> mappings() const override {
     return all_rows<Mapping>("SELECT * FROM mapping_row ORDER BY id", mapping_of);

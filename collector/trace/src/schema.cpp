@@ -180,11 +180,11 @@ constexpr SchemaObject kOthers[] = {
     {"table", "device_memory_row",
      "CREATE TABLE device_memory_row(process_id INTEGER, bus_id INTEGER, time_ns INTEGER, "
      "used_bytes INTEGER, total_bytes INTEGER)",
-     5},
+     6},
     {"view", "device_memory",
      "CREATE VIEW device_memory AS SELECT process_id, " STRING_TEXT(
          "bus_id") " AS bus, time_ns, used_bytes, total_bytes FROM device_memory_row",
-     5},
+     6},
     {"table", "stack_chunk",
      "CREATE TABLE stack_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
     {"table", "stack_node_chunk",

@@ -119,6 +119,22 @@ struct PoolReport {
   int64_t peak_reserved_ns = 0;
 };
 
+// One device that the program used, as its driver counts it (NVML), at the moment at which the
+// recorded processes held most of it; or everybody, where the driver does not tell them apart.
+struct DeviceMemoryLine {
+  std::string bus;
+  int16_t device = trace::kNoDevice;  // the program's number
+  int64_t at_ns = 0;
+  uint64_t total_bytes = 0;
+  uint64_t used_bytes = 0;                 // by everybody
+  std::optional<uint64_t> recorded_bytes;  // of it, by the recorded processes
+  uint64_t allocated_bytes = 0;            // of it, by the driver layer's allocations
+  uint64_t pool_bytes = 0;                 // of them, held by the frameworks' pools
+
+  uint64_t unexplained_bytes() const;  // contexts, code, libraries; others where not told apart
+  uint64_t others_bytes() const;       // of processes that are not recorded
+};
+
 struct OutOfMemoryLine {
   trace::OutOfMemory event;
   StackView stack;
@@ -134,6 +150,7 @@ struct Report {
   uint64_t threads = 0;
   std::vector<SeriesReport> series;
   std::vector<PoolReport> pools;
+  std::vector<DeviceMemoryLine> device_memory;
   std::vector<TransferLine> transfers;
   std::optional<OperationTotal> memsets;
   std::optional<KernelTotal> kernels;

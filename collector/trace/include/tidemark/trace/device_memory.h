@@ -13,6 +13,8 @@ struct DeviceMemory {
   int64_t time_ns = 0;
   uint64_t used_bytes = 0;   // contexts, code and libraries included
   uint64_t total_bytes = 0;  // of the device; 0 in rows of one process
+
+  bool operator==(const DeviceMemory&) const = default;
 };
 
 }  // namespace tidemark::trace

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "tidemark/trace/device_memory.h"
 #include "tidemark/trace/result.h"
 #include "tidemark/trace/types.h"
 
@@ -88,6 +89,8 @@ class Reader {
   // In the order in which they were taken; of one process that is time. Traces of format 1 have
   // none.
   [[nodiscard]] virtual Result<std::vector<ProcessMemory>> process_memory() const = 0;
+  // In the order in which they were taken.
+  [[nodiscard]] virtual Result<std::vector<DeviceMemory>> device_memory() const = 0;
   [[nodiscard]] virtual Result<std::vector<Mapping>> mappings() const = 0;
   // Where there are any (--host=aggregate, --max-size), they speak for the host layers as a whole,
   // and rows of these are none or not all. Ascending in time for each process and layer.

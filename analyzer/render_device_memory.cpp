@@ -1,0 +1,44 @@
+// How the driver's count of each device's memory reads.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "render_parts.h"
+#include "tidemark/analyzer/text.h"
+#include "tidemark/analyzer/units.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+std::string parts(const DeviceMemoryLine& line) {
+  TextTable table({{"bytes", TextTable::Align::kRight}, {"held by"}});
+  const auto part = [&table](uint64_t bytes, const char* what) {
+    if (bytes > 0) table.add({format_bytes(bytes), what});
+  };
+  const uint64_t pool = std::min(line.pool_bytes, line.allocated_bytes);
+  part(pool, "the framework's pool");
+  part(line.allocated_bytes - pool, "other allocations");
+  part(line.unexplained_bytes(),
+       line.recorded_bytes
+           ? "contexts, code and libraries: no allocation shows it"
+           : "contexts, code, libraries and other processes: no allocation shows it");
+  part(line.others_bytes(), "other processes");
+  return table.text();
+}
+
+}  // namespace
+
+std::string device_memory_text(const Report& report) {
+  std::string out;
+  for (const DeviceMemoryLine& line : report.device_memory) {
+    const std::string device =
+        line.device == trace::kNoDevice ? "" : fmt::format("device:{}, ", line.device);
+    out += fmt::format("\nDevice memory as the driver counts it, {}{}: {} of {}, at {}\n", device,
+                       printable(line.bus), format_bytes(line.used_bytes),
+                       format_bytes(line.total_bytes), format_ns(line.at_ns));
+    out += parts(line);
+  }
+  return out;
+}
+
+}  // namespace tidemark::analyzer

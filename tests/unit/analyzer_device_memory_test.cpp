@@ -1,0 +1,110 @@
+// What the driver counts of a device, beside what allocations explain.
+#include <gtest/gtest.h>
+
+#include "fake_reader.h"
+#include "tidemark/analyzer/render.h"
+#include "tidemark/analyzer/report.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+using trace::Layer;
+using trace::ProcessId;
+using trace::Space;
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr ProcessId kEverybody{};
+constexpr ProcessId kFirst{1};
+constexpr ProcessId kSecond{2};
+
+struct DeviceMemoryReport : testing::Test {
+  DeviceMemoryReport() {
+    reader.end = 1000;
+    reader.meta_rows = {{"cuda.device.0.pci_bus", "0000:AF:00.0"}};
+    bus = reader.intern("0000:af:00.0");
+  }
+  void sample(ProcessId process, int64_t time_ns, uint64_t used_mib) {
+    reader.device_memory_rows.push_back(
+        {process, bus, time_ns, used_mib * kMiB, process == kEverybody ? 1000 * kMiB : 0});
+  }
+  void block(Layer layer, int16_t device, int64_t alloc_ns, int64_t free_ns, uint64_t mib) {
+    trace::Allocation row;
+    row.process = kFirst;
+    row.layer = layer;
+    row.space = Space::kDevice;
+    row.device = device;
+    row.alloc_ns = alloc_ns;
+    row.free_ns = free_ns;
+    row.size = mib * kMiB;
+    reader.allocation_rows.push_back(row);
+  }
+  Report built() const {
+    auto report = build_report(reader, {});
+    EXPECT_TRUE(report);
+    return std::move(*report);
+  }
+  DeviceMemoryLine line() const {
+    const Report report = built();
+    EXPECT_EQ(report.device_memory.size(), 1U);
+    return report.device_memory.at(0);
+  }
+
+  tests::FakeReader reader;
+  trace::StringId bus;
+};
+
+TEST_F(DeviceMemoryReport, splits_up_the_moment_at_which_the_recorded_held_most) {
+  sample(kEverybody, 10, 600);
+  sample(kFirst, 10, 100);
+  sample(kEverybody, 20, 500);
+  sample(kFirst, 20, 250);
+  sample(kSecond, 20, 150);
+  sample(kEverybody, 30, 450);
+  sample(kFirst, 30, 300);
+  sample(kSecond, 30, 50);
+  block(Layer::kDriver, 0, 5, trace::kNever, 200);
+  block(Layer::kDriver, 0, 5, 20, 99);             // gone by then
+  block(Layer::kDriver, 1, 5, trace::kNever, 98);  // of another device
+  block(Layer::kPool, 0, 5, trace::kNever, 97);    // lies in what the driver gave
+  reader.reserved_rows = {{kFirst, 0, 6, 120 * kMiB}, {kFirst, 0, 21, 130 * kMiB}};
+  const DeviceMemoryLine peak = line();
+  EXPECT_EQ(peak.device, 0);
+  EXPECT_EQ(peak.at_ns, 20);
+  EXPECT_EQ(peak.total_bytes, 1000 * kMiB);
+  EXPECT_EQ(peak.used_bytes, 500 * kMiB);
+  EXPECT_EQ(peak.recorded_bytes, 400 * kMiB);
+  EXPECT_EQ(peak.allocated_bytes, 200 * kMiB);
+  EXPECT_EQ(peak.pool_bytes, 120 * kMiB);
+  EXPECT_EQ(peak.unexplained_bytes(), 200 * kMiB);
+  EXPECT_EQ(peak.others_bytes(), 100 * kMiB);
+}
+
+TEST_F(DeviceMemoryReport, where_processes_are_not_told_apart_the_rest_is_everybodys) {
+  sample(kEverybody, 10, 600);
+  sample(kEverybody, 20, 700);
+  sample(kEverybody, 30, 650);
+  block(Layer::kDriver, 0, 5, trace::kNever, 200);
+  const DeviceMemoryLine peak = line();
+  EXPECT_EQ(peak.at_ns, 20);
+  EXPECT_FALSE(peak.recorded_bytes);
+  EXPECT_EQ(peak.unexplained_bytes(), 500 * kMiB);
+  EXPECT_EQ(peak.others_bytes(), 0U);
+  EXPECT_NE(report_text(built()).find("500 MiB  contexts, code, libraries and other processes"),
+            std::string::npos);
+}
+
+TEST_F(DeviceMemoryReport, allocations_newer_than_the_sample_leave_nothing_negative) {
+  sample(kEverybody, 10, 100);
+  block(Layer::kDriver, 0, 5, trace::kNever, 200);
+  EXPECT_EQ(line().unexplained_bytes(), 0U);
+}
+
+TEST_F(DeviceMemoryReport, a_device_that_nobody_recorded_used_is_left_out) {
+  sample(kEverybody, 10, 100);
+  bus = reader.intern("0000:b0:00.0");
+  sample(kEverybody, 10, 900);
+  EXPECT_EQ(line().bus, "0000:af:00.0");
+}
+
+}  // namespace
+}  // namespace tidemark::analyzer
