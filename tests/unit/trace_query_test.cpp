@@ -121,8 +121,9 @@ const std::map<std::string, std::string>& device_questions() {
       {"SELECT key, value FROM meta WHERE key='host'", "host|box"},
       {"SELECT * FROM pool_reserved", "1|0|11|2097152"},
       {"SELECT layer, requested_bytes, stack_id FROM out_of_memory", "pool|1073741824|1"},
-      {"SELECT * FROM device_memory WHERE total_bytes IS NOT NULL",
-       "|0000:1b:00.0|90|3145728|83886080"},
+      {"SELECT process_id IS NULL, bus, time_ns, used_bytes, total_bytes FROM device_memory WHERE "
+       "total_bytes IS NOT NULL",
+       "1|0000:1b:00.0|90|3145728|83886080"},
       {"SELECT * FROM device_memory WHERE process_id=1", "1|0000:1b:00.0|91|2097152|"},
       {"SELECT * FROM process_memory", "1|80|4096||2048|1|2|3|0||7|1"},
       {"SELECT * FROM mapping", "1|1|80|4096|8192|file|/data.bin|4096|2048|0|0"},
