@@ -1,0 +1,181 @@
+#include "repeats.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace tidemark::analyzer {
+namespace {
+
+constexpr size_t kContext = 4;  // keys that must agree before a distance is looked at
+constexpr size_t kCandidates = 48;
+
+// How far back what stands here stood before, each with how often it is so. Of a key many are
+// alike; of several in a row few.
+std::vector<size_t> likely_periods(std::span<const uint64_t> keys, size_t shortest) {
+  constexpr uint64_t odd = 0x9e3779b97f4a7c15;
+  if (keys.size() < kContext) return {};
+  std::unordered_map<uint64_t, size_t> last;
+  std::unordered_map<size_t, uint64_t> counts;
+  last.reserve(keys.size() / 2);
+  for (size_t i = 0; i + kContext <= keys.size(); ++i) {
+    uint64_t hash = 0;
+    for (size_t k = 0; k < kContext; ++k) hash = (hash ^ keys[i + k]) * odd + (hash >> 29);
+    const auto [found, fresh] = last.try_emplace(hash, i);
+    if (fresh) continue;
+    const size_t distance = i - found->second;
+    found->second = i;
+    if (distance >= shortest) ++counts[distance];
+  }
+  std::vector<std::pair<uint64_t, size_t>> ranked;
+  for (const auto& [distance, count] : counts) ranked.emplace_back(count * distance, distance);
+  const size_t kept = std::min(kCandidates, ranked.size());
+  std::partial_sort(ranked.begin(), ranked.begin() + static_cast<ptrdiff_t>(kept), ranked.end(),
+                    [](const auto& a, const auto& b) { return a > b; });
+  std::vector<size_t> periods;
+  for (size_t i = 0; i < kept; ++i) periods.push_back(ranked[i].second);
+  return periods;
+}
+
+struct Stretch {
+  size_t begin = 0;
+  size_t length = 0;  // of keys that equal those a period later
+};
+
+Stretch longest_stretch(std::span<const uint64_t> keys, size_t period) {
+  Stretch best;
+  size_t begin = 0;
+  const size_t end = keys.size() - period;
+  for (size_t i = 0; i <= end; ++i) {
+    if (i < end && keys[i] == keys[i + period]) continue;
+    if (i - begin > best.length) best = {begin, i - begin};
+    begin = i + 1;
+  }
+  return best;
+}
+
+size_t distinct(std::span<const uint64_t> keys, size_t most) {
+  std::unordered_set<uint64_t> seen;
+  for (const uint64_t key : keys) {
+    if (seen.insert(key).second && seen.size() >= most) break;
+  }
+  return seen.size();
+}
+
+struct Best {
+  size_t period = 0;
+  Stretch stretch;
+};
+
+// A stretch counts by its length and by how varied it is: a loop that fills a list is long, too.
+Best best_period(std::span<const uint64_t> keys, size_t shortest) {
+  constexpr size_t varied = 16;
+  Best best;
+  size_t best_worth = 0;
+  for (const size_t period : likely_periods(keys, shortest)) {
+    if (period > keys.size() / 2) continue;
+    const Stretch stretch = longest_stretch(keys, period);
+    if (stretch.length < period) continue;
+    const size_t kinds = distinct(keys.subspan(stretch.begin, period), varied);
+    if (kinds < 2) continue;
+    const size_t worth = (stretch.length + period) * kinds;
+    if (worth > best_worth || (worth == best_worth && period < best.period)) {
+      best = {period, stretch};
+      best_worth = worth;
+    }
+  }
+  return best;
+}
+
+// Of the reference repeat: where in it each key stands that it holds once.
+std::unordered_map<uint64_t, size_t> single_keys(std::span<const uint64_t> cycle) {
+  std::unordered_map<uint64_t, size_t> places;
+  std::unordered_set<uint64_t> several;
+  for (size_t i = 0; i < cycle.size(); ++i) {
+    if (!places.try_emplace(cycle[i], i).second) several.insert(cycle[i]);
+  }
+  for (const uint64_t key : several) places.erase(key);
+  return places;
+}
+
+// A cycle has no beginning of its own: it begins where the sequence first enters it. A single key
+// may also stand in the setup by chance; in the cycle the next single one is its successor's.
+size_t entry(std::span<const uint64_t> keys, std::span<const uint64_t> cycle,
+             const std::unordered_map<uint64_t, size_t>& singles, size_t reference) {
+  const size_t period = cycle.size();
+  for (size_t i = 0; i < reference; ++i) {
+    const auto found = singles.find(keys[i]);
+    if (found == singles.end()) continue;
+    size_t agree = 0;
+    while (agree < period / 4 + 1 && i + agree < keys.size() &&
+           keys[i + agree] == cycle[(found->second + agree) % period]) {
+      ++agree;
+    }
+    if (agree < std::min<size_t>(period / 4 + 1, 3)) continue;
+    size_t place = found->second;
+    for (size_t at = i; at > 0 && keys[at - 1] == cycle[(place + period - 1) % period] &&
+                        (place + period - 1) % period != found->second;
+         --at) {
+      place = (place + period - 1) % period;
+    }
+    return place;
+  }
+  return 0;
+}
+
+size_t agreeing(std::span<const uint64_t> keys, size_t begin, std::span<const uint64_t> cycle) {
+  size_t count = 0;
+  while (count < cycle.size() && begin + count < keys.size() &&
+         keys[begin + count] == cycle[count]) {
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+Repeats find_repeats(std::span<const uint64_t> keys, size_t shortest) {
+  Repeats repeats;
+  const Best best = best_period(keys, shortest);
+  if (best.period == 0) return repeats;
+  const size_t period = best.period;
+  const std::span<const uint64_t> unturned = keys.subspan(best.stretch.begin, period);
+  const size_t turn = entry(keys, unturned, single_keys(unturned), best.stretch.begin);
+  repeats.period = period;
+  repeats.reference = best.stretch.begin + turn;
+  const std::span<const uint64_t> cycle = keys.subspan(repeats.reference, period);
+
+  const auto singles = single_keys(cycle);
+  size_t anchor = period;  // the first place whose key stands there alone
+  for (const auto& [key, place] : singles) anchor = std::min(anchor, place);
+  if (anchor == period) {  // none: count from the stretch on
+    size_t at = best.stretch.begin + turn;
+    for (; at + period <= best.stretch.begin + best.stretch.length + period; at += period) {
+      repeats.begins.push_back(at);
+    }
+  } else {
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (keys[i] != cycle[anchor]) continue;
+      size_t begin = i;
+      for (size_t back = anchor; back > 0 && begin > 0 && keys[begin - 1] == cycle[back - 1];
+           --back) {
+        --begin;
+      }
+      repeats.begins.push_back(begin);
+    }
+  }
+  for (size_t i = 0; i < repeats.begins.size(); ++i) {
+    const size_t begin = repeats.begins[i];
+    const bool last = i + 1 == repeats.begins.size();
+    const size_t next = last ? begin + period : repeats.begins[i + 1];
+    repeats.regular.push_back(agreeing(keys, begin, cycle) == period && next - begin == period);
+  }
+  const size_t last = repeats.begins.back();
+  repeats.end =
+      repeats.regular.back()
+          ? last + period
+          : std::min(keys.size(), last + std::max<size_t>(1, agreeing(keys, last, cycle)));
+  return repeats;
+}
+
+}  // namespace tidemark::analyzer

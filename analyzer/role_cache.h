@@ -1,0 +1,40 @@
+// The role of each stack of a trace, worked out once. Private to the analyzer; not shared between
+// threads.
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include "stack_roles.h"
+
+namespace tidemark::analyzer {
+
+class RoleCache {
+ public:
+  explicit RoleCache(const trace::Reader& reader) : reader_(reader) {
+    for (const trace::Thread& thread : reader.threads()) {
+      if (backward_thread(thread.name)) backward_.insert(static_cast<int32_t>(thread.id));
+    }
+  }
+
+  // Valid as long as the cache.
+  const StackRole& role(trace::StackId stack) {
+    const auto [found, fresh] = roles_.try_emplace(static_cast<int64_t>(stack));
+    if (fresh) found->second = role_of_stack(reader_.frames(stack));
+    return found->second;
+  }
+
+  // Also by the thread, where the frames do not tell.
+  std::optional<Phase> phase_of(trace::StackId stack, trace::ThreadId thread) {
+    const StackRole& known = role(stack);
+    if (!known.phase && backward_.contains(static_cast<int32_t>(thread))) return Phase::kBackward;
+    return known.phase;
+  }
+
+ private:
+  const trace::Reader& reader_;
+  std::unordered_map<int64_t, StackRole> roles_;
+  std::unordered_set<int32_t> backward_;
+};
+
+}  // namespace tidemark::analyzer

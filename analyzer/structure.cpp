@@ -1,0 +1,366 @@
+#include "tidemark/analyzer/structure.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "host_sums.h"
+#include "lifetimes.h"
+#include "repeats.h"
+#include "role_cache.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+// One step of the sequence in which iterations are looked for.
+struct Step {
+  int64_t time_ns = 0;
+  int64_t end_ns = trace::kNever;  // of its block
+  uint64_t size = 0;
+  trace::StackId stack{};
+  trace::StackId free_stack{};
+  trace::ThreadId thread{};
+};
+
+struct Sequence {
+  Basis basis = Basis::kNone;
+  trace::ProcessId process{};
+  std::vector<Step> steps;     // ascending in time
+  std::vector<uint64_t> keys;  // of each
+};
+
+uint64_t key_of(uint64_t first, uint64_t second) {
+  constexpr uint64_t odd = 0x9e3779b97f4a7c15;
+  const uint64_t mixed = first * odd;
+  return (mixed ^ (mixed >> 32)) + second * 0xff51afd7ed558ccd;
+}
+
+trace::ProcessId busiest(const std::map<trace::ProcessId, uint64_t>& counts) {
+  trace::ProcessId process{};
+  uint64_t most = 0;
+  for (const auto& [id, count] : counts) {
+    if (count <= most) continue;
+    most = count;
+    process = id;
+  }
+  return process;
+}
+
+// Code on the device comes when a kernel is first needed: no part of what repeats.
+bool part_of_sequence(const trace::Reader& reader, const trace::Allocation& row,
+                      uint64_t smallest) {
+  return row.size >= smallest &&
+         (row.layer != trace::Layer::kDriver ||
+          (row.space == trace::Space::kDevice && reader.text(row.api) != "cuda module"));
+}
+
+Result<Sequence> allocations_of(const trace::Reader& reader, trace::Layer layer, Basis basis,
+                                uint64_t smallest) {
+  Sequence sequence;
+  sequence.basis = basis;
+  const Lifetimes lifetimes(reader);
+  trace::AllocationFilter filter;
+  filter.layer = layer;
+  std::map<trace::ProcessId, uint64_t> counts;
+  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& row : batch) {
+      if (part_of_sequence(reader, row, smallest)) ++counts[row.process];
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  sequence.process = busiest(counts);
+  if (counts.empty()) return sequence;
+  sequence.steps.reserve(counts[sequence.process]);
+  read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& row : batch) {
+      if (row.process != sequence.process || !part_of_sequence(reader, row, smallest)) continue;
+      sequence.steps.push_back({row.alloc_ns, lifetimes.end_ns(row), row.size, row.alloc_stack,
+                                row.free_stack, row.thread});
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  std::stable_sort(sequence.steps.begin(), sequence.steps.end(),
+                   [](const Step& a, const Step& b) { return a.time_ns < b.time_ns; });
+  return sequence;
+}
+
+Result<Sequence> kernels_of(const trace::Reader& reader) {
+  Sequence sequence;
+  sequence.basis = Basis::kKernels;
+  std::map<trace::ProcessId, uint64_t> counts;
+  auto read = reader.kernels([&](std::span<const trace::Kernel> batch) {
+    for (const trace::Kernel& row : batch) ++counts[row.process];
+  });
+  if (!read) return tl::unexpected(read.error());
+  sequence.process = busiest(counts);
+  read = reader.kernels([&](std::span<const trace::Kernel> batch) {
+    for (const trace::Kernel& row : batch) {
+      if (row.process != sequence.process) continue;
+      sequence.steps.push_back(
+          {row.start_ns, row.end_ns, static_cast<uint64_t>(row.name), row.stack, {}, {}});
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  std::stable_sort(sequence.steps.begin(), sequence.steps.end(),
+                   [](const Step& a, const Step& b) { return a.time_ns < b.time_ns; });
+  return sequence;
+}
+
+void set_keys(RoleCache& roles, bool with_sizes, Sequence& sequence) {
+  sequence.keys.clear();
+  sequence.keys.reserve(sequence.steps.size());
+  for (const Step& step : sequence.steps) {
+    sequence.keys.push_back(
+        key_of(roles.role(step.stack).identity, with_sizes ? step.size + 1 : 0));
+  }
+}
+
+struct Found {
+  Sequence sequence;
+  Repeats repeats;
+  bool sizes_repeat = true;
+};
+
+// A pool tells most; the driver where there is none; of the host only what is not small change.
+Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles) {
+  constexpr size_t shortest = 4;
+  constexpr uint64_t host_smallest = 4096;
+  struct Try {
+    trace::Layer layer;
+    Basis basis;
+    uint64_t smallest;
+  };
+  constexpr Try tries[] = {{trace::Layer::kPool, Basis::kPool, 1},
+                           {trace::Layer::kDriver, Basis::kDriver, 1},
+                           {trace::Layer::kPool, Basis::kKernels, 0},
+                           {trace::Layer::kHeap, Basis::kHeap, host_smallest},
+                           {trace::Layer::kHeap, Basis::kHeap, 1}};
+  for (const Try& attempt : tries) {
+    auto sequence = attempt.basis == Basis::kKernels
+                        ? kernels_of(reader)
+                        : allocations_of(reader, attempt.layer, attempt.basis, attempt.smallest);
+    if (!sequence) return tl::unexpected(sequence.error());
+    for (const bool with_sizes : {true, false}) {
+      set_keys(roles, with_sizes, *sequence);
+      Repeats repeats = find_repeats(sequence->keys, shortest);
+      if (repeats.period == 0) continue;
+      return Found{std::move(*sequence), std::move(repeats), with_sizes};
+    }
+  }
+  return Found{};
+}
+
+std::vector<Iteration> iterations_of(const trace::Reader& reader, const Found& found) {
+  const std::vector<Step>& steps = found.sequence.steps;
+  const Repeats& repeats = found.repeats;
+  std::vector<Iteration> iterations;
+  bool seen_regular = false;
+  int64_t longest_tail = 0;  // from the last step of a repeat to the next repeat's first
+  for (size_t i = 0; i < repeats.begins.size(); ++i) {
+    Iteration iteration;
+    iteration.begin_ns = steps[repeats.begins[i]].time_ns;
+    iteration.regular = repeats.regular[i];
+    seen_regular = seen_regular || iteration.regular;
+    iteration.warm_up = !seen_regular;
+    if (i + 1 < repeats.begins.size()) {
+      const size_t next = repeats.begins[i + 1];
+      iteration.end_ns = steps[next].time_ns;
+      longest_tail = std::max(longest_tail, iteration.end_ns - steps[next - 1].time_ns);
+    }
+    iterations.push_back(iteration);
+  }
+  if (iterations.empty()) return iterations;
+  const int64_t last_ns = steps[repeats.end - 1].time_ns;
+  int64_t end = std::max(reader.end_ns(), last_ns);
+  for (const trace::Process& process : reader.processes()) {
+    if (process.id == found.sequence.process) end = std::min(end, process.end_ns);
+  }
+  int64_t guess = 0;
+  if (!__builtin_add_overflow(last_ns, longest_tail, &guess)) end = std::min(end, guess);
+  if (repeats.end < steps.size()) end = std::min(end, steps[repeats.end].time_ns);
+  iterations.back().end_ns = std::max(end, last_ns);
+  return iterations;
+}
+
+// ------------------------------------------------------------------------------------- phases
+
+struct Hint {
+  int64_t time_ns = 0;
+  std::optional<Phase> phase;
+};
+
+// Within one iteration: what has no hint of its own belongs to the forward pass when it comes
+// before one, else to what came before it.
+void add_spans(std::span<const Hint> hints, const Iteration& iteration, int32_t number,
+               std::vector<PhaseSpan>& spans) {
+  Phase now = Phase::kForward;
+  spans.push_back({iteration.begin_ns, 0, now, number});
+  int64_t unhinted_since = iteration.begin_ns;
+  bool unhinted = true;
+  for (const Hint& hint : hints) {
+    if (!hint.phase) {
+      if (!unhinted) unhinted_since = hint.time_ns;
+      unhinted = true;
+      continue;
+    }
+    if (*hint.phase != now && *hint.phase != Phase::kOther) {
+      const bool early = *hint.phase == Phase::kForward && unhinted;
+      now = *hint.phase;
+      const int64_t begin = early ? unhinted_since : hint.time_ns;
+      if (begin == spans.back().begin_ns) {
+        spans.back().phase = now;
+      } else {
+        spans.push_back({begin, 0, now, number});
+      }
+    }
+    unhinted = false;
+  }
+}
+
+// Where nothing is named: what an iteration allocates rises through forward and falls through
+// backward. Where little of what lives at the highest point came long before, it says nothing.
+std::optional<int64_t> turn_of(std::span<const Step> steps, int64_t end_ns) {
+  std::vector<std::pair<int64_t, int64_t>> changes;
+  for (const Step& step : steps) {
+    changes.emplace_back(step.time_ns, static_cast<int64_t>(step.size));
+    if (step.end_ns < end_ns) changes.emplace_back(step.end_ns, -static_cast<int64_t>(step.size));
+  }
+  std::sort(changes.begin(), changes.end());
+  int64_t live = 0;
+  int64_t peak = 0;
+  int64_t peak_ns = 0;
+  for (const auto& [time, change] : changes) {
+    live += change;
+    if (live <= peak) continue;
+    peak = live;
+    peak_ns = time;
+  }
+  size_t held = 0;
+  size_t before = 0;
+  for (const Step& step : steps) {
+    if (step.time_ns > peak_ns) continue;
+    ++before;
+    if (step.end_ns > peak_ns && step.end_ns < end_ns) ++held;
+  }
+  if (before < 2 || held * 2 < before || before == steps.size()) return std::nullopt;
+  return peak_ns;
+}
+
+void close_spans(Structure& structure) {
+  std::vector<PhaseSpan>& spans = structure.phases;
+  for (size_t i = 0; i + 1 < spans.size(); ++i) spans[i].end_ns = spans[i + 1].begin_ns;
+  if (!spans.empty()) spans.back().end_ns = trace::kNever;
+}
+
+void find_phases(const Found& found, RoleCache& roles, Structure& structure) {
+  const std::vector<Step>& steps = found.sequence.steps;
+  const Repeats& repeats = found.repeats;
+  bool python = false;
+  bool named = false;
+  bool shaped = false;
+  structure.phases.push_back({std::numeric_limits<int64_t>::min(), 0, Phase::kSetup, -1});
+  for (size_t i = 0; i < structure.iterations.size(); ++i) {
+    const Iteration& iteration = structure.iterations[i];
+    const size_t begin = repeats.begins[i];
+    const size_t end = i + 1 < repeats.begins.size() ? repeats.begins[i + 1] : repeats.end;
+    std::vector<Hint> hints;
+    bool any = false;
+    for (size_t at = begin; at < end; ++at) {
+      const std::optional<Phase> phase = roles.phase_of(steps[at].stack, steps[at].thread);
+      hints.push_back({steps[at].time_ns, phase});
+      any = any || phase.has_value();
+      (roles.role(steps[at].stack).from_python ? python : named) |= phase.has_value();
+      // A step of the optimizer that only frees is seen by where it frees.
+      const std::optional<Phase> freed = roles.role(steps[at].free_stack).phase;
+      if (freed == Phase::kOptimizer && steps[at].end_ns < iteration.end_ns) {
+        hints.push_back({steps[at].end_ns, freed});
+      }
+    }
+    std::stable_sort(hints.begin(), hints.end(),
+                     [](const Hint& a, const Hint& b) { return a.time_ns < b.time_ns; });
+    const auto number = static_cast<int32_t>(i);
+    if (any) {
+      add_spans(hints, iteration, number, structure.phases);
+      continue;
+    }
+    const auto turn = found.sequence.basis == Basis::kKernels
+                          ? std::nullopt
+                          : turn_of(std::span(steps).subspan(begin, end - begin), iteration.end_ns);
+    structure.phases.push_back(
+        {iteration.begin_ns, 0, turn ? Phase::kForward : Phase::kOther, number});
+    if (turn && *turn > iteration.begin_ns) {
+      structure.phases.push_back({*turn, 0, Phase::kBackward, number});
+    }
+    shaped = shaped || turn.has_value();
+  }
+  structure.phases.push_back({structure.iterations.back().end_ns, 0, Phase::kOther, -1});
+  close_spans(structure);
+  structure.phases_sureness = python  ? Sureness::kSure
+                              : named ? Sureness::kLikely
+                                      : Sureness::kGuess;
+  structure.phases_from = python   ? "call stacks"
+                          : named  ? "names of functions"
+                          : shaped ? "the rise and fall of memory"
+                                   : "nothing that was recorded";
+}
+
+}  // namespace
+
+const char* to_string(Phase phase) {
+  constexpr const char* names[] = {"setup", "forward", "backward", "optimizer", "other"};
+  static_assert(std::size(names) == kPhases);
+  return names[static_cast<size_t>(phase)];
+}
+
+const char* to_string(Sureness sureness) {
+  constexpr const char* names[] = {"guess", "likely", "sure"};
+  return names[static_cast<size_t>(sureness)];
+}
+
+const char* to_string(Basis basis) {
+  constexpr const char* names[] = {"none", "pool", "driver", "heap", "kernels"};
+  return names[static_cast<size_t>(basis)];
+}
+
+int32_t Structure::iteration_at(int64_t time_ns) const {
+  const auto after = std::upper_bound(
+      iterations.begin(), iterations.end(), time_ns,
+      [](int64_t time, const Iteration& iteration) { return time < iteration.begin_ns; });
+  if (after == iterations.begin()) return -1;
+  const auto at = std::prev(after);
+  return time_ns < at->end_ns ? static_cast<int32_t>(at - iterations.begin()) : -1;
+}
+
+Phase Structure::phase_at(int64_t time_ns) const {
+  const auto after =
+      std::upper_bound(phases.begin(), phases.end(), time_ns,
+                       [](int64_t time, const PhaseSpan& span) { return time < span.begin_ns; });
+  return after == phases.begin() ? Phase::kOther : std::prev(after)->phase;
+}
+
+size_t Structure::warm_ups() const {
+  return static_cast<size_t>(
+      std::count_if(iterations.begin(), iterations.end(),
+                    [](const Iteration& iteration) { return iteration.warm_up; }));
+}
+
+Result<Structure> find_structure(const trace::Reader& reader) {
+  Structure structure;
+  RoleCache roles(reader);
+  auto found = find_sequence(reader, roles);
+  if (!found) return tl::unexpected(found.error());
+  if (found->repeats.begins.empty()) return structure;
+  structure.basis = found->sequence.basis;
+  structure.process = found->sequence.process;
+  structure.iterations = iterations_of(reader, *found);
+  const auto regular = std::count_if(structure.iterations.begin(), structure.iterations.end(),
+                                     [](const Iteration& one) { return one.regular; });
+  constexpr auto several = 3;
+  structure.iterations_sureness = !found->sizes_repeat ? Sureness::kGuess
+                                  : regular >= several ? Sureness::kSure
+                                                       : Sureness::kLikely;
+  find_phases(*found, roles, structure);
+  return structure;
+}
+
+}  // namespace tidemark::analyzer
