@@ -11,3 +11,14 @@ add_executable(analyzer_test
 target_link_libraries(analyzer_test PRIVATE tidemark_analyzer tidemark_warnings tidemark_sanitizers
   nlohmann_json::nlohmann_json GTest::gtest_main)
 gtest_discover_tests(analyzer_test TEST_PREFIX analyzer.)
+
+add_executable(allocator_test
+  allocator_others_test.cpp
+  allocator_property_test.cpp
+  allocator_replay_test.cpp
+  allocator_torch_test.cpp)
+target_compile_definitions(allocator_test PRIVATE
+  POOL_TRACES="${CMAKE_CURRENT_SOURCE_DIR}/data/pools")
+target_link_libraries(allocator_test PRIVATE tidemark_analyzer tidemark_warnings tidemark_sanitizers
+  GTest::gtest_main)
+gtest_discover_tests(allocator_test TEST_PREFIX allocator.)
