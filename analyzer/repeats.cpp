@@ -68,14 +68,17 @@ struct Best {
 };
 
 // A stretch counts by its length and by how varied it is: a loop that fills a list is long, too.
-Best best_period(std::span<const uint64_t> keys, size_t shortest) {
+Best best_period(std::span<const uint64_t> keys, size_t shortest, bool partial,
+                 const MayRepeat& may_repeat) {
   constexpr size_t varied = 16;
+  constexpr size_t some = 16;  // keys, of a repeat that is cut off
   Best best;
   size_t best_worth = 0;
   for (const size_t period : likely_periods(keys, shortest)) {
-    if (period > keys.size() / 2) continue;
+    if (period > (partial ? keys.size() : keys.size() / 2)) continue;
     const Stretch stretch = longest_stretch(keys, period);
-    if (stretch.length < period) continue;
+    if (stretch.length < (partial ? std::min(some, period) : period)) continue;
+    if (!may_repeat(stretch.begin, period)) continue;
     const size_t kinds = distinct(keys.subspan(stretch.begin, period), varied);
     if (kinds < 2) continue;
     const size_t worth = (stretch.length + period) * kinds;
@@ -99,24 +102,25 @@ std::unordered_map<uint64_t, size_t> single_keys(std::span<const uint64_t> cycle
 }
 
 // A cycle has no beginning of its own: it begins where the sequence first enters it. A single key
-// may also stand in the setup by chance; in the cycle the next single one is its successor's.
+// may also stand in the setup by chance; within the cycle another one follows it soon.
 size_t entry(std::span<const uint64_t> keys, std::span<const uint64_t> cycle,
-             const std::unordered_map<uint64_t, size_t>& singles, size_t reference) {
+             const std::unordered_map<uint64_t, size_t>& singles) {
   const size_t period = cycle.size();
-  for (size_t i = 0; i < reference; ++i) {
+  constexpr size_t near_share = 8;
+  const size_t near = period / near_share + near_share;
+  for (size_t i = 0; i < keys.size(); ++i) {
     const auto found = singles.find(keys[i]);
     if (found == singles.end()) continue;
-    size_t agree = 0;
-    while (agree < period / 4 + 1 && i + agree < keys.size() &&
-           keys[i + agree] == cycle[(found->second + agree) % period]) {
-      ++agree;
-    }
-    if (agree < std::min<size_t>(period / 4 + 1, 3)) continue;
+    size_t next = i + 1;
+    while (next < keys.size() && !singles.contains(keys[next])) ++next;
+    if (next == keys.size()) break;
+    const size_t steps = (singles.at(keys[next]) + period - found->second) % period;
+    if (steps == 0 || steps > near) continue;
     size_t place = found->second;
-    for (size_t at = i; at > 0 && keys[at - 1] == cycle[(place + period - 1) % period] &&
-                        (place + period - 1) % period != found->second;
-         --at) {
-      place = (place + period - 1) % period;
+    for (size_t back = 1; back <= i && back < period; ++back) {
+      const size_t before = (found->second + period - back) % period;
+      if (keys[i - back] != cycle[before]) break;
+      place = before;
     }
     return place;
   }
@@ -134,15 +138,19 @@ size_t agreeing(std::span<const uint64_t> keys, size_t begin, std::span<const ui
 
 }  // namespace
 
-Repeats find_repeats(std::span<const uint64_t> keys, size_t shortest) {
+Repeats find_repeats(std::span<const uint64_t> keys, size_t shortest, bool partial,
+                     const MayRepeat& may_repeat) {
   Repeats repeats;
-  const Best best = best_period(keys, shortest);
+  const Best best = best_period(keys, shortest, partial, may_repeat);
   if (best.period == 0) return repeats;
   const size_t period = best.period;
   const std::span<const uint64_t> unturned = keys.subspan(best.stretch.begin, period);
-  const size_t turn = entry(keys, unturned, single_keys(unturned), best.stretch.begin);
+  const size_t turn = entry(keys, unturned, single_keys(unturned));
   repeats.period = period;
+  repeats.covered = best.stretch.length + period;
+  // A turned repeat may reach beyond the stretch; the one before it does not.
   repeats.reference = best.stretch.begin + turn;
+  if (repeats.reference + period > keys.size()) repeats.reference -= period;
   const std::span<const uint64_t> cycle = keys.subspan(repeats.reference, period);
 
   const auto singles = single_keys(cycle);
@@ -170,11 +178,11 @@ Repeats find_repeats(std::span<const uint64_t> keys, size_t shortest) {
     const size_t next = last ? begin + period : repeats.begins[i + 1];
     repeats.regular.push_back(agreeing(keys, begin, cycle) == period && next - begin == period);
   }
+  // The last one may be of its own kind, too: it reaches as far as there are keys of a repeat.
+  const std::unordered_set<uint64_t> known(cycle.begin(), cycle.end());
   const size_t last = repeats.begins.back();
-  repeats.end =
-      repeats.regular.back()
-          ? last + period
-          : std::min(keys.size(), last + std::max<size_t>(1, agreeing(keys, last, cycle)));
+  repeats.end = std::min(keys.size(), last + period);
+  while (repeats.end > last + 1 && !known.contains(keys[repeats.end - 1])) --repeats.end;
   return repeats;
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -22,9 +23,15 @@ struct Repeats {
   std::vector<size_t> begins;  // ascending
   std::vector<bool> regular;   // of each: equal to the reference, key by key
   size_t end = 0;              // behind the last repeat
+  size_t covered = 0;          // keys in the longest stretch and the repeat after it
 };
 
-// At least two whole repeats, of at least `shortest` keys of which some differ.
-Repeats find_repeats(std::span<const uint64_t> keys, size_t shortest);
+// May the keys from `begin` on be one repeat? A loop over the blocks of a model is none.
+using MayRepeat = std::function<bool(size_t begin, size_t period)>;
+
+// At least two whole repeats, of at least `shortest` keys of which some differ; where `partial`,
+// one and some keys of another will do (an iteration that ran out of memory).
+Repeats find_repeats(std::span<const uint64_t> keys, size_t shortest, bool partial,
+                     const MayRepeat& may_repeat);
 
 }  // namespace tidemark::analyzer

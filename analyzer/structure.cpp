@@ -119,11 +119,52 @@ struct Found {
   Sequence sequence;
   Repeats repeats;
   bool sizes_repeat = true;
+  bool passes_known = false;  // each repeat has a backward pass, by its stacks
 };
+
+// How many steps before each were part of a backward pass: an iteration has some, and others.
+std::vector<uint32_t> backward_before(const Sequence& sequence, RoleCache& roles) {
+  std::vector<uint32_t> counts(sequence.steps.size() + 1, 0);
+  for (size_t i = 0; i < sequence.steps.size(); ++i) {
+    const Step& step = sequence.steps[i];
+    const bool backward = roles.phase_of(step.stack, step.thread) == Phase::kBackward;
+    counts[i + 1] = counts[i] + (backward ? 1 : 0);
+  }
+  return counts;
+}
+
+// By stack and size, or by stack alone where that covers more: what a pool hands out is at times
+// larger than what was asked for.
+std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
+  constexpr size_t shortest = 4;
+  const std::vector<uint32_t> backward = backward_before(sequence, roles);
+  const auto may_repeat = [&](size_t begin, size_t period) {
+    if (backward.back() == 0) return true;
+    const size_t end = std::min(begin + period, backward.size() - 1);
+    const uint32_t count = backward[end] - backward[begin];
+    return count > 0 && count < period;
+  };
+  Found found;
+  found.passes_known = backward.back() > 0;
+  for (const bool partial : {false, true}) {
+    if (partial && backward.back() == 0) continue;
+    for (const bool with_sizes : {true, false}) {
+      set_keys(roles, with_sizes, sequence);
+      Repeats repeats = find_repeats(sequence.keys, shortest, partial, may_repeat);
+      if (repeats.begins.empty() || repeats.covered <= found.repeats.covered) continue;
+      found.repeats = std::move(repeats);
+      found.sizes_repeat = with_sizes;
+    }
+    if (!found.repeats.begins.empty()) break;
+  }
+  if (found.repeats.begins.empty()) return std::nullopt;
+  sequence.keys = {};
+  found.sequence = std::move(sequence);
+  return found;
+}
 
 // A pool tells most; the driver where there is none; of the host only what is not small change.
 Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles) {
-  constexpr size_t shortest = 4;
   constexpr uint64_t host_smallest = 4096;
   struct Try {
     trace::Layer layer;
@@ -140,12 +181,8 @@ Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles) {
                         ? kernels_of(reader)
                         : allocations_of(reader, attempt.layer, attempt.basis, attempt.smallest);
     if (!sequence) return tl::unexpected(sequence.error());
-    for (const bool with_sizes : {true, false}) {
-      set_keys(roles, with_sizes, *sequence);
-      Repeats repeats = find_repeats(sequence->keys, shortest);
-      if (repeats.period == 0) continue;
-      return Found{std::move(*sequence), std::move(repeats), with_sizes};
-    }
+    auto found = repeats_in(std::move(*sequence), roles);
+    if (found) return std::move(*found);
   }
   return Found{};
 }
@@ -356,9 +393,10 @@ Result<Structure> find_structure(const trace::Reader& reader) {
   const auto regular = std::count_if(structure.iterations.begin(), structure.iterations.end(),
                                      [](const Iteration& one) { return one.regular; });
   constexpr auto several = 3;
-  structure.iterations_sureness = !found->sizes_repeat ? Sureness::kGuess
-                                  : regular >= several ? Sureness::kSure
-                                                       : Sureness::kLikely;
+  const bool seen_often = regular >= several && found->sizes_repeat;
+  structure.iterations_sureness = regular < 2                         ? Sureness::kGuess
+                                  : seen_often || found->passes_known ? Sureness::kSure
+                                                                      : Sureness::kLikely;
   find_phases(*found, roles, structure);
   return structure;
 }
