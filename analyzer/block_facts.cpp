@@ -85,8 +85,8 @@ Result<std::vector<KernelFact>> kernel_facts(const trace::Reader& reader,
 }
 
 Result<void> note_accesses(const trace::Reader& reader, const Structure& structure,
-                           BlockFactsTable& table) {
-  const auto kernels = kernel_facts(reader, structure, *table.roles);
+                           RoleCache& roles, BlockFactsTable& table) {
+  const auto kernels = kernel_facts(reader, structure, roles);
   if (!kernels) return tl::unexpected(kernels.error());
   size_t at = 0;
   return reader.accesses({}, [&](std::span<const trace::Access> batch) {
@@ -119,19 +119,20 @@ BlockFacts* BlockFactsTable::find(AllocationId id) {
 }
 
 Result<BlockFactsTable> BlockFactsTable::build(const trace::Reader& reader,
-                                               const Structure& structure, const Series& series) {
+                                               const Structure& structure, const Series& series,
+                                               const trace::AllocationFilter& filter,
+                                               RoleCache& roles) {
   BlockFactsTable table;
-  table.roles = std::make_shared<RoleCache>(reader);
   const Lifetimes lifetimes(reader);
   std::unordered_map<int64_t, std::optional<Category>> names;
-  auto read = reader.allocations(filter_for(series), [&](std::span<const trace::Allocation> batch) {
+  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
       BlockFacts block;
       block.id = row.id;
       block.alloc_ns = row.alloc_ns;
       block.end_ns = lifetimes.end_ns(row);
       block.size = row.size;
-      block.role = &table.roles->role(row.alloc_stack);
+      block.role = &roles.role(row.alloc_stack);
       block.code = row.layer == trace::Layer::kDriver && reader.text(row.api) == "cuda module";
       const auto [found, fresh] = names.try_emplace(static_cast<int64_t>(row.alloc_stack));
       if (fresh) found->second = named_by(reader.frames(row.alloc_stack));
@@ -144,7 +145,7 @@ Result<BlockFactsTable> BlockFactsTable::build(const trace::Reader& reader,
       series.layer == trace::Layer::kDriver || series.layer == trace::Layer::kPool;
   if (!on_device) return table;
   note_copies(reader, structure, table, read);
-  if (read) read = note_accesses(reader, structure, table);
+  if (read) read = note_accesses(reader, structure, roles, table);
   if (!read) return tl::unexpected(read.error());
   return table;
 }

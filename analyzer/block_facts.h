@@ -1,7 +1,6 @@
 // What is known of each block of a series before it is judged. Private to the analyzer. Pure.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -33,11 +32,13 @@ struct BlockFacts {
 struct BlockFactsTable {
   std::vector<BlockFacts> blocks;  // ascending by id
   bool accesses_known = false;     // kernels told what they were handed
-  std::shared_ptr<RoleCache> roles;
 
+  // Keeps pointers to roles.
   [[nodiscard]] static Result<BlockFactsTable> build(const trace::Reader& reader,
                                                      const Structure& structure,
-                                                     const Series& series);
+                                                     const Series& series,
+                                                     const trace::AllocationFilter& filter,
+                                                     RoleCache& roles);
   BlockFacts* find(trace::AllocationId id);
 };
 

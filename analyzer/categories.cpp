@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "block_facts.h"
+#include "categorize_parts.h"
 #include "lifetimes.h"
 
 namespace tidemark::analyzer {
@@ -16,12 +17,19 @@ struct Verdict {
 
 class Judge {
  public:
-  Judge(const trace::Reader& reader, const Structure& structure, const Series& series,
-        bool accesses_known)
-      : reader_(reader), structure_(structure), series_(series), accesses_(accesses_known) {}
+  Judge(const Structure& structure, const Series& series, bool accesses_known)
+      : structure_(structure),
+        series_(series),
+        accesses_(accesses_known),
+        last_in_span_(structure.phases.size(), std::numeric_limits<int64_t>::min()) {}
 
   // Gradients have their parameters' sizes: judged after all else.
   void know_parameter(uint64_t size) { parameter_sizes_.insert(size); }
+  void know_backward(int64_t alloc_ns) {
+    const size_t span = span_at(alloc_ns);
+    if (span >= last_in_span_.size()) return;
+    last_in_span_[span] = std::max(last_in_span_[span], alloc_ns);
+  }
 
   Verdict judge(const BlockFacts& block, const BlockPlace& place) const {
     const StackRole& role = *block.role;
@@ -56,13 +64,27 @@ class Judge {
     return block.end_ns >= structure_.iterations[at].end_ns;
   }
 
-  // Over before what follows in the program begins.
-  bool dies_in_span(const BlockFacts& block) const {
+  size_t span_at(int64_t time_ns) const {
     const std::vector<PhaseSpan>& spans = structure_.phases;
     const auto after =
-        std::upper_bound(spans.begin(), spans.end(), block.alloc_ns,
+        std::upper_bound(spans.begin(), spans.end(), time_ns,
                          [](int64_t time, const PhaseSpan& span) { return time < span.begin_ns; });
-    return after == spans.begin() || block.end_ns < std::prev(after)->end_ns;
+    return static_cast<size_t>(after - spans.begin()) - 1;  // wraps where there is none
+  }
+
+  // Over before what follows in the program begins.
+  bool dies_in_span(const BlockFacts& block) const {
+    const size_t span = span_at(block.alloc_ns);
+    return span >= structure_.phases.size() || block.end_ns < structure_.phases[span].end_ns;
+  }
+
+  // A step of the optimizer that allocates nothing is not seen: what outlives all that backward
+  // allocates, and is as large as a parameter, was for that step.
+  bool outlives_backward(const BlockFacts& block) const {
+    const size_t span = span_at(block.alloc_ns);
+    if (span + 1 >= structure_.phases.size()) return false;
+    return structure_.phases[span + 1].phase != Phase::kOptimizer &&
+           block.end_ns > last_in_span_[span] && parameter_sizes_.contains(block.size);
   }
 
   bool interpreters_own(const BlockFacts& block) const {
@@ -111,6 +133,9 @@ class Judge {
   }
 
   Verdict in_backward(const BlockFacts& block, const BlockPlace& place) const {
+    if (dies_in_span(block) && outlives_backward(block)) {
+      return {Category::kGradient, Sureness::kLikely};
+    }
     if (dies_in_span(block)) {
       const bool again = block.role->recomputed;
       return {again ? Category::kActivation : Category::kTemporary, Sureness::kLikely};
@@ -137,10 +162,10 @@ class Judge {
     return {Category::kActivation, place.phase_sureness};
   }
 
-  const trace::Reader& reader_;
   const Structure& structure_;
   const Series& series_;
   bool accesses_;
+  std::vector<int64_t> last_in_span_;  // of each span of phases: its last backward allocation
   std::unordered_set<uint64_t> parameter_sizes_;
 };
 
@@ -163,13 +188,20 @@ const Block* SeriesBlocks::find(trace::AllocationId id) const {
 
 Result<SeriesBlocks> categorize(const trace::Reader& reader, const Structure& structure,
                                 const Series& series) {
+  RoleCache roles(reader);
+  return categorize(reader, structure, series, filter_for(series), roles);
+}
+
+Result<SeriesBlocks> categorize(const trace::Reader& reader, const Structure& structure,
+                                const Series& series, const trace::AllocationFilter& filter,
+                                RoleCache& roles) {
   SeriesBlocks result;
   result.series = series;
-  auto places = place_blocks(reader, structure, series);
+  auto places = place_blocks(reader, structure, filter, roles);
   if (!places) return tl::unexpected(places.error());
-  const auto facts = BlockFactsTable::build(reader, structure, series);
+  const auto facts = BlockFactsTable::build(reader, structure, series, filter, roles);
   if (!facts) return tl::unexpected(facts.error());
-  Judge judge(reader, structure, series, facts->accesses_known);
+  Judge judge(structure, series, facts->accesses_known);
   result.layers = std::move(places->layers);
   result.blocks.resize(places->blocks.size());
   std::vector<size_t> backward;
@@ -178,6 +210,7 @@ Result<SeriesBlocks> categorize(const trace::Reader& reader, const Structure& st
     block.place = places->blocks[i];
     if (block.place.phase == Phase::kBackward) {
       backward.push_back(i);
+      judge.know_backward(facts->blocks[i].alloc_ns);
       continue;
     }
     const Verdict verdict = judge.judge(facts->blocks[i], block.place);

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <map>
 
+#include "categorize_parts.h"
 #include "lifetimes.h"
-#include "role_cache.h"
 
 namespace tidemark::analyzer {
 namespace {
@@ -112,16 +112,15 @@ void place_backward(const Structure& structure, std::vector<Ended> ended,
 }  // namespace
 
 Result<BlockPlaces> place_blocks(const trace::Reader& reader, const Structure& structure,
-                                 const Series& series) {
+                                 const trace::AllocationFilter& filter, RoleCache& roles) {
   BlockPlaces places;
-  RoleCache roles(reader);
   const Lifetimes lifetimes(reader);
   Modules modules;
   std::vector<Ended> ended;
   std::vector<int64_t> alloc_ns;
   bool in_forward = false;
   int32_t last_iteration = -1;
-  auto read = reader.allocations(filter_for(series), [&](std::span<const trace::Allocation> batch) {
+  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
       BlockPlace place;
       place.id = row.id;
@@ -151,6 +150,12 @@ Result<BlockPlaces> place_blocks(const trace::Reader& reader, const Structure& s
   places.layers = modules.take();
   place_backward(structure, std::move(ended), alloc_ns, places.blocks);
   return places;
+}
+
+Result<BlockPlaces> place_blocks(const trace::Reader& reader, const Structure& structure,
+                                 const Series& series) {
+  RoleCache roles(reader);
+  return place_blocks(reader, structure, filter_for(series), roles);
 }
 
 }  // namespace tidemark::analyzer

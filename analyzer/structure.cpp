@@ -1,6 +1,8 @@
 #include "tidemark/analyzer/structure.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <map>
 #include <unordered_map>
 
@@ -54,6 +56,26 @@ bool part_of_sequence(const trace::Reader& reader, const trace::Allocation& row,
           (row.space == trace::Space::kDevice && reader.text(row.api) != "cuda module"));
 }
 
+// The smallest size at which at most so many blocks are left: a host makes millions of small ones.
+constexpr uint64_t kMostSteps = uint64_t{1} << 22;
+
+class SizeClasses {
+ public:
+  void add(uint64_t size) { ++counts_[std::bit_width(size)]; }
+  uint64_t smallest_for(uint64_t most) const {
+    uint64_t sum = 0;
+    for (size_t bits = counts_.size(); bits-- > 0;) {
+      sum += counts_[bits];
+      if (sum > most)
+        return bits >= 64 ? std::numeric_limits<uint64_t>::max() : uint64_t{1} << bits;
+    }
+    return 0;
+  }
+
+ private:
+  std::array<uint64_t, 65> counts_{};
+};
+
 Result<Sequence> allocations_of(const trace::Reader& reader, trace::Layer layer, Basis basis,
                                 uint64_t smallest) {
   Sequence sequence;
@@ -62,15 +84,19 @@ Result<Sequence> allocations_of(const trace::Reader& reader, trace::Layer layer,
   trace::AllocationFilter filter;
   filter.layer = layer;
   std::map<trace::ProcessId, uint64_t> counts;
+  std::map<trace::ProcessId, SizeClasses> sizes;
   auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
-      if (part_of_sequence(reader, row, smallest)) ++counts[row.process];
+      if (!part_of_sequence(reader, row, smallest)) continue;
+      ++counts[row.process];
+      sizes[row.process].add(row.size);
     }
   });
   if (!read) return tl::unexpected(read.error());
   sequence.process = busiest(counts);
   if (counts.empty()) return sequence;
-  sequence.steps.reserve(counts[sequence.process]);
+  smallest = std::max(smallest, sizes[sequence.process].smallest_for(kMostSteps));
+  sequence.steps.reserve(std::min(counts[sequence.process], kMostSteps));
   read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
       if (row.process != sequence.process || !part_of_sequence(reader, row, smallest)) continue;

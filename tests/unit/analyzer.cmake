@@ -3,7 +3,9 @@ find_package(nlohmann_json REQUIRED)
 add_executable(analyzer_test
   analyzer_device_memory_test.cpp
   analyzer_memory_test.cpp
+  analyzer_repeats_test.cpp
   analyzer_report_test.cpp
+  analyzer_structure_test.cpp
   analyzer_text_test.cpp
   analyzer_units_test.cpp
   analyzer_usage_test.cpp

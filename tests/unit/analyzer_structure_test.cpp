@@ -1,0 +1,238 @@
+// Iterations, phases, layers and categories of small training loops made by hand.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "fake_reader.h"
+#include "tidemark/analyzer/categories.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+using tests::FakeReader;
+using trace::AllocationId;
+using trace::Layer;
+using trace::Space;
+using trace::StackId;
+
+constexpr Series kPool{Layer::kPool, Space::kDevice, 0};
+
+trace::Frame python(std::string function, std::string file, int line) {
+  trace::Frame frame;
+  frame.kind = trace::FrameKind::kPython;
+  frame.function = std::move(function);
+  frame.file = std::move(file);
+  frame.line = line;
+  return frame;
+}
+
+trace::Frame native(std::string function, std::string module) {
+  trace::Frame frame;
+  frame.function = std::move(function);
+  frame.module = std::move(module);
+  return frame;
+}
+
+constexpr StackId kParameters{1};
+constexpr StackId kInputs{2};
+constexpr StackId kFirstBlock{3};  // of two alike, from one line in a loop
+constexpr StackId kSecondLine{4};
+constexpr StackId kScratch{5};
+constexpr StackId kBackward{6};
+constexpr StackId kBackwardScratch{7};
+constexpr StackId kMoments{8};
+
+// Four iterations of a model with two blocks, as PyTorch runs them: one parameter, its gradient,
+// a moment that the first step makes.
+class Training {
+ public:
+  FakeReader reader;
+  std::vector<int64_t> iteration_begins;
+
+  Training() {
+    const trace::Frame torch = native("at::_ops::empty", "libtorch_cpu.so");
+    const trace::Frame main = python("train", "train.py", 10);
+    const trace::Frame model = python("Model.forward", "model.py", 20);
+    const auto module = [&](int line) {
+      return std::vector<trace::Frame>{torch, python("Block.forward", "model.py", line), model,
+                                       main};
+    };
+    reader.stacks = {
+        {kParameters, {torch, python("main", "train.py", 3)}},
+        {kInputs, {torch, main}},
+        {kFirstBlock, module(30)},
+        {kSecondLine, module(31)},
+        {kScratch, module(32)},
+        {kBackward, {torch, native("torch::autograd::Engine::thread_main", "libtorch_cpu.so")}},
+        {kBackwardScratch,
+         {native("at::_ops::mm", "libtorch_cpu.so"),
+          native("torch::autograd::Engine::thread_main", "libtorch_cpu.so")}},
+        {kMoments, {torch, python("Adam.step", "/x/torch/optim/adam.py", 5), main}}};
+    trace::Process process;
+    process.id = trace::ProcessId{1};
+    reader.process_rows = {process};
+    add(kParameters, 4096, trace::kNever);
+    for (int i = 0; i < 4; ++i) iterate(i == 0);
+    reader.end = now_ + 10;
+  }
+
+  AllocationId add(StackId stack, uint64_t size, int64_t lasts_ns) {
+    trace::Allocation row;
+    row.id = AllocationId{static_cast<int64_t>(reader.allocation_rows.size()) + 1};
+    row.process = trace::ProcessId{1};
+    row.layer = Layer::kPool;
+    row.space = Space::kDevice;
+    row.device = 0;
+    row.address = next_address_;
+    row.size = size;
+    row.alloc_ns = now_;
+    row.free_ns = lasts_ns == trace::kNever ? trace::kNever : now_ + lasts_ns;
+    row.alloc_stack = stack;
+    next_address_ += size;
+    now_ += 10;
+    reader.allocation_rows.push_back(row);
+    return row.id;
+  }
+
+ private:
+  void iterate(bool first) {
+    iteration_begins.push_back(now_);
+    const AllocationId input = add(kInputs, 100, 75);
+    trace::Transfer copy;
+    copy.kind = trace::TransferKind::kHtoD;
+    copy.start_ns = now_ - 5;
+    copy.dst_allocation = input;
+    reader.transfer_rows.push_back(copy);
+    for (int block = 0; block < 2; ++block) {
+      const int64_t until_backward = block == 0 ? 75 : 35;
+      add(kFirstBlock, 1000, until_backward);
+      add(kSecondLine, 2000, until_backward - 10);
+      add(kScratch, 300, 5);
+    }
+    add(kBackwardScratch, 700, 5);
+    add(kBackward, 4096, 95);
+    now_ += 10;
+    if (first) add(kMoments, 4096, trace::kNever);
+    now_ += 100;
+  }
+
+  int64_t now_ = 1000;
+  uint64_t next_address_ = 0x10000;
+};
+
+TEST(Structure, IterationsBeginWhereTheLoopDoesAndTheFirstIsAWarmUp) {
+  const Training training;
+  const auto structure = find_structure(training.reader);
+  ASSERT_TRUE(structure.has_value());
+  EXPECT_EQ(structure->basis, Basis::kPool);
+  ASSERT_EQ(structure->iterations.size(), 4U);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(structure->iterations[i].begin_ns, training.iteration_begins[i]);
+    EXPECT_EQ(structure->iterations[i].warm_up, i == 0);
+  }
+  EXPECT_EQ(structure->warm_ups(), 1U);
+  EXPECT_EQ(structure->iterations_sureness, Sureness::kSure);
+  EXPECT_EQ(structure->iteration_at(training.iteration_begins[2] + 1), 2);
+  EXPECT_EQ(structure->iteration_at(0), -1);
+  EXPECT_EQ(structure->phase_at(0), Phase::kSetup);
+  EXPECT_EQ(structure->phase_at(training.iteration_begins[0]), Phase::kForward);
+  EXPECT_EQ(structure->phase_at(training.iteration_begins[0] + 75), Phase::kBackward);
+}
+
+TEST(Structure, EveryBlockHasThePlaceAndCategoryThatTheLoopGaveIt) {
+  const Training training;
+  const auto structure = find_structure(training.reader);
+  ASSERT_TRUE(structure.has_value());
+  const auto blocks = categorize(training.reader, *structure, kPool);
+  ASSERT_TRUE(blocks.has_value());
+  ASSERT_EQ(blocks->blocks.size(), training.reader.allocation_rows.size());
+  const std::map<StackId, Category> expected = {
+      {kParameters, Category::kParameter},      {kInputs, Category::kInput},
+      {kFirstBlock, Category::kActivation},     {kSecondLine, Category::kActivation},
+      {kScratch, Category::kTemporary},         {kBackward, Category::kGradient},
+      {kBackwardScratch, Category::kTemporary}, {kMoments, Category::kOptimizerState}};
+  for (const trace::Allocation& row : training.reader.allocation_rows) {
+    const Block* block = blocks->find(row.id);
+    ASSERT_NE(block, nullptr);
+    EXPECT_EQ(block->category, expected.at(row.alloc_stack))
+        << to_string(block->category) << " of stack " << static_cast<int64_t>(row.alloc_stack);
+    EXPECT_EQ(block->place.iteration, structure->iteration_at(row.alloc_ns));
+  }
+  EXPECT_EQ(blocks->find(AllocationId{1000}), nullptr);
+}
+
+TEST(Structure, TurnsOfALoopOverBlocksAreLayersOfTheirOwn) {
+  const Training training;
+  const auto structure = find_structure(training.reader);
+  ASSERT_TRUE(structure.has_value());
+  const auto blocks = categorize(training.reader, *structure, kPool);
+  ASSERT_TRUE(blocks.has_value());
+  std::vector<std::string> paths;
+  for (const ModelLayer& layer : blocks->layers) paths.push_back(layer.path);
+  EXPECT_EQ(paths,
+            (std::vector<std::string>{"Model[0]", "Model[0].Block[0]", "Model[0].Block[1]"}));
+}
+
+TEST(Structure, CategoriesAddUpToWhatWasLiveAtEveryMoment) {
+  const Training training;
+  const auto structure = find_structure(training.reader);
+  const auto blocks = categorize(training.reader, *structure, kPool);
+  const auto curves = usage_curves(training.reader);
+  ASSERT_TRUE(blocks.has_value());
+  ASSERT_EQ(curves->size(), 1U);
+  for (const UsagePoint& point : curves->front().points) {
+    const auto sums = category_bytes_at(training.reader, *blocks, nullptr, point.time_ns);
+    ASSERT_TRUE(sums.has_value());
+    EXPECT_EQ(std::accumulate(sums->begin(), sums->end(), uint64_t{0}),
+              static_cast<uint64_t>(point.bytes));
+  }
+}
+
+TEST(Structure, WhatAPoolLeavesOfADriversBlockIsTheFrameworks) {
+  Training training;
+  trace::Allocation segment;
+  segment.id = AllocationId{5000};
+  segment.process = trace::ProcessId{1};
+  segment.layer = Layer::kDriver;
+  segment.space = Space::kDevice;
+  segment.device = 0;
+  segment.address = 0x10000;
+  segment.size = 1 << 20;
+  segment.alloc_ns = 1;
+  training.reader.allocation_rows.push_back(segment);
+  const auto structure = find_structure(training.reader);
+  const Series driver{Layer::kDriver, Space::kDevice, 0};
+  const auto segments = categorize(training.reader, *structure, driver);
+  const auto pool = categorize(training.reader, *structure, kPool);
+  const auto sums = category_bytes_at(training.reader, *segments, &*pool, 1005);
+  ASSERT_TRUE(sums.has_value());
+  EXPECT_EQ((*sums)[static_cast<size_t>(Category::kParameter)], 4096U);
+  EXPECT_EQ((*sums)[static_cast<size_t>(Category::kFramework)], (1U << 20) - 4096U);
+}
+
+TEST(Structure, WithoutRepetitionThereIsNoneAndBlocksStayUnknown) {
+  FakeReader reader;
+  trace::Allocation row;
+  row.id = AllocationId{1};
+  row.layer = Layer::kDriver;
+  row.space = Space::kDevice;
+  row.device = 0;
+  row.size = 10;
+  reader.allocation_rows = {row};
+  const auto structure = find_structure(reader);
+  ASSERT_TRUE(structure.has_value());
+  EXPECT_TRUE(structure->iterations.empty());
+  EXPECT_EQ(structure->iteration_at(5), -1);
+  const auto blocks = categorize(reader, *structure, {Layer::kDriver, Space::kDevice, 0});
+  ASSERT_EQ(blocks->blocks.size(), 1U);
+  EXPECT_EQ(blocks->blocks[0].category, Category::kUnknown);
+}
+
+TEST(Structure, AReaderThatFailsIsSaidSo) {
+  FakeReader reader;
+  reader.error = "damaged";
+  EXPECT_EQ(find_structure(reader).error().message, "damaged");
+}
+
+}  // namespace
+}  // namespace tidemark::analyzer
