@@ -116,7 +116,6 @@ RecordedPool pool_of(Key key, Rows& rows, const std::vector<int64_t>& failed_ns)
   return pool;
 }
 
-// Gives each new segment the address of the first recorded one of its size that none has yet.
 class RecordedPlacer final : public SegmentPlacer {
  public:
   explicit RecordedPlacer(const RecordedPool& pool)
@@ -124,20 +123,30 @@ class RecordedPlacer final : public SegmentPlacer {
 
   uint64_t place(uint64_t bytes, uint32_t stream) override {
     for (size_t i = first_; i < segments_.size(); ++i) {
-      if (used_[i] || segments_[i].bytes != bytes) continue;
+      if (used_[i] || segments_[i].bytes != bytes || taken(segments_[i])) continue;
       used_[i] = true;
       while (first_ < segments_.size() && used_[first_]) ++first_;
+      live_[segments_[i].address] = bytes;
       return segments_[i].address;
     }
     return other_->place(bytes, stream);
   }
   void release(uint64_t address, uint64_t bytes) override {
-    if (address < kElsewhere) other_->release(address, bytes);
+    if (live_.erase(address) == 0) other_->release(address, bytes);
   }
 
  private:
+  // Of what lay at one address after another, a changed sequence may keep both.
+  bool taken(const RecordedSegment& segment) const {
+    const auto behind = live_.lower_bound(segment.address + segment.bytes);
+    if (behind == live_.begin()) return false;
+    const auto& [address, bytes] = *std::prev(behind);
+    return address + bytes > segment.address;
+  }
+
   const std::vector<RecordedSegment> segments_;
   std::vector<bool> used_;
+  std::map<uint64_t, uint64_t> live_;  // of the recorded ones, address to bytes
   size_t first_ = 0;
   std::unique_ptr<SegmentPlacer> other_;
 };
@@ -258,8 +267,12 @@ Result<std::vector<RecordedPool>> recorded_pools(const trace::Reader& reader) {
   return pools;
 }
 
+std::unique_ptr<SegmentPlacer> recorded_placer(const RecordedPool& pool) {
+  return std::make_unique<RecordedPlacer>(pool);
+}
+
 ReplayCheck check_replay(const RecordedPool& pool, AllocatorModel& model) {
-  if (!pool.expandable) model.use_placer(std::make_unique<RecordedPlacer>(pool));
+  if (!pool.expandable) model.use_placer(recorded_placer(pool));
   ReplayCheck check;
   check.replay = replay(
       pool.events, model,

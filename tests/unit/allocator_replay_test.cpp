@@ -131,6 +131,22 @@ TEST(Replay, ends_where_memory_is_out) {
   EXPECT_EQ(result.peak_allocated_bytes, 30 * kMiB);
 }
 
+TEST(RecordedPlacer, gives_recorded_addresses_in_order_and_none_twice_at_a_time) {
+  RecordedPool pool;
+  pool.segments = {{500 * kMiB, 20 * kMiB, 1, 5},
+                   {300 * kMiB, 20 * kMiB, 2, trace::kNever},
+                   {490 * kMiB, 40 * kMiB, 6, trace::kNever}};  // where the first had been
+  const auto placer = recorded_placer(pool);
+  EXPECT_EQ(placer->place(20 * kMiB, 0), 500 * kMiB);
+  EXPECT_EQ(placer->place(20 * kMiB, 0), 300 * kMiB);
+  const uint64_t elsewhere = placer->place(40 * kMiB, 0);
+  EXPECT_GT(elsewhere, 520 * kMiB);
+  placer->release(elsewhere, 40 * kMiB);
+  placer->release(500 * kMiB, 20 * kMiB);
+  EXPECT_EQ(placer->place(40 * kMiB, 0), 490 * kMiB);
+  EXPECT_EQ(placer->place(40 * kMiB, 0), elsewhere);
+}
+
 // A trace of a program that empties its cache between two blocks.
 TEST(RecordedPools, turn_driver_frees_into_emptied_caches) {
   tests::FakeReader reader;

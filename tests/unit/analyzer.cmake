@@ -15,10 +15,12 @@ target_link_libraries(analyzer_test PRIVATE tidemark_analyzer tidemark_warnings 
 gtest_discover_tests(analyzer_test TEST_PREFIX analyzer.)
 
 add_executable(allocator_test
+  allocator_free_index_test.cpp
   allocator_others_test.cpp
   allocator_property_test.cpp
   allocator_replay_test.cpp
   allocator_torch_test.cpp)
+target_include_directories(allocator_test PRIVATE ${PROJECT_SOURCE_DIR}/analyzer)
 target_compile_definitions(allocator_test PRIVATE
   POOL_TRACES="${CMAKE_CURRENT_SOURCE_DIR}/data/pools")
 target_link_libraries(allocator_test PRIVATE tidemark_analyzer tidemark_warnings tidemark_sanitizers
