@@ -110,6 +110,53 @@ Json processes(const Report& report) {
   return list;
 }
 
+Json culprits(const std::vector<Culprit>& list) {
+  Json all = Json::array();
+  for (const Culprit& culprit : list) {
+    all.push_back({{"name", culprit.name},
+                   {"file", or_null(culprit.file)},
+                   {"line", culprit.line > 0 ? Json(culprit.line) : Json()},
+                   {"bytes", culprit.bytes},
+                   {"count", culprit.count}});
+  }
+  return all;
+}
+
+Json cause(const PeakCause& cause) {
+  const bool rose = cause.rise_ns != std::numeric_limits<int64_t>::min();
+  return {{"iteration", cause.iteration < 0 ? Json() : Json(cause.iteration)},
+          {"phase", to_string(cause.phase)},
+          {"rise_began_ns", rose ? Json(cause.rise_ns) : Json()},
+          {"risen_bytes", cause.risen_bytes},
+          {"risen", culprits(cause.risen)},
+          {"without_largest_line",
+           {{"peak_bytes", cause.next_peak_bytes}, {"peak_at_ns", cause.next_peak_ns}}}};
+}
+
+Json structure(const Structure& all) {
+  Json list = Json::array();
+  for (const Iteration& iteration : all.iterations) {
+    list.push_back({{"begin_ns", iteration.begin_ns},
+                    {"end_ns", iteration.end_ns},
+                    {"warm_up", iteration.warm_up},
+                    {"regular", iteration.regular}});
+  }
+  Json phases = Json::array();
+  for (const PhaseSpan& span : all.phases) {
+    const bool begins = span.begin_ns != std::numeric_limits<int64_t>::min();
+    phases.push_back({{"phase", to_string(span.phase)},
+                      {"iteration", span.iteration < 0 ? Json() : Json(span.iteration)},
+                      {"begin_ns", begins ? Json(span.begin_ns) : Json()},
+                      {"end_ns", span.end_ns == trace::kNever ? Json() : Json(span.end_ns)}});
+  }
+  return {{"basis", to_string(all.basis)},
+          {"sureness", to_string(all.iterations_sureness)},
+          {"phases_from", all.phases_from},
+          {"phases_sureness", to_string(all.phases_sureness)},
+          {"iterations", list},
+          {"phases", phases}};
+}
+
 Json spaces(const Report& report) {
   Json list = Json::array();
   for (const SeriesReport& line : report.series) {
@@ -122,6 +169,9 @@ Json spaces(const Report& report) {
                     {"peak_bytes", line.peak_bytes},
                     {"peak_at_ns", line.peak_ns},
                     {"categories", categories},
+                    {"lines", culprits(line.lines)},
+                    {"layers", culprits(line.layers)},
+                    {"cause", line.cause ? cause(*line.cause) : Json()},
                     {"allocations", line.allocations},
                     {"frees", line.frees},
                     {"allocated_bytes", line.allocated_bytes},
@@ -245,6 +295,7 @@ std::string report_json(const Report& report) {
   json["events"] = events(report);
   json["processes"] = processes(report);
   json["spaces"] = spaces(report);
+  if (!report.structure.iterations.empty()) json["training"] = structure(report.structure);
   if (!report.device_memory.empty()) json["device_memory"] = device_memory(report);
   if (report.has_device()) {
     json["pools"] = pools(report);

@@ -16,6 +16,11 @@ std::string stack_lines(const StackView& view);
 // At most `most` groups with their stacks, and a line for the rest.
 std::string shares(const StackShares& shares, size_t most);
 
+// The training loop: "" where nothing repeats.
+std::string iterations_text(const Report& report);
+// Of each series at its peak: categories, lines, layers, what rose last.
+std::string owners_text(const Report& report);
+
 bool any_resident(const Report& report);
 std::string peak_rss_text(const ProcessLine& line);  // "" where nothing was sampled
 // What the driver says is in use of each device, and what of it allocations explain.

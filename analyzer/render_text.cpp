@@ -314,9 +314,9 @@ std::string exit_text(const ProcessLine& line) {
 
 std::string report_text(const Report& report) {
   return headline(report) + events(report) + out_of_memory(report) + processes(report) +
-         memory(report) + pools(report) + device_memory_text(report) + at_peaks(report) +
-         leaked(report) + process_memory_text(report) + transfers(report) + kernels(report) +
-         accesses(report) + losses(report);
+         memory(report) + pools(report) + device_memory_text(report) + iterations_text(report) +
+         owners_text(report) + at_peaks(report) + leaked(report) + process_memory_text(report) +
+         transfers(report) + kernels(report) + accesses(report) + losses(report);
 }
 
 std::string info_text(const Report& report) {

@@ -212,7 +212,12 @@ Result<Report> build_report(const trace::Reader& reader, const ReportOptions& op
   report.condensed = condensed_of(reader);
   report.command =
       report.processes.empty() ? reader.meta("command") : report.processes.front().process.command;
-  if (auto added = add_series(reader, options, report); !added) {
+  const auto curves = usage_curves(reader);
+  if (!curves) return tl::unexpected(curves.error());
+  if (auto added = add_series(reader, *curves, options, report); !added) {
+    return tl::unexpected(added.error());
+  }
+  if (auto added = add_structure(reader, *curves, options, report); !added) {
     return tl::unexpected(added.error());
   }
   if (auto added = add_process_memory(reader, options, report); !added) {

@@ -104,19 +104,16 @@ struct Reserved {
 
 }  // namespace
 
-Result<void> add_series(const trace::Reader& reader, const ReportOptions& options, Report& report) {
-  const auto curves = usage_curves(reader);
-  if (!curves) return tl::unexpected(curves.error());
+Result<void> add_series(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
+                        const ReportOptions& options, Report& report) {
   auto ends = read_ends(reader);
   if (!ends) return tl::unexpected(ends.error());
-  for (const UsageCurve& curve : *curves) {
+  for (const UsageCurve& curve : curves) {
     Ended& ended = (*ends)[curve.series];
     SeriesReport line;
     line.series = curve.series;
     line.peak_bytes = curve.peak_bytes;
     line.peak_ns = curve.peak_ns;
-    // Until blocks are told apart, one category holds them all, so that the sum is right.
-    line.categories = {{"unknown", curve.peak_bytes}};
     line.allocations = curve.allocations;
     line.allocated_bytes = curve.allocated_bytes;
     line.frees = ended.frees;

@@ -6,7 +6,11 @@
 
 namespace tidemark::analyzer {
 
-Result<void> add_series(const trace::Reader& reader, const ReportOptions& options, Report& report);
+Result<void> add_series(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
+                        const ReportOptions& options, Report& report);
+// Iterations, categories, culprits; after add_series, of the same curves.
+Result<void> add_structure(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
+                           const ReportOptions& options, Report& report);
 Result<void> add_process_memory(const trace::Reader& reader, const ReportOptions& options,
                                 Report& report);
 Result<void> add_pools(const trace::Reader& reader, Report& report);  // after add_series

@@ -19,6 +19,7 @@ int info(const InfoOptions& options) {
   if (!reader) return complain(reader.error().message);
   analyzer::ReportOptions wanted;
   wanted.stacks = 0;
+  wanted.culprits = 0;
   const auto report = analyzer::build_report(**reader, wanted);
   if (!report) return complain(report.error().message);
   return write_answer("", options.file,

@@ -3,8 +3,10 @@
 
 #include <numeric>
 
+#include "../../analyzer/peak_without.h"
 #include "fake_reader.h"
 #include "tidemark/analyzer/categories.h"
+#include "tidemark/analyzer/render.h"
 
 namespace tidemark::analyzer {
 namespace {
@@ -208,6 +210,39 @@ TEST(Structure, WhatAPoolLeavesOfADriversBlockIsTheFrameworks) {
   ASSERT_TRUE(sums.has_value());
   EXPECT_EQ((*sums)[static_cast<size_t>(Category::kParameter)], 4096U);
   EXPECT_EQ((*sums)[static_cast<size_t>(Category::kFramework)], (1U << 20) - 4096U);
+}
+
+TEST(Structure, TheReportSaysWhoOwnedThePeakAndWhatWouldBeWithoutTheLargestLine) {
+  const Training training;
+  const auto report = build_report(training.reader, {});
+  ASSERT_TRUE(report.has_value());
+  ASSERT_EQ(report->series.size(), 1U);
+  const SeriesReport& line = report->series.front();
+  int64_t sum = 0;
+  for (const CategoryBytes& category : line.categories) sum += category.bytes;
+  EXPECT_EQ(sum, line.peak_bytes);
+  ASSERT_TRUE(line.cause.has_value());
+  EXPECT_EQ(line.cause->iteration, 1);  // the first that also holds the moment
+  ASSERT_FALSE(line.lines.empty());
+  EXPECT_EQ(line.lines.front().bytes, line.cause->largest->bytes);
+  uint64_t by_line = 0;
+  for (const Culprit& culprit : line.lines) by_line += culprit.bytes;
+  EXPECT_EQ(by_line, static_cast<uint64_t>(line.peak_bytes));
+  EXPECT_LT(line.cause->next_peak_bytes, line.peak_bytes);
+  const std::string text = report_text(*report);
+  EXPECT_NE(text.find("Iterations: 4, of which 1 to warm up"), std::string::npos) << text;
+  EXPECT_NE(text.find("optimizer state"), std::string::npos) << text;
+}
+
+TEST(Structure, APeakWithoutSomeLifetimesIsTheReplayedCurves) {
+  UsageCurve curve;
+  curve.points = {{10, 100}, {20, 150}, {30, 120}, {40, 0}};
+  EXPECT_EQ(peak_without(curve, {}).bytes, 150);
+  const PeakPoint peak = peak_without(curve, {{20, 25, 50}});
+  EXPECT_EQ(peak.bytes, 150);  // until 25 only: then it is as it was
+  EXPECT_EQ(peak.time_ns, 25);
+  EXPECT_EQ(peak_without(curve, {{20, 30, 50}}).bytes, 120);
+  EXPECT_EQ(peak_without(curve, {{10, trace::kNever, 100}}).bytes, 50);
 }
 
 TEST(Structure, WithoutRepetitionThereIsNoneAndBlocksStayUnknown) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tidemark/analyzer/categories.h"
 #include "tidemark/analyzer/process_memory.h"
 #include "tidemark/analyzer/stack_view.h"
 #include "tidemark/analyzer/usage.h"
@@ -20,6 +21,7 @@ struct ReportOptions {
   size_t stacks = 8;       // groups shown per series, at the peak and of leaks; 0: do not look
   size_t stack_lines = 8;  // per group
   size_t kernel_names = 10;
+  size_t culprits = 10;  // lines of code and layers shown per series; 0: do not look
 };
 
 // Some of the bytes of a series, with who asked for them.
@@ -57,11 +59,35 @@ struct CategoryBytes {
   int64_t bytes = 0;
 };
 
+// Bytes of a series at its peak by one line of code, or by one layer of the model.
+struct Culprit {
+  std::string name;  // "train.py:63 train", "GPT2Model[0].GPT2Block[3]"
+  std::string file;  // "": not known
+  int32_t line = 0;  // 0: not known
+  uint64_t bytes = 0;
+  uint64_t count = 0;
+};
+
+// Why the peak stood where it did, and not higher or lower.
+struct PeakCause {
+  int32_t iteration = -1;  // into Report::structure, -1: in none
+  Phase phase{};
+  int64_t rise_ns = 0;             // when the last rise began: usage was below nine tenths
+  uint64_t risen_bytes = 0;        // of what was allocated since, what was live at the peak
+  std::vector<Culprit> risen;      // by line, most bytes first
+  std::optional<Culprit> largest;  // line of code at the peak
+  int64_t next_peak_bytes = 0;     // by replay, had that line allocated nothing
+  int64_t next_peak_ns = 0;
+};
+
 struct SeriesReport {
   Series series;
   int64_t peak_bytes = 0;
   int64_t peak_ns = 0;
   std::vector<CategoryBytes> categories;  // at the peak; they add up to peak_bytes
+  std::vector<Culprit> lines;             // at the peak, most bytes first; as far as asked for
+  std::vector<Culprit> layers;            // of the innermost level that holds several blocks
+  std::optional<PeakCause> cause;         // absent: nothing is known of single blocks
   uint64_t allocations = 0;
   uint64_t frees = 0;
   uint64_t allocated_bytes = 0;
@@ -149,6 +175,7 @@ struct Report {
   std::vector<ProcessLine> processes;
   uint64_t threads = 0;
   std::vector<SeriesReport> series;
+  Structure structure;  // of the training loop, where there is one
   std::vector<PoolReport> pools;
   std::vector<DeviceMemoryLine> device_memory;
   std::vector<TransferLine> transfers;

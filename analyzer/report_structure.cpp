@@ -1,0 +1,239 @@
+// Iterations, and of each series at its peak: categories, lines of code, layers, what rose last.
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <unordered_map>
+
+#include "categorize_parts.h"
+#include "code_line.h"
+#include "lifetimes.h"
+#include "peak_without.h"
+#include "report_parts.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+// Lines of code by stack, and a number for each that is the same.
+class Lines {
+ public:
+  explicit Lines(const trace::Reader& reader) : reader_(reader) {}
+
+  size_t number(trace::StackId stack) {
+    const auto [found, fresh] = numbers_.try_emplace(static_cast<int64_t>(stack), 0);
+    if (!fresh) return found->second;
+    CodeLine line = code_line(reader_.frames(stack));
+    const auto [same, first] =
+        by_text_.try_emplace({line.file, line.name}, static_cast<size_t>(lines_.size()));
+    if (first) lines_.push_back(std::move(line));
+    return found->second = same->second;
+  }
+  const CodeLine& line(size_t number) const { return lines_[number]; }
+
+ private:
+  const trace::Reader& reader_;
+  std::unordered_map<int64_t, size_t> numbers_;
+  std::map<std::pair<std::string, std::string>, size_t> by_text_;
+  std::vector<CodeLine> lines_;
+};
+
+struct Sum {
+  uint64_t bytes = 0;
+  uint64_t count = 0;
+};
+
+// Most bytes first; at most so many.
+std::vector<std::pair<int64_t, Sum>> largest(const std::map<int64_t, Sum>& sums, size_t most) {
+  std::vector<std::pair<int64_t, Sum>> sorted(sums.begin(), sums.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
+  if (sorted.size() > most) sorted.resize(most);
+  return sorted;
+}
+
+Culprit culprit(const CodeLine& line, const Sum& sum) {
+  return {line.name, line.file, line.line, sum.bytes, sum.count};
+}
+
+void add(std::map<int64_t, Sum>& sums, int64_t key, uint64_t bytes) {
+  Sum& sum = sums[key];
+  sum.bytes += bytes;
+  ++sum.count;
+}
+
+// What lived at the peak of one series.
+struct AtPeak {
+  std::map<int64_t, Sum> lines;
+  std::map<int64_t, Sum> risen;
+  std::map<int64_t, Sum> layers;
+  Sum all_risen;
+};
+
+Result<AtPeak> at_peak(const trace::Reader& reader, const UsageCurve& curve, int64_t rise_ns,
+                       const SeriesBlocks& blocks, Lines& lines) {
+  AtPeak peak;
+  const Lifetimes lifetimes(reader);
+  trace::AllocationFilter filter = filter_for(curve.series);
+  filter.begin_ns = curve.peak_ns;
+  filter.end_ns = curve.peak_ns + 1;
+  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& row : batch) {
+      if (row.alloc_ns > curve.peak_ns || lifetimes.end_ns(row) <= curve.peak_ns) continue;
+      const auto line = static_cast<int64_t>(lines.number(row.alloc_stack));
+      add(peak.lines, line, row.size);
+      if (row.alloc_ns > rise_ns) {
+        add(peak.risen, line, row.size);
+        peak.all_risen.bytes += row.size;
+        ++peak.all_risen.count;
+      }
+      const Block* block = blocks.find(row.id);
+      if (block != nullptr && block->place.layer >= 0) {
+        add(peak.layers, block->place.layer, row.size);
+      }
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  return peak;
+}
+
+// The last moment before the peak at which less than nine tenths of it were live.
+int64_t rise_of(const UsageCurve& curve) {
+  constexpr int64_t tenths = 9;
+  const auto at =
+      std::lower_bound(curve.points.begin(), curve.points.end(), curve.peak_ns,
+                       [](const UsagePoint& point, int64_t time) { return point.time_ns < time; });
+  for (auto point = at; point != curve.points.begin();) {
+    --point;
+    if (point->bytes < curve.peak_bytes / 10 * tenths) return point->time_ns;
+  }
+  return std::numeric_limits<int64_t>::min();
+}
+
+Result<PeakPoint> without_line(const trace::Reader& reader, const UsageCurve& curve, size_t line,
+                               Lines& lines) {
+  const Lifetimes lifetimes(reader);
+  std::vector<Absence> absences;
+  auto read =
+      reader.allocations(filter_for(curve.series), [&](std::span<const trace::Allocation> batch) {
+        for (const trace::Allocation& row : batch) {
+          if (lines.number(row.alloc_stack) != line) continue;
+          absences.push_back({row.alloc_ns, lifetimes.end_ns(row), row.size});
+        }
+      });
+  if (!read) return tl::unexpected(read.error());
+  return peak_without(curve, absences);
+}
+
+std::vector<CategoryBytes> categories_of(const CategoryBytesAt& sums, int64_t peak_bytes) {
+  std::vector<CategoryBytes> categories;
+  int64_t told = 0;
+  for (size_t i = 0; i < kCategories; ++i) {
+    const auto category = static_cast<Category>(i);
+    if (category == Category::kUnknown) continue;
+    if (sums[i] == 0) continue;
+    told += static_cast<int64_t>(sums[i]);
+    categories.push_back({to_string(category), static_cast<int64_t>(sums[i])});
+  }
+  // Of sums that were made while recording, single blocks are not known.
+  if (told < peak_bytes || categories.empty()) {
+    categories.push_back({to_string(Category::kUnknown), peak_bytes - told});
+  }
+  return categories;
+}
+
+bool on_device(const Series& series) { return series.space == trace::Space::kDevice; }
+
+class Builder {
+ public:
+  Builder(const trace::Reader& reader, const ReportOptions& options, Report& report)
+      : reader_(reader), options_(options), report_(report), roles_(reader), lines_(reader) {}
+
+  Result<void> add(const UsageCurve& curve, SeriesReport& line) {
+    auto blocks = blocks_of(curve);
+    if (!blocks) return tl::unexpected(blocks.error());
+    const SeriesBlocks* pool = nullptr;
+    if (curve.series.layer == trace::Layer::kDriver && on_device(curve.series)) {
+      const auto found = pools_.find(curve.series.device);
+      if (found != pools_.end()) pool = &found->second;
+    }
+    const auto sums = category_bytes_at(reader_, *blocks, pool, curve.peak_ns);
+    if (!sums) return tl::unexpected(sums.error());
+    line.categories = categories_of(*sums, curve.peak_bytes);
+    if (auto added = add_culprits(curve, *blocks, line); !added) return added;
+    if (curve.series.layer == trace::Layer::kPool) {
+      pools_[curve.series.device] = std::move(*blocks);
+    }
+    return {};
+  }
+
+ private:
+  // Of the host, where there are millions, only what lived at the peak.
+  Result<SeriesBlocks> blocks_of(const UsageCurve& curve) {
+    trace::AllocationFilter filter = filter_for(curve.series);
+    if (curve.series.layer == trace::Layer::kOs || curve.series.layer == trace::Layer::kHeap) {
+      filter.begin_ns = curve.peak_ns;
+      filter.end_ns = curve.peak_ns + 1;
+    }
+    return categorize(reader_, report_.structure, curve.series, filter, roles_);
+  }
+
+  Result<void> add_culprits(const UsageCurve& curve, const SeriesBlocks& blocks,
+                            SeriesReport& line) {
+    PeakCause cause;
+    cause.rise_ns = rise_of(curve);
+    const auto peak = at_peak(reader_, curve, cause.rise_ns, blocks, lines_);
+    if (!peak) return tl::unexpected(peak.error());
+    if (peak->lines.empty()) return {};
+    for (const auto& [number, sum] : largest(peak->lines, options_.culprits)) {
+      line.lines.push_back(culprit(lines_.line(static_cast<size_t>(number)), sum));
+    }
+    for (const auto& [number, sum] : largest(peak->layers, options_.culprits)) {
+      const ModelLayer& layer = blocks.layers[static_cast<size_t>(number)];
+      line.layers.push_back({layer.path, layer.file, 0, sum.bytes, sum.count});
+    }
+    constexpr size_t risen_lines = 3;
+    for (const auto& [number, sum] : largest(peak->risen, risen_lines)) {
+      cause.risen.push_back(culprit(lines_.line(static_cast<size_t>(number)), sum));
+    }
+    cause.risen_bytes = peak->all_risen.bytes;
+    cause.iteration = report_.structure.iteration_at(curve.peak_ns);
+    cause.phase = report_.structure.phase_at(curve.peak_ns);
+    cause.largest = line.lines.front();
+    const auto number = static_cast<size_t>(largest(peak->lines, 1).front().first);
+    const auto next = without_line(reader_, curve, number, lines_);
+    if (!next) return tl::unexpected(next.error());
+    cause.next_peak_bytes = next->bytes;
+    cause.next_peak_ns = next->time_ns;
+    line.cause = std::move(cause);
+    return {};
+  }
+
+  const trace::Reader& reader_;
+  const ReportOptions& options_;
+  Report& report_;
+  RoleCache roles_;
+  Lines lines_;
+  std::map<int16_t, SeriesBlocks> pools_;
+};
+
+}  // namespace
+
+Result<void> add_structure(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
+                           const ReportOptions& options, Report& report) {
+  if (options.culprits == 0) {
+    for (SeriesReport& line : report.series) {
+      line.categories = {{to_string(Category::kUnknown), line.peak_bytes}};
+    }
+    return {};
+  }
+  auto structure = find_structure(reader);
+  if (!structure) return tl::unexpected(structure.error());
+  report.structure = std::move(*structure);
+  Builder builder(reader, options, report);
+  // From the last layer to the first: what a pool holds is known before the driver is asked.
+  for (size_t i = curves.size(); i-- > 0;) {
+    if (auto added = builder.add(curves[i], report.series[i]); !added) return added;
+  }
+  return {};
+}
+
+}  // namespace tidemark::analyzer
