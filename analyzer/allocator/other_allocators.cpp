@@ -8,7 +8,7 @@
 namespace tidemark::analyzer {
 namespace {
 
-constexpr uint64_t kDriverAlignment = 512;  // between neighbours that cudaMalloc returned, on H100
+constexpr uint64_t kDriverAlignment = 512;  // between neighbours that cudaMalloc gave, on an H100
 constexpr uint64_t kAsyncRange = 32 * kMiB;
 constexpr uint64_t kBfcMinimum = 256;
 
@@ -131,7 +131,7 @@ class PlainCudaMalloc final : public RegionModel {
       : RegionModel(capacity), granularity_(granularity) {}
 
   std::optional<BlockHandle> allocate(uint64_t bytes, uint32_t /*stream*/) override {
-    const bool own = bytes >= kMiB;
+    const bool own = bytes > kMiB;
     const uint64_t rounded = round_up(bytes, own ? granularity_ : kDriverAlignment);
     // Pages of large blocks go back at once, so that all that is free lies in shared ones.
     uint32_t block = regions().best_fit(rounded);

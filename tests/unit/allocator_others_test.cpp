@@ -44,6 +44,24 @@ TEST(CudaMalloc, packs_small_blocks_into_shared_pages) {
   EXPECT_EQ(model->reserved_bytes(), 0U);
 }
 
+// What cudaMalloc returned to a C++ trainer on an H100, in distances from the first.
+TEST(CudaMalloc, packs_as_the_driver_did) {
+  const std::vector<std::pair<uint64_t, uint64_t>> recorded = {
+      {147456, 0},      {147456, 147456},  {147456, 294912},   {2048, 442368},     {2048, 444416},
+      {2048, 446464},   {1048576, 448512}, {1048576, 2097152}, {1048576, 3145728}, {2048, 1497088},
+      {2048, 1499136},  {2048, 1501184},   {20480, 1503232},   {20480, 1523712},   {20480, 1544192},
+      {40, 1564672},    {40, 1565184},     {40, 1565696},      {73728, 1566208},   {1024, 1639936},
+      {73728, 1640960}, {1024, 1714688},   {80, 1715712},      {20480, 1716224},   {4000, 1736704}};
+  const auto model = plain_cuda_malloc_allocator();
+  std::optional<uint64_t> first;
+  for (const auto& [bytes, distance] : recorded) {
+    const uint64_t address = model->block_address(must(model->allocate(bytes, 0)));
+    if (!first) first = address;
+    EXPECT_EQ(address - *first, distance) << bytes << " bytes";
+  }
+  EXPECT_EQ(model->reserved_bytes(), 4 * kMiB);
+}
+
 TEST(CudaAsyncPool, keeps_what_was_freed_until_the_program_synchronizes_above_the_threshold) {
   const auto model = cuda_async_pool_allocator(32 * kMiB);
   const BlockHandle a = must(model->allocate(30 * kMiB, 0));

@@ -178,11 +178,12 @@ std::unique_ptr<AllocatorModel> torch_caching_allocator(const TorchAllocatorSett
                                                         Capacity capacity = {});
 // A driver's pool behind cudaMallocAsync. Requests are rounded to 512 bytes, blocks lie best-fit in
 // ranges of whole 32 MiB, and what is free above the threshold goes back when the program
-// synchronizes: `empty_cache` stands for that.
+// synchronizes: `empty_cache` stands for that. The rounding is as recorded on an H100; that ranges
+// have 32 MiB and that any stream can take what another freed are assumptions.
 std::unique_ptr<AllocatorModel> cuda_async_pool_allocator(
     uint64_t release_threshold_bytes = TorchAllocatorSettings::kNoLimit, Capacity capacity = {});
-// cudaMalloc and cudaFree for each block: from 1 MiB on each has pages of its own, smaller ones
-// share pages, and a page goes back with the last block in it.
+// cudaMalloc and cudaFree for each block: above 1 MiB each has pages of its own, smaller ones share
+// pages (as recorded on an H100), and a page goes back with the last block in it.
 std::unique_ptr<AllocatorModel> plain_cuda_malloc_allocator(uint64_t granularity_bytes = uint64_t{2}
                                                                                          << 20,
                                                             Capacity capacity = {});
