@@ -310,9 +310,7 @@ Result<int64_t> call_on(BorrowedThread& thread, const RemoteMemory& memory,
   return block->result;
 }
 
-}  // namespace
-
-Result<int64_t> call_in_process(const ProcessFacts& facts, const RemoteCall& call) {
+Result<int64_t> try_to_call(const ProcessFacts& facts, const RemoteCall& call) {
   const auto named = [&](const Error& error) {
     return fail(fmt::format("process {} ({}): {}", facts.pid, facts.name, error.message));
   };
@@ -342,6 +340,17 @@ Result<int64_t> call_in_process(const ProcessFacts& facts, const RemoteCall& cal
   BorrowedThread thread(std::move(found->thread), std::move(found->state), *gadgets, memory);
   auto result = call_on(thread, memory, *functions, call);
   if (!result) return named(result.error());
+  return result;
+}
+
+}  // namespace
+
+Result<int64_t> call_in_process(const ProcessFacts& facts, const RemoteCall& call) {
+  auto result = try_to_call(facts, call);
+  // What a process that ends meanwhile no longer has looks like many other things.
+  if (!result && has_ended(facts.pid)) {
+    return fail(fmt::format("process {} ({}) has ended", facts.pid, facts.name));
+  }
   return result;
 }
 

@@ -251,6 +251,11 @@ std::string explain_refusal(int32_t pid, int error, std::string_view scope) {
   return fmt::format("cannot trace process {}: {}", pid, std::strerror(error));
 }
 
+bool has_ended(int32_t pid) {
+  const char state = parse_status(read_small_file(fmt::format("/proc/{}/status", pid))).state;
+  return state == '?' || state == 'Z' || state == 'X';
+}
+
 Result<ProcessFacts> examine_process(int32_t pid, const std::string& library) {
   if (pid <= 0) return fail(fmt::format("{} is no process id", pid));
   if (pid == getpid()) return fail("tidemark cannot attach to itself");
@@ -258,12 +263,18 @@ Result<ProcessFacts> examine_process(int32_t pid, const std::string& library) {
   if (text.empty()) return fail(fmt::format("there is no process {}", pid));
   const ProcessStatus status = parse_status(text);
   if (std::string why = refuse_by_status(pid, status); !why.empty()) return fail(std::move(why));
+  // Of a process that ends meanwhile all that follows may be missing.
+  const auto refused = [&](std::string why) {
+    return fail(has_ended(pid) ? fmt::format("process {} has ended", pid) : std::move(why));
+  };
   errno = 0;
   const std::string program = link_text(fmt::format("/proc/{}/exe", pid));
   if (program.empty()) {
-    return fail(explain_refusal(pid, errno == EACCES ? EPERM : errno, ptrace_scope()));
+    return refused(explain_refusal(pid, errno == EACCES ? EPERM : errno, ptrace_scope()));
   }
-  if (std::string why = refuse_by_place(pid, library); !why.empty()) return fail(std::move(why));
+  if (std::string why = refuse_by_place(pid, library); !why.empty()) {
+    return refused(std::move(why));
+  }
   ProcessFacts facts;
   facts.pid = pid;
   facts.name = status.name;
@@ -273,7 +284,9 @@ Result<ProcessFacts> examine_process(int32_t pid, const std::string& library) {
   facts.libc = find_library(facts.maps, "libc.so.6");
   if (facts.libc.path.empty()) facts.libc = find_library(facts.maps, "libc-2.");
   facts.has_cuda = !find_library(facts.maps, "libcuda.so").path.empty();
-  if (std::string why = refuse_by_program(pid, facts); !why.empty()) return fail(std::move(why));
+  if (std::string why = refuse_by_program(pid, facts); !why.empty()) {
+    return refused(std::move(why));
+  }
   facts.ours = find_library(facts.maps, "libtidemark_preload.so");
   if (!facts.ours.path.empty() && facts.ours.path != library) {
     return fail(fmt::format(

@@ -58,6 +58,8 @@ struct ProcessFacts {
   MappedLibrary ours;  // libtidemark_preload.so, of an earlier recording
   bool has_cuda = false;
 };
+// Or ends just now: it may still be there for its parent to see.
+bool has_ended(int32_t pid);
 // Errors say what stands in the way, and what to do. `library` is what is to be loaded there.
 [[nodiscard]] Result<ProcessFacts> examine_process(int32_t pid, const std::string& library);
 

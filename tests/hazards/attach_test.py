@@ -92,6 +92,18 @@ class Attach(harness.HazardTest):
         self.assertEqual(status["TracerPid"], "0")
         self.assertEqual(status["SigBlk"], mask)
 
+    def attached_while_blocked(self, call):
+        """On a busy machine the wait may be over before we come: then the next one is longer."""
+        for seconds in (4, 16, 64):
+            target = self.start("blocked", call, str(seconds))
+            mask = status_of(target.pid)["SigBlk"]
+            recorder = Recorder(self, target.pid, self.path(f"{call}{seconds}.db"), wait=False)
+            first = recorder.process.stderr.readline()
+            if f"recording process {target.pid}" in first:
+                break
+            self.assertRegex(first, f"process {target.pid} .*has ended")
+        return target, mask, recorder
+
     def made(self, target):
         target.order("count")
         return int(target.line())
@@ -160,9 +172,7 @@ class Attach(harness.HazardTest):
         for call in ("nanosleep", "sleep", "poll", "select", "epoll", "recv", "sigtimedwait",
                      "futex", "semaphore", "read"):
             with self.subTest(call=call):
-                target = self.start("blocked", call)
-                mask = status_of(target.pid)["SigBlk"]
-                recorder = Recorder(self, target.pid, self.path(f"{call}.db"))
+                target, mask, recorder = self.attached_while_blocked(call)
                 if call != "sigtimedwait":
                     self.assert_untouched(target, mask)
                 if call == "read":

@@ -3,9 +3,8 @@
 //
 //   threads N          N threads allocate and free all the time, each with blocks of its own size
 //                      (3001 + thread); any line ends them
-//   blocked CALL       waits in one system call; says what it returned, then makes 10 blocks of
-//   4242
-//                      bytes and frees 5
+//   blocked CALL [SECONDS]   waits in one system call; says what it returned, then makes 10 blocks
+//                      of 4242 bytes and frees 5
 //   children LIBRARY SELF   at a line: loads the library and lets it allocate, forks, and starts
 //                      itself through system() and with an empty environment
 //   allocate BYTES     makes 10 blocks and ends
@@ -94,27 +93,25 @@ std::string outcome(const char* call, long result) {
          (result < 0 ? std::strerror(errno) : "");
 }
 
-constexpr int kSeconds = 4;
-
-long blocked_in(const std::string& call) {
-  const timespec pause{kSeconds, 0};
+long blocked_in(const std::string& call, int seconds) {
+  const timespec pause{seconds, 0};
   char c = 0;
   if (call == "read") return read(0, &c, 1);
   if (call == "nanosleep") return nanosleep(&pause, nullptr);
-  if (call == "sleep") return static_cast<long>(sleep(kSeconds));
-  if (call == "poll") return poll(nullptr, 0, kSeconds * 1000);
+  if (call == "sleep") return static_cast<long>(sleep(seconds));
+  if (call == "poll") return poll(nullptr, 0, seconds * 1000);
   if (call == "select") {
-    timeval wait{kSeconds, 0};
+    timeval wait{seconds, 0};
     return select(0, nullptr, nullptr, nullptr, &wait);
   }
   if (call == "epoll") {
     epoll_event event{};
-    return epoll_wait(epoll_create1(0), &event, 1, kSeconds * 1000);
+    return epoll_wait(epoll_create1(0), &event, 1, seconds * 1000);
   }
   if (call == "recv") {
     int pair[2];
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
-    const timeval wait{kSeconds, 0};
+    const timeval wait{seconds, 0};
     setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     const long got = recv(pair[0], &c, 1, 0);
     return got < 0 && errno == EAGAIN ? 0 : got;
@@ -131,31 +128,31 @@ long blocked_in(const std::string& call) {
     pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
     pthread_mutex_lock(&mutex);
-    const timespec until = in_seconds(CLOCK_REALTIME, kSeconds);
+    const timespec until = in_seconds(CLOCK_REALTIME, seconds);
     return pthread_cond_timedwait(&condition, &mutex, &until) == ETIMEDOUT ? 0 : 1;
   }
   if (call == "semaphore") {
     sem_t semaphore;
     sem_init(&semaphore, 0, 0);
-    const timespec until = in_seconds(CLOCK_REALTIME, kSeconds);
+    const timespec until = in_seconds(CLOCK_REALTIME, seconds);
     const long got = sem_timedwait(&semaphore, &until);
     return got < 0 && errno == ETIMEDOUT ? 0 : got;
   }
   std::abort();
 }
 
-int blocked(const std::string& call) {
+int blocked(const std::string& call, int seconds) {
   say("ready");
   errno = 0;
   const timespec before = in_seconds(CLOCK_MONOTONIC, 0);
-  const long result = blocked_in(call);
+  const long result = blocked_in(call, seconds);
   const std::string text = outcome(call.c_str(), result);
   const timespec after = in_seconds(CLOCK_MONOTONIC, 0);
   const double waited = static_cast<double>(after.tv_sec - before.tv_sec) +
                         static_cast<double>(after.tv_nsec - before.tv_nsec) / 1e9;
   say(text);
   // A wait may last longer on a busy machine, never shorter.
-  if (call != "read" && waited < kSeconds) say("too early");
+  if (call != "read" && waited < seconds) say("too early");
   std::vector<void*> blocks;
   for (int i = 0; i < 10; ++i) blocks.push_back(std::malloc(4242));
   for (size_t i = 0; i < 5; ++i) std::free(blocks[i]);
@@ -207,7 +204,7 @@ int allocate(size_t bytes) {
 int main(int count, char** arguments) {
   const std::string mode = count > 1 ? arguments[1] : "";
   if (mode == "threads") return threads(std::strtoul(arguments[2], nullptr, 10));
-  if (mode == "blocked") return blocked(arguments[2]);
+  if (mode == "blocked") return blocked(arguments[2], count > 3 ? std::atoi(arguments[3]) : 0);
   if (mode == "children") return children(arguments[2], arguments[3]);
   if (mode == "allocate") return allocate(std::strtoul(arguments[2], nullptr, 10));
   return 1;
