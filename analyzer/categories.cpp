@@ -179,10 +179,11 @@ const char* to_string(Category category) {
   return names[static_cast<size_t>(category)];
 }
 
-const Block* SeriesBlocks::find(trace::AllocationId id) const {
-  const auto found = std::lower_bound(
-      blocks.begin(), blocks.end(), id,
-      [](const Block& block, trace::AllocationId wanted) { return block.place.id < wanted; });
+const CategoryBlock* SeriesBlocks::find(trace::AllocationId id) const {
+  const auto found = std::lower_bound(blocks.begin(), blocks.end(), id,
+                                      [](const CategoryBlock& block, trace::AllocationId wanted) {
+                                        return block.place.id < wanted;
+                                      });
   return found != blocks.end() && found->place.id == id ? &*found : nullptr;
 }
 
@@ -206,7 +207,7 @@ Result<SeriesBlocks> categorize(const trace::Reader& reader, const Structure& st
   result.blocks.resize(places->blocks.size());
   std::vector<size_t> backward;
   for (size_t i = 0; i < places->blocks.size(); ++i) {
-    Block& block = result.blocks[i];
+    CategoryBlock& block = result.blocks[i];
     block.place = places->blocks[i];
     if (block.place.phase == Phase::kBackward) {
       backward.push_back(i);

@@ -26,7 +26,7 @@ Result<ByProcess> live_blocks(const trace::Reader& reader, const SeriesBlocks& b
   auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
       if (row.alloc_ns > time_ns || lifetimes.end_ns(row) <= time_ns) continue;
-      const Block* block = blocks.find(row.id);
+      const CategoryBlock* block = blocks.find(row.id);
       live[row.process].push_back(
           {row.address, row.size, block == nullptr ? Category::kUnknown : block->category});
     }

@@ -85,7 +85,7 @@ Result<AtPeak> at_peak(const trace::Reader& reader, const UsageCurve& curve, int
         peak.all_risen.bytes += row.size;
         ++peak.all_risen.count;
       }
-      const Block* block = blocks.find(row.id);
+      const CategoryBlock* block = blocks.find(row.id);
       if (block != nullptr && block->place.layer >= 0) {
         add(peak.layers, block->place.layer, row.size);
       }

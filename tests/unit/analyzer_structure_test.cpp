@@ -154,7 +154,7 @@ TEST(Structure, EveryBlockHasThePlaceAndCategoryThatTheLoopGaveIt) {
       {kScratch, Category::kTemporary},         {kBackward, Category::kGradient},
       {kBackwardScratch, Category::kTemporary}, {kMoments, Category::kOptimizerState}};
   for (const trace::Allocation& row : training.reader.allocation_rows) {
-    const Block* block = blocks->find(row.id);
+    const CategoryBlock* block = blocks->find(row.id);
     ASSERT_NE(block, nullptr);
     EXPECT_EQ(block->category, expected.at(row.alloc_stack))
         << to_string(block->category) << " of stack " << static_cast<int64_t>(row.alloc_stack);

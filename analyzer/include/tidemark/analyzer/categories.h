@@ -31,7 +31,7 @@ inline constexpr size_t kCategories = static_cast<size_t>(Category::kUnknown) + 
 // framework_overhead unknown: the names in JSON.
 const char* to_string(Category category);
 
-struct Block {
+struct CategoryBlock {
   BlockPlace place;
   Category category = Category::kUnknown;
   Sureness sureness{};
@@ -39,10 +39,10 @@ struct Block {
 
 struct SeriesBlocks {
   Series series;
-  std::vector<Block> blocks;  // ascending by id; every block of the series
+  std::vector<CategoryBlock> blocks;  // ascending by id; every block of the series
   std::vector<ModelLayer> layers;
 
-  [[nodiscard]] const Block* find(trace::AllocationId id) const;  // nullptr: of another series
+  [[nodiscard]] const CategoryBlock* find(trace::AllocationId id) const;  // nullptr: of another series
 };
 
 [[nodiscard]] Result<SeriesBlocks> categorize(const trace::Reader& reader,
