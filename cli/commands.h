@@ -17,6 +17,7 @@ void add_doctor(CLI::App& app, const std::vector<std::string>& command, int& sta
 void add_info(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
 void add_sql(CLI::App& app, int& status);
+void add_whatif(CLI::App& app, int& status);
 void add_view(CLI::App& app, int& status);
 
 // Parses and runs `arguments` (without the program's name); returns the exit status.

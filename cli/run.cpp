@@ -94,6 +94,7 @@ int run(const std::vector<std::string>& arguments) {
   add_info(app, status);
   add_report(app, status);
   add_sql(app, status);
+  add_whatif(app, status);
   add_view(app, status);
   add_doctor(app, command, status);
   try {

@@ -9,7 +9,8 @@ add_executable(analyzer_test
   analyzer_text_test.cpp
   analyzer_units_test.cpp
   analyzer_usage_test.cpp
-  analyzer_uses_test.cpp)
+  analyzer_uses_test.cpp
+  analyzer_whatif_test.cpp)
 target_link_libraries(analyzer_test PRIVATE tidemark_analyzer tidemark_warnings tidemark_sanitizers
   nlohmann_json::nlohmann_json GTest::gtest_main)
 gtest_discover_tests(analyzer_test TEST_PREFIX analyzer.)

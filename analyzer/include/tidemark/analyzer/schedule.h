@@ -1,0 +1,132 @@
+// A schedule: the lifetimes of one device's blocks in order, with what is known of each, so that a
+// what-if can change some and an allocator model can replay the result.
+//
+//   position      0     1     2     3     4     5     6
+//   event      alloc A  alloc B  free A  alloc C  free C …
+//   A          begin 0, end 2 · B begin 1, end kForever · C begin 3, end 4
+//
+// Positions stand for the order of events, not for time. Recorded ones are kStride apart, so that a
+// transform can put events between them. Pure: reads through trace::Reader, keeps nothing of it.
+// Plain values; any thread. Sizes: bytes. Times: ns since the recording began.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tidemark/analyzer/structure.h"
+#include "tidemark/trace/reader.h"
+
+namespace tidemark::analyzer {
+
+enum class BlockRole : uint8_t {
+  kParameter,       // before the first step, for ever, and the optimizer works on it
+  kConstant,        // before the first step and for ever: buffers, data kept on the device
+  kGradient,        // born in backward, still there in the optimizer
+  kOptimizerState,  // born in the optimizer, outlives its step
+  kInput,           // what the host copies to the device in each step
+  kActivation,      // born in forward, used in backward
+  kWorkspace,       // a library's own, made once
+  kTemporary,
+};
+const char* to_string(BlockRole role);
+
+enum class BatchLaw : uint8_t { kFixed, kPerSample };
+
+// What the elements of a block are, as far as its operator tells.
+enum class ElementKind : uint8_t {
+  kFloat,      // of the model's precision
+  kFullFloat,  // 4 bytes whatever the model's precision is: statistics, losses
+  kOther,      // indices, masks, random state, raw workspaces
+};
+
+struct ScheduledBlock {
+  static constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
+  uint64_t bytes = 0;           // as requested, as far as that can be told from recorded blocks
+  uint64_t recorded_bytes = 0;  // of the block that was handed out; 0: a transform's own
+  int64_t begin = 0;
+  int64_t end = kForever;
+  trace::AllocationId origin{};  // 0: a transform's own
+  uint32_t iteration = 0;        // from 1; 0: before the first
+  uint32_t instance = 0;         // of Schedule::instances, whose forward made it; from 1, 0: none
+  uint32_t operation = 0;        // of Schedule::operations
+  uint32_t stack = 0;            // of Schedule::calls
+  Phase phase{};
+  BlockRole role{};
+  BatchLaw law{};
+  ElementKind element{};
+  bool attention_pairs = false;  // a matrix of all pairs of positions, where attention is not fused
+  bool saved = false;            // made in forward, and a kernel of backward uses it
+};
+
+// Something the device did: a kernel, a copy or a set.
+struct DeviceWork {
+  int64_t start_ns = 0;
+  int64_t end_ns = 0;
+  int64_t position = 0;  // after the last allocation among its blocks, and in order of start
+  uint32_t first_block = 0;
+  uint32_t blocks = 0;  // Schedule::blocks_of
+  uint32_t iteration = 0;
+  Phase phase{};
+};
+
+// A call of a module's forward on a stack.
+struct ModuleCall {
+  std::string name;        // class
+  uint64_t call_site = 0;  // hash of all Python frames around it, with their lines
+  bool operator==(const ModuleCall&) const = default;
+};
+
+// One call of a module's forward, where modules of one class follow each other: a layer.
+struct ModuleInstance {
+  std::string name;  // class
+  uint32_t iteration = 0;
+  int64_t begin = 0;  // positions of its forward's first and last allocation
+  int64_t end = 0;
+  size_t level = 0;  // how many calls of modules are around it
+};
+
+struct ScheduledStep {
+  int64_t begin = 0;
+  int64_t backward = 0;  // where its backward begins; where its optimizer does
+  int64_t optimizer = 0;
+  int64_t end = 0;
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+};
+
+struct Schedule {
+  static constexpr int64_t kStride = int64_t{1} << 32;
+
+  int16_t device = trace::kNoDevice;
+  trace::Layer layer = trace::Layer::kPool;
+  std::vector<ScheduledBlock> blocks;  // in order of begin
+  std::vector<DeviceWork> work;        // in order of start
+  std::vector<uint32_t> work_blocks;   // indices of blocks
+  std::vector<ScheduledStep> iterations;
+  std::vector<ModuleInstance> instances;
+  std::vector<std::string>
+      operations;  // of autograd or ATen: "addmm", "NativeLayerNormBackward0"; [0] is ""
+  std::vector<std::vector<ModuleCall>> calls;  // of each stack, outermost first
+  // What the recording itself says, to hold a replay against.
+  uint64_t recorded_peak_allocated = 0;
+  uint64_t recorded_peak_reserved = 0;
+  // What libraries keep from the driver beside the pool: cuBLAS, NCCL, loaded code.
+  uint64_t beside_pool_bytes = 0;
+
+  std::span<const uint32_t> blocks_of(const DeviceWork& item) const {
+    return std::span(work_blocks).subspan(item.first_block, item.blocks);
+  }
+};
+
+// The schedule of a framework's pool on one device; where there is none, of what the program itself
+// had from the driver. Errors: nothing on that device was recorded.
+[[nodiscard]] Result<Schedule> build_schedule(const trace::Reader& reader, int16_t device);
+
+// Finds the layers anew: all calls of the modules of one class, or, where `module` is "", of those
+// that follow each other from one place. Errors: there are none.
+[[nodiscard]] Result<void> find_layers(Schedule& schedule, const std::string& module);
+
+}  // namespace tidemark::analyzer

@@ -1,0 +1,94 @@
+#include "tidemark/analyzer/render_whatif.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tidemark/analyzer/text.h"
+#include "tidemark/analyzer/units.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string signed_percent(double fraction) { return fmt::format("{:+.1f} %", 100 * fraction); }
+
+Json peaks_json(const PeakBytes& peaks) {
+  return {{"peak_allocated_bytes", peaks.allocated}, {"peak_reserved_bytes", peaks.reserved}};
+}
+
+std::string change(uint64_t from, uint64_t to) {
+  return from == 0 ? "" : signed_percent(static_cast<double>(to) / static_cast<double>(from) - 1);
+}
+
+std::string capacity_line(const Prediction& prediction, uint64_t capacity) {
+  const uint64_t need = prediction.needed_bytes();
+  switch (fit_of(prediction, capacity)) {
+    case Fit::kFits:
+      return fmt::format("  fits into {}: {} to spare\n", format_bytes(capacity),
+                         format_bytes(capacity - need));
+    case Fit::kTooCloseToTell:
+      return fmt::format(
+          "  too close to {} to tell: {} to spare for the driver's context and the "
+          "prediction's error\n",
+          format_bytes(capacity), format_bytes(capacity - need));
+    case Fit::kDoesNotFit:
+      break;
+  }
+  return fmt::format("  does not fit into {}: {} too much\n", format_bytes(capacity),
+                     format_bytes(need - capacity));
+}
+
+}  // namespace
+
+std::string whatif_text(const Prediction& prediction) {
+  using Align = TextTable::Align;
+  TextTable table(
+      {{"", Align::kLeft}, {"peak allocated", Align::kRight}, {"peak reserved", Align::kRight}});
+  const auto row = [&](const char* name, const PeakBytes& peaks) {
+    table.add({name, format_bytes(peaks.allocated), format_bytes(peaks.reserved)});
+  };
+  row("recorded", prediction.recorded);
+  row("replayed", prediction.baseline);
+  row("predicted", prediction.predicted);
+  table.add({"change", change(prediction.baseline.allocated, prediction.predicted.allocated),
+             change(prediction.baseline.reserved, prediction.predicted.reserved)});
+  if (prediction.measured) {
+    row("measured", *prediction.measured);
+    const PredictionError error = error_of(prediction);
+    table.add({"error of peak", signed_percent(error.peak_allocated),
+               signed_percent(error.peak_reserved)});
+    table.add({"error of change",
+               error.change_allocated ? signed_percent(*error.change_allocated) : "–",
+               error.change_reserved ? signed_percent(*error.change_reserved) : "–"});
+  }
+  std::string text = table.text();
+  text += fmt::format("  step time {:.2f} x\n", prediction.time_ratio());
+  text += fmt::format("  beside the pool: {} of libraries, and the driver's context\n",
+                      format_bytes(prediction.beside_pool_bytes));
+  if (prediction.capacity) text += capacity_line(prediction, *prediction.capacity);
+  for (const std::string& line : prediction.changes.assumptions)
+    text += "  assumed: " + line + "\n";
+  return text;
+}
+
+std::string whatif_json(const Prediction& prediction) {
+  Json json;
+  json["recorded"] = peaks_json(prediction.recorded);
+  json["baseline"] = peaks_json(prediction.baseline);
+  json["predicted"] = peaks_json(prediction.predicted);
+  json["predicted"]["extra_time_ratio"] = prediction.time_ratio();
+  if (prediction.capacity) json["fits"] = fit_of(prediction, *prediction.capacity) == Fit::kFits;
+  json["assumptions"] = prediction.changes.assumptions;
+  if (prediction.measured) {
+    const PredictionError error = error_of(prediction);
+    json["measured"] = peaks_json(*prediction.measured);
+    json["error"] = {{"peak", error.peak_allocated}, {"peak_reserved", error.peak_reserved}};
+    if (error.change_allocated) json["error"]["change"] = *error.change_allocated;
+    if (error.change_reserved) json["error"]["change_reserved"] = *error.change_reserved;
+  }
+  return json.dump(1) + "\n";
+}
+
+}  // namespace tidemark::analyzer

@@ -1,0 +1,116 @@
+#include "stack_facts.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <string_view>
+
+namespace tidemark::analyzer {
+namespace {
+
+// "mul_Tensor" of "at::_ops::mul_Tensor::call(…)".
+std::string_view operator_of(std::string_view function) {
+  constexpr std::string_view kPrefix = "at::_ops::";
+  const size_t at = function.find(kPrefix);
+  if (at == std::string_view::npos) return {};
+  const std::string_view rest = function.substr(at + kPrefix.size());
+  return rest.substr(0, rest.find("::"));
+}
+
+// Operators that only make or move memory for the one that called them.
+bool only_makes_memory(std::string_view operation) {
+  constexpr std::array<std::string_view, 10> kPrefixes = {
+      "empty", "new_",       "resize",   "zeros", "full",
+      "clone", "contiguous", "_to_copy", "to_",   "copy_"};
+  return std::ranges::any_of(
+      kPrefixes, [&](std::string_view prefix) { return operation.starts_with(prefix); });
+}
+
+// "NativeLayerNormBackward0" of "torch::autograd::generated::NativeLayerNormBackward0::apply(…)"
+// and "…0_apply_functional(…)".
+std::string_view node_of(std::string_view function) {
+  constexpr std::string_view kPrefix = "torch::autograd::";
+  if (!function.starts_with(kPrefix)) return {};
+  std::string_view rest = function.substr(kPrefix.size());
+  constexpr std::string_view kGenerated = "generated::";
+  if (rest.starts_with(kGenerated)) rest.remove_prefix(kGenerated.size());
+  const size_t end = std::min(rest.find("::apply("), rest.find("_apply_functional("));
+  if (end == std::string_view::npos) return {};
+  return rest.substr(0, end);
+}
+
+void read_native(const trace::Frame& frame, StackFacts& facts) {
+  const std::string_view function = frame.function;
+  if (const auto operation = operator_of(function); !operation.empty()) {
+    facts.attention_in_parts |= operation.starts_with("_scaled_dot_product_attention_math");
+    if (facts.operation.empty() || only_makes_memory(facts.operation)) facts.operation = operation;
+    return;
+  }
+  if (facts.node.empty()) {
+    if (const auto node = node_of(function); !node.empty()) {
+      facts.node = node;
+      facts.backward = true;
+      return;
+    }
+  }
+  if (function.starts_with("torch::autograd::Engine::")) facts.backward = true;
+  if (function.find("_scaled_dot_product_attention_math") != std::string_view::npos) {
+    facts.attention_in_parts = true;
+  }
+  if (function.find("getCurrentCUDABlasHandle") != std::string_view::npos ||
+      function.find("getCUDABlasLtWorkspace") != std::string_view::npos ||
+      function.find("getChosenWorkspaceSize") != std::string_view::npos) {
+    facts.workspace = true;
+  }
+}
+
+bool is_optimizer(const trace::Frame& frame) {
+  return frame.file.find("/torch/optim/") != std::string::npos ||
+         frame.function.starts_with("Optimizer.");
+}
+
+// A step of a user's own optimizer runs below torch.optim's wrapper, which is_optimizer sees.
+void read_python(const trace::Frame& frame, StackFacts& facts) {
+  constexpr std::string_view kForward = ".forward";
+  if (is_optimizer(frame)) facts.optimizer = true;
+  // Its losses of language models turn the logits into full floats first.
+  if (frame.file.find("/transformers/loss/") != std::string::npos &&
+      frame.function.ends_with("LMLoss")) {
+    facts.full_precision_loss = true;
+  }
+  if (frame.function.ends_with(kForward)) {
+    facts.modules.push_back({frame.function.substr(0, frame.function.size() - kForward.size()), 0});
+  }
+}
+
+// Hashes of the Python frames around each module, outermost first.
+void hash_call_sites(std::span<const trace::Frame> innermost_first, StackFacts& facts) {
+  uint64_t hash = 0;
+  size_t module = 0;
+  for (size_t i = innermost_first.size(); i-- > 0 && module < facts.modules.size();) {
+    const trace::Frame& frame = innermost_first[i];
+    if (frame.kind != trace::FrameKind::kPython) continue;
+    if (frame.function.ends_with(".forward")) facts.modules[module++].call_site = hash;
+    const uint64_t next =
+        std::hash<std::string>{}(frame.function) * 31 + static_cast<uint64_t>(frame.line);
+    hash = (hash ^ next) * 0x9e3779b97f4a7c15ULL;
+  }
+}
+
+}  // namespace
+
+StackFacts facts_of(std::span<const trace::Frame> innermost_first) {
+  StackFacts facts;
+  for (const trace::Frame& frame : innermost_first) {
+    if (frame.kind == trace::FrameKind::kPython) {
+      read_python(frame, facts);
+    } else {
+      read_native(frame, facts);
+    }
+  }
+  std::ranges::reverse(facts.modules);
+  hash_call_sites(innermost_first, facts);
+  return facts;
+}
+
+}  // namespace tidemark::analyzer

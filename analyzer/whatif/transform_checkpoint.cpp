@@ -1,0 +1,151 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "transform_parts.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+// One layer in one step.
+struct Layer {
+  uint32_t iteration = 0;
+  std::vector<uint32_t> blocks;                 // made in its forward, in order
+  int64_t last_use = 0;                         // position of forward's last event of it
+  int64_t backward = ScheduledBlock::kForever;  // where backward first asks for what it saved
+};
+
+struct Uses {
+  int64_t last_forward = 0;
+  int64_t first_backward = ScheduledBlock::kForever;
+};
+
+std::vector<Uses> uses_of(const Schedule& schedule) {
+  std::vector<Uses> uses(schedule.blocks.size());
+  for (const DeviceWork& work : schedule.work) {
+    for (const uint32_t block : schedule.blocks_of(work)) {
+      if (work.phase == Phase::kForward) {
+        uses[block].last_forward = std::max(uses[block].last_forward, work.position);
+      } else if (work.phase == Phase::kBackward) {
+        uses[block].first_backward = std::min(uses[block].first_backward, work.position);
+      }
+    }
+  }
+  return uses;
+}
+
+std::vector<Layer> layers_of(const Schedule& schedule) {
+  std::vector<Layer> layers(schedule.instances.size());
+  for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
+    const ScheduledBlock& block = schedule.blocks[i];
+    if (block.instance != 0) layers[block.instance - 1].blocks.push_back(i);
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    layers[i].iteration = schedule.instances[i].iteration;
+    layers[i].last_use = schedule.instances[i].end;
+  }
+  return layers;
+}
+
+class Checkpointer {
+ public:
+  Checkpointer(Schedule& schedule, const std::vector<Uses>& uses)
+      : schedule_(schedule), uses_(uses) {}
+
+  // Returns the time that computing again takes.
+  int64_t run(Layer& layer, const std::vector<int64_t>& times) {
+    uint32_t last_saved = 0;
+    std::vector<bool> output(layer.blocks.size());
+    for (size_t k = 0; k < layer.blocks.size(); ++k) {
+      const uint32_t i = layer.blocks[k];
+      output[k] = uses_[i].last_forward > layer.last_use;
+      if (output[k] || !schedule_.blocks[i].saved) continue;
+      layer.backward = std::min(layer.backward, uses_[i].first_backward);
+      last_saved = static_cast<uint32_t>(k);
+    }
+    if (layer.backward == ScheduledBlock::kForever) return 0;
+    // Just before the operator of backward that asks first takes its own memory.
+    const int64_t recompute = layer.backward - Schedule::kStride / 2;
+    const int64_t begin = schedule_.blocks[layer.blocks.front()].begin;
+    const auto again_at = [&](int64_t position) {
+      return recompute + (position - begin) / kSlower;
+    };
+    const int64_t stop = again_at(schedule_.blocks[layer.blocks[last_saved]].begin) + 1;
+    int64_t recomputed_ns = 0;
+    for (size_t k = 0; k < layer.blocks.size(); ++k) {
+      if (k <= last_saved) recomputed_ns += times[layer.blocks[k]];
+      ScheduledBlock& block = schedule_.blocks[layer.blocks[k]];
+      const Uses& uses = uses_[layer.blocks[k]];
+      if (k <= last_saved && !output[k]) {
+        ScheduledBlock again = block;
+        again.origin = {};
+        again.begin = again_at(block.begin);
+        if (!block.saved) again.end = std::min(again_at(block.end), stop);
+        if (again.end > again.begin) added_.push_back(again);
+      }
+      if (block.saved && !output[k]) {
+        block.end = std::min(block.end, std::max(uses.last_forward, block.begin) + 2);
+        block.saved = false;
+      }
+    }
+    return recomputed_ns;
+  }
+
+  void finish() { schedule_.blocks.insert(schedule_.blocks.end(), added_.begin(), added_.end()); }
+
+ private:
+  // A layer's forward has far fewer than 2^20 events, all of which find room before one event.
+  static constexpr int64_t kSlower = int64_t{1} << 21;
+  Schedule& schedule_;
+  const std::vector<Uses>& uses_;
+  std::vector<ScheduledBlock> added_;
+};
+
+// What forward's work took, by the newest block that it was handed: its result, as a rule.
+std::vector<int64_t> forward_times(const Schedule& schedule) {
+  std::vector<int64_t> times(schedule.blocks.size());
+  for (const DeviceWork& work : schedule.work) {
+    const auto blocks = schedule.blocks_of(work);
+    if (work.phase != Phase::kForward || blocks.empty()) continue;
+    times[*std::ranges::max_element(blocks)] += work.end_ns - work.start_ns;
+  }
+  return times;
+}
+
+}  // namespace
+
+Result<void> checkpoint(Schedule& schedule, const CheckpointPlan& plan, Changes& changes) {
+  if (auto steps = need_steps(schedule, "--checkpoint"); !steps) return steps;
+  if (schedule.instances.empty()) {
+    return fail("--checkpoint: no layers that repeat: the stacks show no modules of Python");
+  }
+  auto layers = layers_of(schedule);
+  const auto times = forward_times(schedule);
+  const auto uses = uses_of(schedule);
+  Checkpointer checkpointer(schedule, uses);
+  const auto last = static_cast<uint32_t>(schedule.iterations.size());
+  int64_t recomputed_ns = 0;
+  size_t count = 0;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i].blocks.empty() || i % plan.every != 0) continue;
+    const int64_t again_ns = checkpointer.run(layers[i], times);
+    if (layers[i].iteration != last) continue;
+    ++count;
+    recomputed_ns += again_ns;
+  }
+  checkpointer.finish();
+  int64_t busy_ns = 0;
+  for (const DeviceWork& work : schedule.work) {
+    if (work.iteration == last) busy_ns += work.end_ns - work.start_ns;
+  }
+  if (busy_ns > 0)
+    changes.extra_time += static_cast<double>(recomputed_ns) / static_cast<double>(busy_ns);
+  changes.assumptions.push_back(fmt::format(
+      "{} layers of class {} keep their outputs and compute all else again in backward, "
+      "torch.utils.checkpoint(use_reentrant=False)",
+      count, schedule.instances.front().name));
+  return {};
+}
+
+}  // namespace tidemark::analyzer

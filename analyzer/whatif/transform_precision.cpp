@@ -1,0 +1,75 @@
+#include <fmt/format.h>
+
+#include "transform_parts.h"
+
+namespace tidemark::analyzer {
+
+namespace {
+
+const std::string& operation_of(const Schedule& schedule, const ScheduledBlock& block) {
+  return schedule.operations[block.operation];
+}
+
+ScheduledBlock beside(const ScheduledBlock& block, uint64_t bytes, int64_t begin, int64_t end) {
+  ScheduledBlock added = block;
+  added.origin = {};
+  added.bytes = bytes;
+  added.recorded_bytes = 0;
+  added.begin = begin;
+  added.end = end;
+  added.saved = false;
+  added.role = BlockRole::kTemporary;
+  return added;
+}
+
+// A loss in full precision takes a copy of the logits, and gives a full gradient that is then
+// copied to the model's precision.
+void add_loss_copies(const Schedule& schedule, ScheduledBlock& block, int64_t next,
+                     std::vector<ScheduledBlock>& added) {
+  if (block.element != ElementKind::kFullFloat) return;
+  const std::string& operation = operation_of(schedule, block);
+  if (operation == "_log_softmax") {
+    added.push_back(
+        beside(block, block.bytes, block.begin - 1, block.begin + 3 * Schedule::kStride));
+  } else if (operation == "LogSoftmaxBackward0") {
+    // By then what it was computed from has been given back.
+    const int64_t copy = next - Schedule::kStride / 2;
+    added.push_back(beside(block, block.bytes, block.begin, copy + 1));
+    block.bytes = (block.bytes + 1) / 2;
+    block.begin = copy;
+  }
+}
+
+// Images come as full floats and are turned into the model's precision on the device.
+void add_input_copy(const ScheduledBlock& block, std::vector<ScheduledBlock>& added) {
+  if (block.role == BlockRole::kInput && block.saved) {
+    added.push_back(beside(block, (block.bytes + 1) / 2, block.begin + 1, block.end));
+  }
+}
+
+}  // namespace
+
+Result<void> lower_precision(Schedule& schedule, Precision precision, Changes& changes) {
+  if (auto steps = need_steps(schedule, "--precision"); !steps) return steps;
+  std::vector<ScheduledBlock> added;
+  for (size_t i = 0; i < schedule.blocks.size(); ++i) {
+    ScheduledBlock& block = schedule.blocks[i];
+    if (block.attention_pairs) {
+      block.end = block.begin;  // fused attention, which full precision did not get
+      continue;
+    }
+    if (block.element == ElementKind::kFloat) block.bytes = (block.bytes + 1) / 2;
+    const int64_t next = i + 1 < schedule.blocks.size() ? schedule.blocks[i + 1].begin
+                                                        : block.begin + Schedule::kStride;
+    add_loss_copies(schedule, block, next, added);
+    add_input_copy(block, added);
+  }
+  schedule.blocks.insert(schedule.blocks.end(), added.begin(), added.end());
+  changes.assumptions.push_back(fmt::format(
+      "all of the model in {}: parameters, gradients, optimizer states and activations take half; "
+      "statistics, masks, indices and losses in full precision stay as they are",
+      precision == Precision::kBfloat16 ? "bfloat16" : "float16"));
+  return {};
+}
+
+}  // namespace tidemark::analyzer

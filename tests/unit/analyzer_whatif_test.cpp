@@ -1,0 +1,243 @@
+// Transforms over a schedule of one parameter and two steps:
+//
+//   setup   P parameter, 1000
+//   step    X input 10 · A activation 100 (layer 1) · O output 50 (layer 1) · B activation 100 and
+//           Q output 50 (layer 2) · backward: g 20, gradient G 1000 · optimizer: state S (first
+//           step)
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tidemark/analyzer/whatif.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+constexpr int64_t kStride = Schedule::kStride;
+
+class Builder {
+ public:
+  // Ends are set later, by index.
+  uint32_t add(uint64_t bytes, uint32_t step, Phase phase, BlockRole role, BatchLaw law,
+               uint32_t instance = 0) {
+    ScheduledBlock block;
+    block.bytes = bytes;
+    block.recorded_bytes = bytes;
+    block.begin = next_;
+    block.iteration = step;
+    block.phase = phase;
+    block.role = role;
+    block.law = law;
+    block.instance = instance;
+    next_ += kStride;
+    schedule.blocks.push_back(block);
+    return static_cast<uint32_t>(schedule.blocks.size() - 1);
+  }
+  void end(uint32_t block) {
+    schedule.blocks[block].end = next_;
+    next_ += kStride;
+  }
+  void work(Phase phase, uint32_t step, std::vector<uint32_t> blocks, int64_t ns) {
+    DeviceWork work;
+    work.phase = phase;
+    work.iteration = step;
+    work.position = next_ - kStride;
+    work.start_ns = time_;
+    work.end_ns = time_ += ns;
+    work.first_block = static_cast<uint32_t>(schedule.work_blocks.size());
+    work.blocks = static_cast<uint32_t>(blocks.size());
+    for (const uint32_t block : blocks) {
+      schedule.work_blocks.push_back(block);
+      if (phase == Phase::kBackward && schedule.blocks[block].phase == Phase::kForward) {
+        schedule.blocks[block].saved = true;
+      }
+    }
+    schedule.work.push_back(work);
+  }
+  int64_t now() const { return next_; }
+
+  Schedule schedule;
+
+ private:
+  int64_t next_ = 0;
+  int64_t time_ = 0;
+};
+
+void add_step(Builder& build, uint32_t step, uint32_t parameter) {
+  ScheduledStep times;
+  times.begin = build.now();
+  const auto instance = [&](int64_t begin) {
+    build.schedule.instances.push_back({"Layer", step, begin, begin, 0});
+    return static_cast<uint32_t>(build.schedule.instances.size());
+  };
+  const uint32_t x = build.add(10, step, Phase::kForward, BlockRole::kInput, BatchLaw::kPerSample);
+  const uint32_t first = instance(build.now());
+  const uint32_t a =
+      build.add(100, step, Phase::kForward, BlockRole::kActivation, BatchLaw::kPerSample, first);
+  build.work(Phase::kForward, step, {x, parameter, a}, 10);
+  const uint32_t o =
+      build.add(50, step, Phase::kForward, BlockRole::kActivation, BatchLaw::kPerSample, first);
+  build.schedule.instances[first - 1].end = build.schedule.blocks[o].begin;
+  build.work(Phase::kForward, step, {a, o}, 10);
+  const uint32_t second = instance(build.now());
+  const uint32_t b =
+      build.add(100, step, Phase::kForward, BlockRole::kActivation, BatchLaw::kPerSample, second);
+  build.work(Phase::kForward, step, {o, parameter, b}, 10);
+  const uint32_t q =
+      build.add(50, step, Phase::kForward, BlockRole::kActivation, BatchLaw::kPerSample, second);
+  build.schedule.instances[second - 1].end = build.schedule.blocks[q].begin;
+  build.work(Phase::kForward, step, {b, q}, 10);
+  const uint32_t loss =
+      build.add(1, step, Phase::kForward, BlockRole::kTemporary, BatchLaw::kFixed);
+  build.work(Phase::kForward, step, {q, loss}, 10);
+  times.backward = build.now();
+  const uint32_t g =
+      build.add(20, step, Phase::kBackward, BlockRole::kTemporary, BatchLaw::kPerSample);
+  build.work(Phase::kBackward, step, {b, q, g}, 30);
+  build.end(q);
+  build.end(b);
+  const uint32_t gradient =
+      build.add(1000, step, Phase::kBackward, BlockRole::kGradient, BatchLaw::kFixed);
+  build.work(Phase::kBackward, step, {o, a, g, gradient}, 30);
+  build.end(o);
+  build.end(a);
+  build.end(g);
+  times.optimizer = build.now();
+  if (step == 1) {
+    const uint32_t s =
+        build.add(2000, step, Phase::kOptimizer, BlockRole::kOptimizerState, BatchLaw::kFixed);
+    build.work(Phase::kOptimizer, step, {s}, 5);
+  }
+  build.work(Phase::kOptimizer, step, {parameter, gradient}, 10);
+  build.end(gradient);
+  build.end(loss);
+  build.end(x);
+  times.end = build.now();
+  build.schedule.iterations.push_back(times);
+}
+
+Schedule two_steps() {
+  Builder build;
+  const uint32_t parameter =
+      build.add(1000, 0, Phase::kSetup, BlockRole::kParameter, BatchLaw::kFixed);
+  add_step(build, 1, parameter);
+  add_step(build, 2, parameter);
+  build.schedule.operations = {""};
+  build.schedule.calls.emplace_back();
+  return build.schedule;
+}
+
+uint64_t peak(const Schedule& schedule) {
+  return replay_peaks(schedule, "exact").value().value().allocated;
+}
+
+// Before the second step's last frees: P + S + X + A + O + g + loss + G.
+constexpr uint64_t kPeak = 1000 + 2000 + 10 + 100 + 50 + 20 + 1 + 1000;
+
+TEST(WhatIf, an_untouched_schedule_has_its_own_peak) { EXPECT_EQ(peak(two_steps()), kPeak); }
+
+TEST(WhatIf, a_larger_batch_scales_what_there_is_per_sample_and_nothing_else) {
+  Schedule schedule = two_steps();
+  Changes changes;
+  ASSERT_TRUE(scale_batch(schedule, 3, changes));
+  EXPECT_EQ(peak(schedule), kPeak + 2 * (10 + 100 + 50 + 20));
+  EXPECT_EQ(changes.compute, 3);
+  EXPECT_EQ(changes.assumptions.size(), 1U);
+}
+
+TEST(WhatIf, a_checkpointed_layer_keeps_its_output_and_makes_the_rest_again_for_its_backward) {
+  Schedule schedule = two_steps();
+  Changes changes;
+  ASSERT_TRUE(checkpoint(schedule, {}, changes));
+  // A and B are never there at once: while gradient G is made, only layer 1's are.
+  EXPECT_EQ(peak(schedule), kPeak);
+  const auto recomputed = std::ranges::count_if(schedule.blocks, [](const ScheduledBlock& b) {
+    return b.bytes == 100 && b.recorded_bytes != 0 && b.iteration == 2;
+  });
+  EXPECT_EQ(recomputed, 4) << "A and B, in forward and again in backward";
+  // A and B, but not the outputs behind them, of all work of a step.
+  EXPECT_NEAR(changes.extra_time, 20.0 / 120, 1e-9);
+  // Without a gradient that dwarfs them the layers show.
+  Schedule light = two_steps();
+  for (ScheduledBlock& block : light.blocks) {
+    if (block.bytes >= 1000) block.bytes = 1;
+  }
+  const uint64_t before = peak(light);
+  ASSERT_TRUE(checkpoint(light, {}, changes));
+  EXPECT_EQ(before - peak(light), 100U) << "one of the two activations";
+}
+
+TEST(WhatIf, momentum_and_plain_sgd_take_one_state_and_none) {
+  Schedule sgd = two_steps();
+  Schedule momentum = two_steps();
+  Changes changes;
+  ASSERT_TRUE(change_optimizer(sgd, OptimizerKind::kSgd, changes));
+  ASSERT_TRUE(change_optimizer(momentum, OptimizerKind::kMomentum, changes));
+  EXPECT_EQ(peak(sgd), kPeak - 2000);
+  EXPECT_EQ(peak(momentum), kPeak - 1000);
+}
+
+TEST(WhatIf, kept_gradients_meet_the_next_ones) {
+  Schedule schedule = two_steps();
+  Changes changes;
+  ASSERT_TRUE(keep_gradients(schedule, changes));
+  EXPECT_EQ(peak(schedule), kPeak + 1000);
+}
+
+TEST(WhatIf, accumulation_adds_gradients_up_before_the_optimizer) {
+  Schedule schedule = two_steps();
+  Changes changes;
+  ASSERT_TRUE(accumulate(schedule, 3, changes));
+  EXPECT_EQ(peak(schedule), kPeak + 1000) << "the next micro-batch's beside the one it is added to";
+  EXPECT_EQ(changes.compute, 3);
+  EXPECT_FALSE(accumulate(schedule, 0, changes));
+}
+
+TEST(WhatIf, half_precision_halves_floats_alone) {
+  Schedule schedule = two_steps();
+  for (ScheduledBlock& block : schedule.blocks) {
+    if (block.role == BlockRole::kInput) block.element = ElementKind::kOther;
+    if (block.bytes == 1) block.element = ElementKind::kFullFloat;
+  }
+  Changes changes;
+  ASSERT_TRUE(lower_precision(schedule, Precision::kBfloat16, changes));
+  EXPECT_EQ(peak(schedule), 10 + 1 + (kPeak - 10 - 1) / 2);
+}
+
+TEST(WhatIf, what_a_schedule_does_not_show_is_said) {
+  Schedule empty;
+  Changes changes;
+  const auto batch = scale_batch(empty, 2, changes);
+  ASSERT_FALSE(batch);
+  EXPECT_NE(batch.error().message.find("--batch needs training steps"), std::string::npos);
+  Schedule layerless = two_steps();
+  layerless.instances.clear();
+  EXPECT_FALSE(checkpoint(layerless, {}, changes));
+  const auto named = find_layers(layerless, "Decoder");
+  ASSERT_FALSE(named);
+  EXPECT_NE(named.error().message.find("no module of class Decoder"), std::string::npos);
+}
+
+TEST(WhatIf, fits_is_said_only_where_the_error_and_the_context_have_room) {
+  constexpr uint64_t kGiB = uint64_t{1} << 30;
+  Prediction prediction;
+  prediction.predicted.reserved = 10 * kGiB;
+  prediction.beside_pool_bytes = kGiB;
+  EXPECT_EQ(fit_of(prediction, 11 * kGiB - 1), Fit::kDoesNotFit);
+  EXPECT_EQ(fit_of(prediction, 12 * kGiB), Fit::kTooCloseToTell);
+  EXPECT_EQ(fit_of(prediction, 13 * kGiB), Fit::kFits);
+}
+
+TEST(WhatIf, errors_are_signed_fractions_of_the_peak_and_of_the_change) {
+  Prediction prediction;
+  prediction.recorded = {100, 200};
+  prediction.predicted = {150, 300};
+  prediction.measured = PeakBytes{140, 300};
+  const PredictionError error = error_of(prediction);
+  EXPECT_NEAR(error.peak_allocated, 10.0 / 140, 1e-9);
+  EXPECT_EQ(error.peak_reserved, 0);
+  EXPECT_NEAR(error.change_allocated.value(), 0.25, 1e-9);
+}
+
+}  // namespace
+}  // namespace tidemark::analyzer
