@@ -14,7 +14,9 @@
 //   block that r would have been refused. And roundup_power2_divisions must not round b again: a
 //   replay of recorded blocks leaves that setting out.
 #include <algorithm>
+#include <limits>
 #include <map>
+#include <string>
 #include <string_view>
 #include <tuple>
 
@@ -31,6 +33,9 @@ constexpr std::string_view kTorchLibrary = "libc10_cuda";
 // Where segments go that the recording has not: below all that the driver uses.
 constexpr uint64_t kElsewhere = uint64_t{1} << 46;
 
+// More than any device has; sums of what is below do not overflow.
+constexpr uint64_t kImplausible = uint64_t{1} << 44;
+
 struct Rows {
   std::vector<trace::Allocation> blocks;
   std::vector<trace::Allocation> pieces;  // from the driver
@@ -42,7 +47,21 @@ bool of_torch(const trace::Reader& reader, const trace::Allocation& row) {
   return source.starts_with(kTorchLibrary);
 }
 
-// The library makes one nanosecond's frees come first, as everywhere (analyzer/usage.h).
+// A trace is untrusted: a model is handed no size that overflows and no free before its allocation.
+Result<void> check_rows(const trace::Reader& reader, const Rows& rows) {
+  if (rows.blocks.size() >= std::numeric_limits<uint32_t>::max()) {
+    return fail(reader.path() + " has more than 2^32 blocks of a pool: too many for a replay");
+  }
+  for (const trace::Allocation& block : rows.blocks) {
+    if (block.size < kImplausible && block.free_ns >= block.alloc_ns) continue;
+    return fail(reader.path() + " has a block that no pool can have, allocation " +
+                std::to_string(static_cast<int64_t>(block.id)) +
+                ": the trace is damaged; record it again");
+  }
+  return {};
+}
+
+// One nanosecond's frees come first, as everywhere (analyzer/usage.h).
 struct TimedEvent {
   int64_t time_ns;
   int order;
@@ -247,6 +266,7 @@ Result<std::vector<RecordedPool>> recorded_pools(const trace::Reader& reader) {
   if (!failed) return tl::unexpected(failed.error());
   std::vector<RecordedPool> pools;
   for (auto& [key, of_key] : rows) {
+    if (auto sound = check_rows(reader, of_key); !sound) return tl::unexpected(sound.error());
     std::vector<int64_t> failed_ns;
     for (const trace::OutOfMemory& row : *failed) {
       if (Key{row.process, row.device} == key && row.layer == trace::Layer::kPool) {

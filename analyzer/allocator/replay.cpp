@@ -10,6 +10,7 @@ Replay replay(std::span<const AllocatorEvent> events, AllocatorModel& model,
   std::vector<BlockHandle> blocks(options.lifetimes);
   if (options.addresses) result.addresses.resize(options.lifetimes);
   uint64_t allocated_peak = model.peak_allocated_bytes();
+  uint64_t reserved_peak = model.peak_reserved_bytes();
   uint64_t reserved = model.reserved_bytes();
   for (uint32_t i = 0; i < events.size(); ++i) {
     const AllocatorEvent& event = events[i];
@@ -37,13 +38,11 @@ Replay replay(std::span<const AllocatorEvent> events, AllocatorModel& model,
       allocated_peak = model.peak_allocated_bytes();
       result.peak_allocated_at = i;
     }
+    if (model.peak_reserved_bytes() != reserved_peak) {
+      reserved_peak = model.peak_reserved_bytes();
+      result.peak_reserved_at = i;
+    }
     if (model.reserved_bytes() != reserved) {
-      if (model.reserved_bytes() > reserved &&
-          model.peak_reserved_bytes() == model.reserved_bytes() &&
-          model.peak_reserved_bytes() != result.peak_reserved_bytes) {
-        result.peak_reserved_bytes = model.peak_reserved_bytes();
-        result.peak_reserved_at = i;
-      }
       reserved = model.reserved_bytes();
       if (options.curve) result.reserved.push_back({i, model.allocated_bytes(), reserved});
     }

@@ -188,5 +188,23 @@ TEST(RecordedPools, turn_driver_frees_into_emptied_caches) {
   EXPECT_EQ(model->reserved_bytes(), 40 * kMiB);
 }
 
+TEST(RecordedPools, refuse_what_no_pool_can_have) {
+  for (const auto& [bytes, free_ns] : std::vector<std::pair<uint64_t, int64_t>>{
+           {~uint64_t{0} - 100, 50}, {uint64_t{1} << 60, trace::kNever}, {512, 5}}) {
+    tests::FakeReader reader;
+    trace::Allocation row;
+    row.id = trace::AllocationId{7};
+    row.layer = trace::Layer::kPool;
+    row.space = trace::Space::kDevice;
+    row.size = bytes;
+    row.alloc_ns = 10;
+    row.free_ns = free_ns;
+    reader.allocation_rows = {row};
+    const auto pools = recorded_pools(reader);
+    ASSERT_FALSE(pools) << bytes;
+    EXPECT_NE(pools.error().message.find("allocation 7"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace tidemark::analyzer
