@@ -51,6 +51,7 @@ struct RecordWords {
   std::string access = "on";
   std::string stacks = "all";
   std::string on_full = "wait";
+  std::string window;
   std::string pools = "as-they-are";
 };
 
@@ -191,6 +192,11 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
         "record: --pools=expose is too late for a process that runs already (--pid): frameworks "
         "read it at their start");
   }
+  if (words.pid != 0 && !words.window.empty()) {
+    return complain(
+        "record: --window is for what a GPU does, which cannot be recorded of a process that runs "
+        "already (--pid)");
+  }
   keep_freed_memory();
   RecordOptions options;
   options.command = command;
@@ -202,6 +208,12 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
     const auto bytes = parse_max_size(words.max_size);
     if (!bytes) return complain(bytes.error().message);
     options.max_bytes = *bytes;
+  }
+  if (!words.window.empty()) {
+    auto window = collector::parse_window(words.window);
+    if (!window) return complain("record: --window: " + window.error().message);
+    options.window = std::move(*window);
+    options.window_text = words.window;
   }
   options.device = kDevices.at(words.device);
   options.access = kAccess.at(words.access);
@@ -263,6 +275,13 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
       ->type_name("SIZE");
   add("--device", words->device, "The GPU, where there is one", kDevices);
   add("--access", words->access, "Which kernel is handed which block, by its arguments", kAccess);
+  record_app
+      ->add_option(
+          "--window", words->window,
+          "Keep kernels, copies, sets and accesses only of a time (10s:30s), while an NVTX "
+          "range is open (nvtx:NAME), or between two SIGUSR1 to the recorder (signal); "
+          "allocations are kept always")
+      ->type_name("WHEN");
   add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
   add("--on-full", words->on_full,
       "When events come too fast: let the program wait, or count a loss", kOnFull);

@@ -107,6 +107,10 @@ class CondensingWriter final : public trace::Writer {
     inner_->add_pool_reserved(row);
   }
   void add_out_of_memory(const trace::OutOfMemory& row) override { inner_->add_out_of_memory(row); }
+  trace::WindowId add_window(const trace::RecordingWindow& window) override {
+    return inner_->add_window(window);
+  }
+  void end_window(trace::WindowId id, int64_t end_ns) override { inner_->end_window(id, end_ns); }
   void add_device_memory(const trace::DeviceMemory& row) override {
     inner_->add_device_memory(row);
   }

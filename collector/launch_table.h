@@ -18,6 +18,7 @@ struct PendingLaunch {
   uint64_t dst_address = 0;
   trace::StackId stack{};
   bool matched = false;
+  bool outside = false;                  // of the window: what comes of it is left out
   trace::AllocationId src_allocation{};  // what lived there
   trace::AllocationId dst_allocation{};
   std::vector<trace::AllocationId> touched;  // blocks among the kernel's arguments, each once

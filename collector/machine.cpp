@@ -60,6 +60,7 @@ Facts option_facts(const RecordOptions& options) {
       {"option_device", options.device == RecordOptions::Device::kAuto ? "auto" : "off"},
       {"option_stacks", kStacks[static_cast<size_t>(options.stacks)]},
       {"option_on_full", options.on_full == RecordOptions::OnFull::kWait ? "wait" : "drop"},
+      {"option_window", options.window_text.empty() ? "whole" : options.window_text},
       {"option_pools", options.pools == RecordOptions::Pools::kExpose ? "expose" : "as-they-are"}};
 }
 

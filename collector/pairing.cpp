@@ -146,7 +146,7 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
     case wire::RecordType::kDeviceAlloc:
       return on_device_alloc(producer, record_as<wire::DeviceAlloc>(record), time_ns);
     case wire::RecordType::kLaunch:
-      return on_launch(producer, record_as<wire::Launch>(record));
+      return on_launch(producer, record_as<wire::Launch>(record), time_ns);
     case wire::RecordType::kTouch:
       on_touch(producer, record_as<wire::Touch>(record));
       return true;

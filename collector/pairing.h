@@ -22,6 +22,7 @@
 #include "merge.h"
 #include "process_state.h"
 #include "python_code.h"
+#include "recording_window.h"
 #include "tidemark/collector/recorder.h"
 #include "tidemark/trace/writer.h"
 #include "tidemark/wire/api.h"
@@ -71,6 +72,12 @@ class Pairing final : public EventSink {
   // `start_ns`: the recording's zero. `rank_of(pid)` is asked once for each new process.
   Pairing(trace::Writer& writer, Losses& losses, uint64_t start_ns,
           std::function<int32_t(int32_t pid)> rank_of);
+
+  // Until then, all that the device does is kept. `window` outlives this.
+  void keep_only(RecordingWindow& window) {
+    window_ = &window;
+    no_launch_.outside = window.told_to_targets();
+  }
 
   std::unique_ptr<Producer> open_ring(RingIdentity identity) const;
 
@@ -136,7 +143,7 @@ class Pairing final : public EventSink {
   void undo_block(ProcessState& process, const LastFree& last);
   void undo_range(ProcessState& process, LastFree& last);
   bool on_device_alloc(Producer& producer, const wire::DeviceAlloc& record, uint64_t time_ns);
-  bool on_launch(Producer& producer, const wire::Launch& record);
+  bool on_launch(Producer& producer, const wire::Launch& record, uint64_t time_ns);
   static trace::AllocationId innermost_at(const ProcessState& process, uint64_t address);
   void on_touch(Producer& producer, const wire::Touch& record);
   void on_graph_node(Producer& producer, const wire::GraphNode& record);
@@ -166,6 +173,7 @@ class Pairing final : public EventSink {
   bool add_transfer(ProcessState& process, const wire::Transfer& record, bool last_chance);
   bool add_memset(ProcessState& process, const wire::Memset& record, bool last_chance);
   bool add_kernel(ProcessState& process, const wire::Kernel& record, bool last_chance);
+  bool left_out(PendingLaunch& launch, const char* counter);
   PendingLaunch* launch_of(ProcessState& process, uint32_t correlation, bool last_chance);
   void add_accesses(ProcessState& process, int64_t kernel, const wire::Kernel& record,
                     PendingLaunch& launch);
@@ -204,7 +212,8 @@ class Pairing final : public EventSink {
   PythonCodes python_codes_;
   StackRef no_stack_;
   PendingLaunch no_launch_;
-  std::vector<uint32_t> unwritten_;  // nodes, innermost first
+  RecordingWindow* window_ = nullptr;  // null: no limit
+  std::vector<uint32_t> unwritten_;    // nodes, innermost first
 };
 
 }  // namespace tidemark::collector

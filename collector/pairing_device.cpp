@@ -98,7 +98,7 @@ bool Pairing::on_device_alloc(Producer& producer, const wire::DeviceAlloc& recor
   return true;
 }
 
-bool Pairing::on_launch(Producer& producer, const wire::Launch& record) {
+bool Pairing::on_launch(Producer& producer, const wire::Launch& record, uint64_t time_ns) {
   ProcessState& process = *producer.process;
   StackRef* stack = nullptr;
   if (!resolve_stack(process, record.stack, stack)) return false;
@@ -108,6 +108,7 @@ bool Pairing::on_launch(Producer& producer, const wire::Launch& record) {
   launch.stack = stack->id();
   launch.src_allocation = innermost_at(process, record.src_address);
   launch.dst_allocation = innermost_at(process, record.dst_address);
+  launch.outside = window_ != nullptr && !window_->holds(process, time_ns);
   if (process.launches.add(record.correlation, launch)) {
     losses_.add("launches_forgotten", Severity::kDataLoss);
   }
@@ -233,13 +234,22 @@ PendingLaunch* Pairing::launch_of(ProcessState& process, uint32_t correlation, b
   PendingLaunch* launch = process.launches.match(correlation);
   if (launch != nullptr) return launch;
   if (!last_chance) return nullptr;
-  losses_.add("activity_without_launch", Severity::kInfo);
+  // Outside of the window targets tell of no launches.
+  if (!no_launch_.outside) losses_.add("activity_without_launch", Severity::kInfo);
   return &no_launch_;
 }
 
+bool Pairing::left_out(PendingLaunch& launch, const char* counter) {
+  if (!launch.outside) return false;
+  losses_.add(counter, Severity::kInfo);
+  std::vector<trace::AllocationId>().swap(launch.touched);
+  return true;
+}
+
 bool Pairing::add_transfer(ProcessState& process, const wire::Transfer& record, bool last_chance) {
-  const PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
+  PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
   if (launch == nullptr) return false;
+  if (left_out(*launch, "copies_outside_window")) return true;
   ++counts_.transfers;
   trace::Transfer row;
   row.process = process.id;
@@ -262,8 +272,9 @@ bool Pairing::add_transfer(ProcessState& process, const wire::Transfer& record, 
 }
 
 bool Pairing::add_memset(ProcessState& process, const wire::Memset& record, bool last_chance) {
-  const PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
+  PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
   if (launch == nullptr) return false;
+  if (left_out(*launch, "sets_outside_window")) return true;
   ++counts_.memsets;
   trace::Memset row;
   row.process = process.id;
@@ -285,6 +296,7 @@ bool Pairing::add_kernel(ProcessState& process, const wire::Kernel& record, bool
   if (record.name != 0 && name == nullptr && !last_chance) return false;
   PendingLaunch* launch = launch_of(process, record.correlation, last_chance);
   if (launch == nullptr) return false;
+  if (left_out(*launch, "kernels_outside_window")) return true;
   if (name != nullptr && name->demangled == trace::StringId{}) {
     name->demangled = writer_.intern(demangle(name->text));
   }

@@ -26,6 +26,9 @@ void Pairing::on_marker(Producer& producer, const wire::Marker& record, uint64_t
   row.start_ns = trace_time(time_ns);
   row.end_ns = kind == wire::MarkerKind::kMark ? row.start_ns : trace::kNever;
   const trace::MarkerId id = writer_.add_marker(row);
+  if (window_ != nullptr && kind != wire::MarkerKind::kMark) {
+    window_->range_began(process, row.name, id, time_ns);
+  }
   if (kind == wire::MarkerKind::kPushed) {
     process.pushed[{producer.thread, record.domain}].push_back(id);
   } else if (kind == wire::MarkerKind::kStarted) {
@@ -56,6 +59,7 @@ void Pairing::on_marker_end(Producer& producer, const wire::MarkerEnd& record, u
   }
   if (found) {
     writer_.end_marker(id, trace_time(time_ns));
+    if (window_ != nullptr) window_->range_ended(process, id, time_ns);
   } else {
     // Of a range that was begun before a fork, by the parent; or the program ends what it never
     // began.

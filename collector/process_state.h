@@ -106,6 +106,8 @@ struct ProcessState {
   std::map<int32_t, trace::ThreadId> threads;
   std::map<PushedRanges, std::vector<trace::MarkerId>> pushed;  // innermost last; none is empty
   tsl::robin_map<uint64_t, trace::MarkerId, AddressHash> started;
+  std::vector<trace::MarkerId> window_ranges;  // open ones that keep the window open
+  trace::WindowId window{};
 
   tsl::robin_map<wire::StackId, uint32_t, AddressHash> nodes;  // of stack_tree
   AddressTable<StackRef> stacks;                               // nodes that events have named

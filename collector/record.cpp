@@ -109,7 +109,11 @@ class Recorder {
         writer_(std::move(writer)),
         start_ns_(monotonic_ns()),
         pairing_(*writer_, losses_, start_ns_, rank_of_process),
-        session_(arena_, pairing_, losses_) {}
+        session_(arena_, pairing_, losses_),
+        window_(options.window, start_ns_, *writer_) {
+    window_.begin(arena_.header());
+    if (window_.limited()) pairing_.keep_only(window_);
+  }
 
   tl::expected<RecordSummary, RecordError> run(const Executable& executable,
                                                const InjectionPaths& paths) {
@@ -129,6 +133,10 @@ class Recorder {
     }
     describe_pools(environment);
     SignalForwarding signals;
+    if (options_.window.kind == WindowSpec::Kind::kSignal) {
+      signals.take_user_signal();
+      notice(fmt::format("nothing of the device's work is kept until: kill -USR1 {}", getpid()));
+    }
     auto target = Target::start(executable, options_.command, environment.set, signals);
     if (!target) return tl::unexpected<RecordError>(target.error());
     sampler_.emplace();  // a thread: not before the fork
@@ -252,6 +260,7 @@ class Recorder {
     };
     for (;;) {
       const uint32_t bell = arena_.header().doorbell.load(std::memory_order_acquire);
+      toggle_window();
       // Asked before the pass: after it, nothing of an ended command is left in its rings.
       watch();
       const bool ended = end_ns_ != 0;
@@ -261,6 +270,14 @@ class Recorder {
       if (taken > kBusyBytes) continue;
       wait_ns = taken != 0 ? kShortestWaitNs : std::min(wait_ns + wait_ns / 4, kLongestWaitNs);
       arena_.wait_doorbell(bell, wait_ns);
+    }
+  }
+
+  void toggle_window() {
+    if (options_.window.kind != WindowSpec::Kind::kSignal) return;
+    for (unsigned i = SignalForwarding::taken_user_signals(); i > 0; --i) {
+      const bool open = window_.toggle(arena_.header(), monotonic_ns());
+      notice(open ? "the window is open: the device's work is kept" : "the window is closed");
     }
   }
 
@@ -374,6 +391,7 @@ class Recorder {
   uint64_t start_ns_;
   Pairing pairing_;
   Session session_;
+  RecordingWindow window_;
   std::optional<MemorySampler> sampler_;
   DeviceMemorySampler device_sampler_;  // has no thread before begin()
   size_t watched_ = 0;                  // of the processes

@@ -24,6 +24,9 @@ void forward(int signal, siginfo_t* info, void*) {
 
 void wake(int) {}
 
+std::atomic<unsigned> user_signals{0};
+void count_user_signal(int) { user_signals.fetch_add(1, std::memory_order_relaxed); }
+
 }  // namespace
 
 SignalForwarding::SignalForwarding() {
@@ -66,6 +69,20 @@ void SignalForwarding::forward_to(pid_t child) {
   sigset_t mask = mask_;
   sigdelset(&mask, SIGCHLD);
   sigprocmask(SIG_SETMASK, &mask, nullptr);
+}
+
+void SignalForwarding::take_user_signal() {
+  user_signals.store(0);
+  struct sigaction action {};
+  struct sigaction before {};
+  action.sa_handler = count_user_signal;  // no SA_RESTART: it must end the wait for the doorbell
+  sigaction(SIGUSR1, &action, &before);
+  // Where it was ignored it is not among the saved.
+  if (before.sa_handler == SIG_IGN) saved_.push_back({SIGUSR1, before});
+}
+
+unsigned SignalForwarding::taken_user_signals() {
+  return user_signals.exchange(0, std::memory_order_relaxed);
 }
 
 void SignalForwarding::stop_forwarding() { forward_pid.store(0); }

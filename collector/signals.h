@@ -4,6 +4,7 @@
 //
 //   SIGINT, SIGQUIT       from the terminal: nothing to do. Sent by a process: forwarded
 //   SIGTERM HUP USR1 USR2 WINCH ALRM …   forwarded (WINCH comes from the terminal to both: not)
+//   SIGUSR1               with --window=signal: taken, not forwarded (take_user_signal)
 //   SIGTSTP TTIN TTOU CONT   left alone: the whole group stops and goes on together
 //   SIGPIPE               ignored in the recorder; its errors are seen where it writes
 //   SIGCHLD               wakes the drain loop
@@ -28,6 +29,11 @@ class SignalForwarding {
   // In the child between fork and exec: the dispositions that the recorder was started with.
   void restore_in_child() const;
   void forward_to(pid_t child);
+  // SIGUSR1 is the recorder's from now on, and the command keeps what it does with it. Also where
+  // whoever started the recorder had it ignored.
+  void take_user_signal();
+  // How often it has come since the last call.
+  static unsigned taken_user_signals();
   // The child is reaped: its pid means nobody any more.
   void stop_forwarding();
 

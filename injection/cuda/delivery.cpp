@@ -30,6 +30,7 @@ void Delivery::publish(const CUpti_Activity& record) {
     case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
     case CUPTI_ACTIVITY_KIND_KERNEL: {
       const auto& kernel = reinterpret_cast<const CUpti_ActivityKernel9&>(record);
+      if (left_out(kernel.correlationId, wire::Loss::kKernelsOutsideWindow)) return;
       wire::Kernel out;
       const bool timed = to_kernel(kernel, out) == Outcome::kConverted;
       if (timed) out.name = name_id(kernel.name);
@@ -38,16 +39,19 @@ void Delivery::publish(const CUpti_Activity& record) {
     case CUPTI_ACTIVITY_KIND_MEMCPY: {
       wire::Transfer out;
       const auto& copy = reinterpret_cast<const CUpti_ActivityMemcpy5&>(record);
+      if (left_out(copy.correlationId, wire::Loss::kCopiesOutsideWindow)) return;
       return publish_timed(out, to_transfer(copy, out) == Outcome::kConverted);
     }
     case CUPTI_ACTIVITY_KIND_MEMCPY2: {
       wire::Transfer out;
       const auto& copy = reinterpret_cast<const CUpti_ActivityMemcpyPtoP4&>(record);
+      if (left_out(copy.correlationId, wire::Loss::kCopiesOutsideWindow)) return;
       return publish_timed(out, to_transfer(copy, out) == Outcome::kConverted);
     }
     case CUPTI_ACTIVITY_KIND_MEMSET: {
       wire::Memset out;
       const auto& set = reinterpret_cast<const CUpti_ActivityMemset4&>(record);
+      if (left_out(set.correlationId, wire::Loss::kSetsOutsideWindow)) return;
       return publish_timed(out, to_memset(set, out) == Outcome::kConverted);
     }
     case CUPTI_ACTIVITY_KIND_MEMORY2:
@@ -55,6 +59,12 @@ void Delivery::publish(const CUpti_Activity& record) {
     default:
       client_.count_loss(wire::Loss::kCuptiUnknownRecords, 1);
   }
+}
+
+bool Delivery::left_out(uint32_t correlation, wire::Loss counter) {
+  if (window_.may_hold(correlation)) return false;
+  client_.count_loss(counter, 1);
+  return true;
 }
 
 template <class Record>

@@ -23,14 +23,16 @@
 #include "flat_table.h"
 #include "pages.h"
 #include "tidemark/wire/client.h"
+#include "window.h"
 
 namespace tidemark::cuda {
 
 class Delivery {
  public:
-  // `access` is told of the memory of modules.
-  Delivery(const wire::Client& client, const Cupti& cupti, AccessRecorder& access)
-      : client_(client), cupti_(cupti), access_(access) {}
+  // `access` is told of the memory of modules; what `window` leaves out is only counted.
+  Delivery(const wire::Client& client, const Cupti& cupti, AccessRecorder& access,
+           const Window& window)
+      : client_(client), cupti_(cupti), access_(access), window_(window) {}
 
   // After cuptiActivityEnableAllocationSource succeeded: records are long enough to have a source.
   void expect_sources() { sources_ = true; }
@@ -49,6 +51,7 @@ class Delivery {
   void publish_memory(const CUpti_ActivityMemory3& record);
   template <class Record>
   void publish_timed(const Record& record, bool timed);
+  bool left_out(uint32_t correlation, wire::Loss counter);
   wire::NameId name_id(const char* name);
   bool covered(uint32_t correlation) const;
 
@@ -59,6 +62,7 @@ class Delivery {
   const wire::Client& client_;
   const Cupti& cupti_;
   AccessRecorder& access_;
+  const Window& window_;
   bool sources_ = false;
   BufferPool pool_;
   SpinLock names_lock_;

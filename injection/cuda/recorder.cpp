@@ -23,6 +23,15 @@ __attribute__((tls_model("initial-exec"))) thread_local uint32_t t_depth = 0;
 // Correlation id of the launch that this thread is making; 0: none. What makes a node meanwhile is
 // a stream capture, or a call that adds one.
 __attribute__((tls_model("initial-exec"))) thread_local uint32_t t_launch = 0;
+// The outermost call gives the device work, outside of the window.
+__attribute__((tls_model("initial-exec"))) thread_local bool t_outside = false;
+// Outside of the window: the launch's call, of which nothing has been told. Should it turn out to
+// be one of a stream capture, it must be: what was captured may be launched inside.
+struct Untold {
+  CUpti_CallbackId id;
+  const void* params;  // null: none
+};
+__attribute__((tls_model("initial-exec"))) thread_local Untold t_untold{};
 
 template <class Record>
 Record record_of(RecordType type, wire::Api api, uint64_t time_ns) {
@@ -37,6 +46,10 @@ Record record_of(RecordType type, wire::Api api, uint64_t time_ns) {
 bool stack_at_enter(CallKind kind) {
   return kind == CallKind::kFree || kind == CallKind::kLaunch || kind == CallKind::kCopy ||
          kind == CallKind::kSet || kind == CallKind::kRelease || kind == CallKind::kUnmap;
+}
+
+bool gives_work(CallKind kind) {
+  return kind == CallKind::kLaunch || kind == CallKind::kCopy || kind == CallKind::kSet;
 }
 
 bool stack_at_exit(CallKind kind) { return kind == CallKind::kAlloc || kind == CallKind::kCreate; }
@@ -88,8 +101,15 @@ void CUPTIAPI Recorder::on_callback(void* self_pointer, CUpti_CallbackDomain dom
     // call of a program loads this library). Its nested calls have been recorded as outermost.
     if (t_depth == 0 || --t_depth != 0) return;
     t_launch = 0;
+    t_untold.params = nullptr;
+    t_outside = false;
   }
   if (!self.in_recorded_process()) return;
+  if (enter && gives_work(info.kind)) t_outside = !self.window_.enter(call_data.correlationId);
+  if (t_outside && enter) {
+    if (!runtime && info.kind == CallKind::kLaunch) self.on_driver_launch(id, call_data);
+    return;
+  }
 
   const bool success = !enter && succeeded(call_data);
   const bool wants_stack = enter ? stack_at_enter(info.kind) : success && stack_at_exit(info.kind);
@@ -105,8 +125,21 @@ void CUPTIAPI Recorder::on_callback(void* self_pointer, CUpti_CallbackDomain dom
 
 void Recorder::on_driver_launch(CUpti_CallbackId id, const CUpti_CallbackData& data) {
   if (!access_.started() || !in_recorded_process()) return;
-  access_.launch(id, data.functionParams, data.correlationId);
   t_launch = data.correlationId;
+  if (t_outside) {
+    t_untold = {id, data.functionParams};
+  } else {
+    access_.launch(id, data.functionParams, data.correlationId);
+  }
+}
+
+// Without a stack: the collector asks for one only where the launch itself made a row.
+void Recorder::publish_captured_launch() {
+  auto record = record_of<wire::Launch>(RecordType::kLaunch, wire::Api::kUnknown, client_.now_ns());
+  record.correlation = t_launch;
+  client_.publish(&record);
+  access_.launch(t_untold.id, t_untold.params, t_launch);
+  t_untold.params = nullptr;
 }
 
 void Recorder::on_enter(const Call& call) {
@@ -276,6 +309,7 @@ void Recorder::on_graph_node(CUpti_CallbackId id, const CUpti_ResourceData& data
     return;
   }
   if (!copied) record.correlation = t_launch;
+  if (!copied && t_untold.params != nullptr) publish_captured_launch();
   client_.publish(&record);
 }
 

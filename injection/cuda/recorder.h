@@ -36,6 +36,7 @@
 #include "flusher.h"
 #include "physical.h"
 #include "tidemark/wire/client.h"
+#include "window.h"
 
 namespace tidemark::cuda {
 
@@ -55,7 +56,8 @@ class Recorder {
         cupti_(cupti),
         process_key_(client.process_key()),
         access_(client_),
-        delivery_(client_, cupti_, access_),
+        window_(client_),
+        delivery_(client_, cupti_, access_, window_),
         flusher_(client_, &Recorder::periodic_work) {}
 
   bool subscribe(wire::Loss& loss, Message& why);
@@ -91,6 +93,7 @@ class Recorder {
   void publish_free(const Call& call, uint64_t address);
   void publish_undo(const Call& call, uint64_t times);
   void publish_launch(const Call& call);
+  void publish_captured_launch();
   void publish_map(wire::RecordType type, const Mapped& range, uint64_t allocation);
   void publish_freed_now(const Call& call, const FreedKeys& freed);
 
@@ -109,6 +112,7 @@ class Recorder {
   CUpti_SubscriberHandle subscriber_ = nullptr;
   bool activity_ = false;
   AccessRecorder access_;
+  Window window_;
   Delivery delivery_;
   Flusher flusher_;
   PhysicalMemory physical_;

@@ -54,6 +54,8 @@ class NullWriter final : public trace::Writer {
   void end_marker(trace::MarkerId, int64_t) override {}
   void add_pool_reserved(const trace::PoolReserved&) override {}
   void add_out_of_memory(const trace::OutOfMemory&) override {}
+  trace::WindowId add_window(const trace::RecordingWindow&) override { return {}; }
+  void end_window(trace::WindowId, int64_t) override {}
   void add_device_memory(const trace::DeviceMemory&) override {}
   void add_process_memory(const trace::ProcessMemory&) override {}
   void add_mappings(std::span<const trace::Mapping>) override {}

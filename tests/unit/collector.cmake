@@ -20,7 +20,8 @@ add_executable(collector_test
   collector_record_test.cpp
   collector_ring_test.cpp
   collector_symbolizer_test.cpp
-  collector_tick_clock_test.cpp)
+  collector_tick_clock_test.cpp
+  collector_window_test.cpp)
 # The symbolizer's tests look at their own lines and inlined calls.
 target_compile_options(collector_test PRIVATE -g)
 target_compile_definitions(collector_test PRIVATE

@@ -139,6 +139,14 @@ class RecordingWriter final : public trace::Writer {
   }
   void add_pool_reserved(const trace::PoolReserved& row) override { reserved.push_back(row); }
   void add_out_of_memory(const trace::OutOfMemory& row) override { out_of_memory.push_back(row); }
+  trace::WindowId add_window(const trace::RecordingWindow& row) override {
+    windows.push_back(row);
+    windows.back().id = static_cast<trace::WindowId>(windows.size());
+    return windows.back().id;
+  }
+  void end_window(trace::WindowId id, int64_t end_ns) override {
+    windows.at(static_cast<size_t>(id) - 1).end_ns = end_ns;
+  }
   void add_device_memory(const trace::DeviceMemory& row) override { device_memory.push_back(row); }
   void add_process_memory(const trace::ProcessMemory& row) override { memory.push_back(row); }
   void add_mappings(std::span<const trace::Mapping> snapshot) override {
@@ -184,6 +192,7 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::OutOfMemory> out_of_memory;
   std::vector<trace::HostTotal> totals;
   std::vector<trace::HostCurvePoint> curve;
+  std::vector<trace::RecordingWindow> windows;
   std::vector<trace::DeviceMemory> device_memory;
   std::vector<trace::ProcessMemory> memory;
   std::vector<trace::Mapping> mappings;

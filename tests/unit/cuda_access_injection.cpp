@@ -287,6 +287,71 @@ void nodes_of_graphs_say_which_launch_made_them() {
   CHECK(fake_client().count(RecordType::kLaunch) == 2);
 }
 
+// A kernel's record for a launch, as CUPTI brings it.
+void deliver_kernel(uint32_t correlation) {
+  CUpti_ActivityKernel9 record{};
+  record.kind = CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL;
+  record.name = "k";
+  record.start = 1;
+  record.end = 2;
+  record.correlationId = correlation;
+  g_cupti->add_record(&record, sizeof record, true);
+}
+
+void outside_of_the_window_launches_and_their_records_go_no_further() {
+  start_with_access();
+  device_alloc(kSegment, kMiB);
+  uint64_t word = kSegment;
+  void* parameters[] = {&word};
+  FakeKernel kernel{true, {8}};
+  const cuLaunchKernel_params params = launch_of(kernel, parameters);
+  wire::ArenaHeader& arena = *fake_client().arena;
+  const auto launch = [&](bool inside) {
+    arena.window_begin_ns = inside ? 1 : UINT64_MAX;
+    arena.window_end_ns = UINT64_MAX;
+    const uint32_t correlation = Call{DRIVER(cuLaunchKernel), &params}.make();
+    deliver_kernel(correlation);
+    return correlation;
+  };
+  launch(false);
+  const uint32_t first = launch(true);
+  const uint32_t second = launch(true);
+  launch(false);
+  device_alloc(kSegment + kMiB, kMiB);  // is told of all the same
+  g_at_the_end = [first, second] {
+    CHECK(fake_client().count(RecordType::kDeviceAlloc) == 2);
+    const auto launches = fake_client().all<wire::Launch>(RecordType::kLaunch);
+    CHECK(launches.size() == 2 && launches[0].correlation == first);
+    CHECK(touches().size() == 2 && touches()[1].correlation == second);
+    const auto kernels = fake_client().all<wire::Kernel>(RecordType::kKernel);
+    CHECK(kernels.size() == 2 && kernels[1].correlation == second);
+    CHECK(fake_client().loss(wire::Loss::kKernelsOutsideWindow) == 2);
+  };
+  CHECK(g_cupti->issue_resource(CUPTI_CBID_RESOURCE_CONTEXT_DESTROY_STARTING));
+}
+
+void a_captured_launch_outside_of_the_window_is_told_of() {
+  start_with_access();
+  device_alloc(kSegment, kMiB);
+  fake_client().arena->window_begin_ns = UINT64_MAX;
+  fake_client().arena->window_end_ns = UINT64_MAX;
+  uint64_t word = kSegment;
+  void* parameters[] = {&word};
+  FakeKernel kernel{true, {8}};
+  const cuLaunchKernel_params params = launch_of(kernel, parameters);
+  const uint32_t captured = Call{
+      DRIVER(cuLaunchKernel), &params, 0, 0, [] {
+        CHECK(
+            g_cupti->issue_graph_node(CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED, node_of(11), nullptr));
+      }}.make();
+  Call{DRIVER(cuLaunchKernel), &params}.make();
+  const auto launches = fake_client().all<wire::Launch>(RecordType::kLaunch);
+  CHECK(launches.size() == 1 && launches[0].correlation == captured);
+  CHECK(touches().size() == 1 && touches()[0].words == std::vector<uint64_t>{kSegment});
+  const auto nodes = fake_client().all<wire::GraphNode>(RecordType::kGraphNode);
+  CHECK(nodes.size() == 1 && nodes[0].correlation == captured);
+}
+
 void mapped_memory_says_whose_it_is() {
   start_with_access();
   CUmemGenericAllocationHandle handle = 0x500;
@@ -337,6 +402,8 @@ const Scenario kScenarios[] = {
     SCENARIO(accesses_that_are_not_wanted_cost_nothing),
     SCENARIO(a_driver_that_does_not_describe_kernels_is_told),
     SCENARIO(nodes_of_graphs_say_which_launch_made_them),
+    SCENARIO(outside_of_the_window_launches_and_their_records_go_no_further),
+    SCENARIO(a_captured_launch_outside_of_the_window_is_told_of),
     SCENARIO(mapped_memory_says_whose_it_is),
     SCENARIO(with_cupti_12),
 };

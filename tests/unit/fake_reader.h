@@ -18,6 +18,7 @@ class FakeReader final : public trace::Reader {
   std::vector<trace::Marker> marker_rows;
   std::vector<trace::PoolReserved> reserved_rows;
   std::vector<trace::OutOfMemory> out_of_memory_rows;
+  std::vector<trace::RecordingWindow> window_rows;
   std::vector<trace::DeviceMemory> device_memory_rows;
   std::vector<trace::ProcessMemory> memory_rows;
   std::vector<trace::Mapping> mapping_rows;
@@ -106,6 +107,10 @@ class FakeReader final : public trace::Reader {
   Result<std::vector<trace::ProcessMemory>> process_memory() const override {
     if (!error.empty()) return fail(error);
     return memory_rows;
+  }
+  Result<std::vector<trace::RecordingWindow>> windows() const override {
+    if (!error.empty()) return fail(error);
+    return window_rows;
   }
   Result<std::vector<trace::DeviceMemory>> device_memory() const override {
     if (!error.empty()) return fail(error);

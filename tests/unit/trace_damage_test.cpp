@@ -31,6 +31,7 @@ std::string read_everything(const std::string& path) {
   note(reader.markers([](auto) {}));
   note(reader.pool_reserved());
   note(reader.out_of_memory());
+  note(reader.windows());
   note(reader.device_memory());
   note(reader.process_memory());
   note(reader.mappings());

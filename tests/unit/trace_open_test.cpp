@@ -141,6 +141,7 @@ TEST(TraceOpen, a_trace_of_every_older_version_opens_and_answers_every_question)
     const auto reader = Reader::open(folder.file("t.db"));
     ASSERT_TRUE(reader) << reader.error().message;
     EXPECT_FALSE(all_allocations(**reader).empty());
+    EXPECT_TRUE((*reader)->windows());
     EXPECT_TRUE((*reader)->device_memory());
     EXPECT_TRUE((*reader)->process_memory());
     EXPECT_TRUE((*reader)->mappings());

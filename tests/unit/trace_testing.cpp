@@ -186,7 +186,7 @@ void Recording::add_other(Writer& writer) {
   const int64_t end = start + static_cast<int64_t>(below(100000));
   const auto stream = static_cast<uint32_t>(below(9));
   const auto correlation = static_cast<uint32_t>(random_());
-  switch (below(11)) {
+  switch (below(12)) {
     case 0: {
       Transfer row{0,
                    process,
@@ -291,6 +291,14 @@ void Recording::add_other(Writer& writer) {
       curve.assign(below(4), {process, Layer::kOs, start, below(1 << 30), 7});
       return writer.replace_host_totals(totals, curve);
     }
+    case 10: {
+      RecordingWindow row{WindowId{}, process, start, below(2) == 0 ? kNever : end};
+      RecordingWindow open = row;
+      open.end_ns = kNever;
+      row.id = writer.add_window(open);
+      if (row.end_ns != kNever) writer.end_window(row.id, row.end_ns);
+      return windows.push_back(row);
+    }
     case 9: {
       device_memory.push_back({process, some_text(writer), start, below(1 << 30), below(3)});
       return writer.add_device_memory(device_memory.back());
@@ -351,6 +359,7 @@ void Recording::expect_equal(const Reader& reader) const {
   EXPECT_TRUE(collect(&Reader::markers, Marker{}) == markers);
   EXPECT_TRUE(reader.pool_reserved().value() == pool);
   EXPECT_TRUE(reader.out_of_memory().value() == oom);
+  EXPECT_TRUE(reader.windows().value() == windows);
   EXPECT_TRUE(reader.device_memory().value() == device_memory);
   EXPECT_TRUE(reader.process_memory().value() == memory);
   EXPECT_TRUE(reader.mappings().value() == mappings);

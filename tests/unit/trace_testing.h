@@ -54,6 +54,7 @@ class Recording {
   std::vector<Marker> markers;
   std::vector<PoolReserved> pool;
   std::vector<OutOfMemory> oom;
+  std::vector<RecordingWindow> windows;
   std::vector<DeviceMemory> device_memory;
   std::vector<ProcessMemory> memory;
   std::vector<Mapping> mappings;

@@ -72,6 +72,9 @@ class MemoryReader final : public trace::Reader {
   Result<std::vector<trace::HostCurvePoint>> host_curve() const override {
     return std::vector<trace::HostCurvePoint>{};
   }
+  Result<std::vector<trace::RecordingWindow>> windows() const override {
+    return std::vector<trace::RecordingWindow>{};
+  }
   Result<std::vector<trace::DeviceMemory>> device_memory() const override {
     return std::vector<trace::DeviceMemory>{};
   }

@@ -105,6 +105,10 @@ ProcessMemory process_memory_of(const Statement& row) {
           measured(9),           measured(10),   row.integer(11), row.integer(12)};
 }
 
+RecordingWindow window_of(const Statement& row) {
+  return {as<WindowId>(row, 0), as<ProcessId>(row, 1), row.integer(2), row.integer_or(3, kNever)};
+}
+
 DeviceMemory device_memory_of(const Statement& row) {
   return {as<ProcessId>(row, 1), as<StringId>(row, 2), row.integer(3), as<uint64_t>(row, 4),
           as<uint64_t>(row, 5)};
@@ -221,6 +225,9 @@ class SqliteReader final : public Reader {
   Result<std::vector<ProcessMemory>> process_memory() const override {
     return all_rows<ProcessMemory>("SELECT rowid, * FROM process_memory ORDER BY rowid",
                                    process_memory_of);
+  }
+  Result<std::vector<RecordingWindow>> windows() const override {
+    return all_rows<RecordingWindow>("SELECT * FROM recording_window ORDER BY id", window_of);
   }
   Result<std::vector<DeviceMemory>> device_memory() const override {
     return all_rows<DeviceMemory>("SELECT rowid, * FROM device_memory_row ORDER BY rowid",

@@ -185,6 +185,10 @@ constexpr SchemaObject kOthers[] = {
      "CREATE VIEW device_memory AS SELECT process_id, " STRING_TEXT(
          "bus_id") " AS bus, time_ns, used_bytes, total_bytes FROM device_memory_row",
      6},
+    {"table", "recording_window",
+     "CREATE TABLE recording_window(id INTEGER PRIMARY KEY, process_id INTEGER, begin_ns INTEGER, "
+     "end_ns INTEGER)",
+     7},
     {"table", "stack_chunk",
      "CREATE TABLE stack_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
     {"table", "stack_node_chunk",

@@ -65,6 +65,8 @@ struct Inserts {
         out_of_memory(db, "INSERT INTO out_of_memory_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)",
                       kKeep),
         device_memory(db, "INSERT INTO device_memory_row VALUES(?1,?2,?3,?4,?5)", kKeep),
+        window(db, "INSERT INTO recording_window VALUES(NULL,?1,?2,?3)", kKeep),
+        end_window(db, "UPDATE recording_window SET end_ns=?2 WHERE id=?1", kKeep),
         process_memory(
             db, "INSERT INTO process_memory VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)", kKeep),
         mapping(db, "INSERT INTO mapping_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)", kKeep),
@@ -73,7 +75,8 @@ struct Inserts {
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
   Statement string, meta, loss, process, end_process, thread, rename_thread, module, drop_modules,
       allocation, end_allocation, revive_allocation, transfer, memset, kernel, marker, end_marker,
-      pool_reserved, out_of_memory, device_memory, process_memory, mapping, drop_mappings;
+      pool_reserved, out_of_memory, device_memory, window, end_window, process_memory, mapping,
+      drop_mappings;
 };
 
 class SqliteWriter final : public Writer {
@@ -226,6 +229,8 @@ class SqliteWriter final : public Writer {
   void end_marker(MarkerId id, int64_t end_ns) override;
   void add_pool_reserved(const PoolReserved& sample) override;
   void add_out_of_memory(const OutOfMemory& event) override;
+  WindowId add_window(const RecordingWindow& window) override;
+  void end_window(WindowId id, int64_t end_ns) override;
   void add_device_memory(const DeviceMemory& sample) override;
   void add_process_memory(const ProcessMemory& sample) override;
   void add_mappings(std::span<const Mapping> snapshot) override;
@@ -466,6 +471,23 @@ void SqliteWriter::add_out_of_memory(const OutOfMemory& event) {
   insert.bind_unless(9, number(event.stack), 0);
   stacks_->use_in_row(event.stack);
   check(insert.run());
+}
+
+WindowId SqliteWriter::add_window(const RecordingWindow& window) {
+  if (!ready()) return WindowId{};
+  Statement& insert = inserts_->window;
+  insert.bind_unless(1, number(window.process), 0);
+  insert.bind(2, window.begin_ns);
+  insert.bind_unless(3, window.end_ns, kNever);
+  if (!check(insert.run())) return WindowId{};
+  return static_cast<WindowId>(sqlite3_last_insert_rowid(db_.get()));
+}
+
+void SqliteWriter::end_window(WindowId id, int64_t end_ns) {
+  if (id == WindowId{} || !ready()) return;
+  inserts_->end_window.bind(1, number(id));
+  inserts_->end_window.bind(2, end_ns);
+  check(inserts_->end_window.run());
 }
 
 void SqliteWriter::add_device_memory(const DeviceMemory& sample) {

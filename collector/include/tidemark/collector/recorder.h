@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "tidemark/collector/window.h"
 #include "tidemark/trace/result.h"
 #include "tidemark/trace/types.h"
 
@@ -44,6 +45,8 @@ struct RecordOptions {
   bool access = true;  // which kernel is handed which block, where the device is recorded
   Stacks stacks = Stacks::kAll;
   OnFull on_full = OnFull::kWait;
+  WindowSpec window;                // what of the device's work is kept; with `pid`: too late
+  std::string window_text;          // as the user wrote it
   Pools pools = Pools::kAsTheyAre;  // with `pid`: too late
   // Called with lines that the user should see at once: a static program, a full disk. May be
   // empty.

@@ -1,4 +1,5 @@
-// What the driver says of a device's memory, from outside of the programs. Plain values.
+// What is said of a recording from outside of the programs: the driver's count of device memory,
+// and when the device's work was kept. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,16 @@ struct DeviceMemory {
   uint64_t total_bytes = 0;  // of the device; 0 in rows of one process
 
   bool operator==(const DeviceMemory&) const = default;
+};
+
+// While what the device did was kept (--window).
+struct RecordingWindow {
+  WindowId id{};
+  ProcessId process{};  // 0: all
+  int64_t begin_ns = 0;
+  int64_t end_ns = kNever;
+
+  bool operator==(const RecordingWindow&) const = default;
 };
 
 }  // namespace tidemark::trace

@@ -102,6 +102,9 @@ class Reader {
   [[nodiscard]] virtual Result<void> query(
       const std::string& sql, const std::function<void(std::span<const std::string>)>& header,
       const std::function<bool(std::span<const Cell>)>& row) const = 0;
+
+  // Of --window, in the order in which they were opened; none: see FORMAT.md.
+  [[nodiscard]] virtual Result<std::vector<RecordingWindow>> windows() const = 0;
 };
 
 }  // namespace tidemark::trace

@@ -86,6 +86,9 @@ class Writer {
   virtual void end_marker(MarkerId id, int64_t end_ns) = 0;
   virtual void add_pool_reserved(const PoolReserved& sample) = 0;
   virtual void add_out_of_memory(const OutOfMemory& event) = 0;
+  // Its id is ignored and returned; it may end later.
+  virtual WindowId add_window(const RecordingWindow& window) = 0;
+  virtual void end_window(WindowId id, int64_t end_ns) = 0;
   virtual void add_device_memory(const DeviceMemory& sample) = 0;
   virtual void add_process_memory(const ProcessMemory& sample) = 0;
   // One snapshot: all mappings of one process at one moment, ascending by address.

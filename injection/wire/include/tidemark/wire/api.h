@@ -114,6 +114,10 @@ constexpr LossText loss_text(Loss loss) {
       {"allocators_not_hooked", "error"},
       {"kernel_arguments_unknown", "data_loss"},
       {"access_unavailable", "info"},
+      {"kernels_outside_window", "info"},
+      {"copies_outside_window", "info"},
+      {"sets_outside_window", "info"},
+      {"cupti_kept_from_program", "error"},
   };
   static_assert(sizeof(kTexts) / sizeof(*kTexts) == static_cast<size_t>(Loss::kCount));
   return kTexts[static_cast<size_t>(loss)];

@@ -20,7 +20,7 @@
 namespace tidemark::wire {
 
 inline constexpr uint64_t kArenaMagic = 0x314b524d45444954;  // "TIDEMRK1"
-inline constexpr uint32_t kWireVersion = 4;
+inline constexpr uint32_t kWireVersion = 5;
 inline constexpr size_t kPageBytes = 4096;
 // Sparse: a slot costs memory only once a thread has written to it, and gives it back when freed.
 inline constexpr uint32_t kRingCount = 4096;
@@ -65,7 +65,12 @@ enum class Loss : uint32_t {
   kAllocatorsNotHooked = 14,     // code with a malloc that we do not stand before
   kKernelArgumentsUnknown = 15,  // launches of which it is not known what they were handed
   kAccessUnavailable = 16,       // the driver does not tell how long parameters are
-  kCount = 17
+  // What the device did of calls outside of the window (--window).
+  kKernelsOutsideWindow = 17,
+  kCopiesOutsideWindow = 18,
+  kSetsOutsideWindow = 19,
+  kCuptiKeptFromProgram = 20,  // the program asked for CUPTI's one subscription, which we hold
+  kCount = 21
 };
 inline constexpr size_t kLossSlots = 32;
 
@@ -87,12 +92,16 @@ struct ArenaHeader {
   uint32_t record_device;  // 0: do not touch CUPTI
   uint32_t pid_namespace;  // the collector's: inode of /proc/self/ns/pid
   uint32_t record_access;  // 0: do not look at the arguments of kernels
+  // Written by the collector at any time: what the device is asked to do is told of only from
+  // window_begin_ns on, and until window_end_ns (--window), of which 0 means: always.
+  alignas(64) std::atomic<uint64_t> window_begin_ns;
+  std::atomic<uint64_t> window_end_ns;
   // Written by targets.
   alignas(64) std::atomic<uint32_t> doorbell;  // futex; ++ and wake when a ring is half full
   std::atomic<uint32_t> next_ring;             // where to look for a free slot first
   alignas(64) std::atomic<uint64_t> losses[kLossSlots];
 };
-static_assert(sizeof(ArenaHeader) == 384 && sizeof(ArenaHeader) <= kPageBytes);
+static_assert(sizeof(ArenaHeader) == 448 && sizeof(ArenaHeader) <= kPageBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free && sizeof(std::atomic<uint64_t>) == 8);
 
 inline constexpr int32_t kCollectorDied = 0x40000000;  // FUTEX_OWNER_DIED

@@ -1,0 +1,207 @@
+// --window: how it is written, when it is open, and what is then kept.
+#include <gtest/gtest.h>
+
+#include "arena.h"
+#include "collector_fakes.h"
+#include "pairing.h"
+#include "recording_window.h"
+
+namespace tidemark::collector {
+namespace {
+
+using namespace fakes;
+using Kind = WindowSpec::Kind;
+using trace::kNever;
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+TEST(WindowSpec, times_ranges_and_signals) {
+  const auto time = parse_window("1.5s:2min");
+  ASSERT_TRUE(time);
+  EXPECT_EQ(time->kind, Kind::kTime);
+  EXPECT_EQ(time->begin_ns, 3 * kSecond / 2);
+  EXPECT_EQ(time->end_ns, 120 * kSecond);
+  const auto from = parse_window("10:");
+  ASSERT_TRUE(from);
+  EXPECT_EQ(from->begin_ns, 10 * kSecond);
+  EXPECT_EQ(from->end_ns, kNever);
+  const auto until = parse_window(":500ms");
+  ASSERT_TRUE(until);
+  EXPECT_EQ(until->begin_ns, 0);
+  EXPECT_EQ(until->end_ns, kSecond / 2);
+  const auto range = parse_window("nvtx:step 3: go");
+  ASSERT_TRUE(range);
+  EXPECT_EQ(range->kind, Kind::kRange);
+  EXPECT_EQ(range->range, "step 3: go");
+  const auto signal = parse_window("signal");
+  ASSERT_TRUE(signal);
+  EXPECT_EQ(signal->kind, Kind::kSignal);
+}
+
+TEST(WindowSpec, what_is_none_says_what_one_is) {
+  for (const char* text : {"", ":", "10s", "steps:1-2", "1x:2s", "-1s:2s", "nan:2s", "1s:2s:3s",
+                           "1s:inf", "1e300h:"}) {
+    const auto window = parse_window(text);
+    ASSERT_FALSE(window) << text;
+    EXPECT_NE(window.error().message.find("nvtx:NAME"), std::string::npos) << text;
+  }
+  EXPECT_NE(parse_window("2s:1s").error().message.find("before it begins"), std::string::npos);
+  EXPECT_NE(parse_window("nvtx:").error().message.find("lacks the name"), std::string::npos);
+}
+
+struct WindowTest : testing::Test {
+  void limit_to(WindowSpec spec) {
+    window = std::make_unique<RecordingWindow>(std::move(spec), 0, writer);
+    window->begin(arena.header());
+    pairing.keep_only(*window);
+    producer = pairing.open_ring({1, 10, 10, "t"});
+    define(process_start(0, 1, 10));
+    define(name_record(1, "step"));
+    define(name_record(2, "other"));
+  }
+  void define(const std::vector<std::byte>& record) {
+    pairing.begin_pass(1000);
+    pairing.definition(*producer, *reinterpret_cast<const wire::Header*>(record.data()));
+  }
+  template <class Record>
+  void event(const Record& record) {
+    pairing.begin_pass(1000);
+    OrderedEvent ordered{&lane, &record.header, 0, false};
+    lane.producer = producer.get();
+    pairing.events({&ordered, 1});
+    ASSERT_FALSE(ordered.refused);
+  }
+  void launch(uint64_t time_ns, uint32_t correlation) {
+    auto record = make<wire::Launch>(wire::RecordType::kLaunch, time_ns);
+    record.correlation = correlation;
+    event(record);
+  }
+  template <class Record>
+  void finished(wire::RecordType type, uint32_t correlation) {
+    auto record = make<Record>(type, 900);
+    record.end_ns = 950;
+    record.correlation = correlation;
+    pairing.activity(*producer, record.header);
+  }
+  void kernel(uint32_t correlation) {
+    finished<wire::Kernel>(wire::RecordType::kKernel, correlation);
+  }
+  void range(uint64_t time_ns, wire::MarkerKind kind, wire::NameId name) {
+    auto record = make<wire::Marker>(wire::RecordType::kMarker, time_ns);
+    record.header.detail = static_cast<uint16_t>(kind);
+    record.name = name;
+    event(record);
+  }
+  void pop(uint64_t time_ns) {
+    auto record = make<wire::MarkerEnd>(wire::RecordType::kMarkerEnd, time_ns);
+    record.header.detail = static_cast<uint16_t>(wire::MarkerKind::kPushed);
+    event(record);
+  }
+  std::vector<uint32_t> kernels() const {
+    std::vector<uint32_t> correlations;
+    for (const trace::Kernel& row : writer.kernels) correlations.push_back(row.correlation);
+    return correlations;
+  }
+
+  Arena arena = std::move(*Arena::create({}));
+  RecordingWriter writer;
+  Losses losses;
+  Pairing pairing{writer, losses, 0, nullptr};
+  Lane lane{RingReader(arena.ring(0), arena.ring_data(0), wire::kRingDataBytes), nullptr, 0, 0};
+  std::unique_ptr<RecordingWindow> window;
+  std::unique_ptr<Producer> producer;
+};
+
+using Correlations = std::vector<uint32_t>;
+
+TEST_F(WindowTest, of_a_time_what_was_asked_for_inside_is_kept_whenever_it_ran) {
+  limit_to({Kind::kTime, 100, 200, ""});
+  EXPECT_EQ(arena.header().window_begin_ns.load(), 100U);
+  EXPECT_EQ(arena.header().window_end_ns.load(), 200U);
+  launch(99, 1);
+  launch(100, 2);
+  launch(199, 3);
+  launch(200, 4);
+  for (const uint32_t correlation : {1U, 2U, 3U, 4U}) kernel(correlation);
+  EXPECT_EQ(kernels(), (Correlations{2, 3}));
+  EXPECT_EQ(losses.count("kernels_outside_window"), 2U);
+  EXPECT_EQ(pairing.counts().kernels, 2U);
+  ASSERT_EQ(writer.windows.size(), 1U);
+  EXPECT_EQ(writer.windows[0].begin_ns, 100);
+  EXPECT_EQ(writer.windows[0].end_ns, 200);
+}
+
+TEST_F(WindowTest, copies_and_sets_outside_are_counted_by_kind) {
+  limit_to({Kind::kTime, 100, 200, ""});
+  launch(50, 1);
+  launch(150, 2);
+  for (const uint32_t correlation : {1U, 2U}) {
+    finished<wire::Transfer>(wire::RecordType::kTransfer, correlation);
+    finished<wire::Memset>(wire::RecordType::kMemset, correlation);
+  }
+  EXPECT_EQ(writer.transfers.size(), 1U);
+  EXPECT_EQ(writer.memsets.size(), 1U);
+  EXPECT_EQ(losses.count("copies_outside_window"), 1U);
+  EXPECT_EQ(losses.count("sets_outside_window"), 1U);
+}
+
+TEST_F(WindowTest, of_launches_that_targets_kept_quiet_about_nothing_is_kept) {
+  limit_to({Kind::kTime, 100, 200, ""});
+  kernel(7);
+  pairing.end_pass();
+  pairing.end_pass();
+  EXPECT_TRUE(writer.kernels.empty());
+  EXPECT_EQ(losses.count("kernels_outside_window"), 1U);
+  EXPECT_EQ(losses.count("activity_without_launch"), 0U);
+}
+
+TEST_F(WindowTest, allocations_are_kept_outside_too) {
+  limit_to({Kind::kTime, 100, 200, ""});
+  event(alloc(50, 0x1000, 64));
+  EXPECT_EQ(writer.rows.size(), 1U);
+}
+
+TEST_F(WindowTest, each_signal_opens_or_closes) {
+  limit_to({Kind::kSignal, 0, kNever, ""});
+  launch(50, 1);
+  EXPECT_TRUE(window->toggle(arena.header(), 100));
+  EXPECT_EQ(arena.header().window_begin_ns.load(), 100U);
+  launch(150, 2);
+  EXPECT_FALSE(window->toggle(arena.header(), 200));
+  EXPECT_EQ(arena.header().window_end_ns.load(), 200U);
+  launch(250, 3);
+  EXPECT_TRUE(window->toggle(arena.header(), 300));
+  launch(350, 4);
+  for (const uint32_t correlation : {1U, 2U, 3U, 4U}) kernel(correlation);
+  EXPECT_EQ(kernels(), (Correlations{2, 4}));
+  ASSERT_EQ(writer.windows.size(), 2U);
+  EXPECT_EQ(writer.windows[0].end_ns, 200);
+  EXPECT_EQ(writer.windows[1].begin_ns, 300);
+  EXPECT_EQ(writer.windows[1].end_ns, kNever);
+}
+
+TEST_F(WindowTest, ranges_of_the_name_nest_and_others_do_not_count) {
+  limit_to({Kind::kRange, 0, kNever, "step"});
+  EXPECT_EQ(arena.header().window_end_ns.load(), 0U);  // targets tell of all
+  launch(10, 1);
+  range(20, wire::MarkerKind::kPushed, 2);
+  launch(21, 2);
+  range(22, wire::MarkerKind::kPushed, 1);
+  range(23, wire::MarkerKind::kPushed, 1);
+  pop(24);
+  launch(25, 3);
+  pop(26);
+  launch(27, 4);
+  range(28, wire::MarkerKind::kMark, 1);
+  launch(29, 5);
+  for (const uint32_t correlation : {1U, 2U, 3U, 4U, 5U}) kernel(correlation);
+  EXPECT_EQ(kernels(), Correlations{3});
+  EXPECT_EQ(losses.count("kernels_outside_window"), 4U);
+  ASSERT_EQ(writer.windows.size(), 1U);
+  EXPECT_EQ(writer.windows[0].process, trace::ProcessId{1});
+  EXPECT_EQ(writer.windows[0].begin_ns, 22);
+  EXPECT_EQ(writer.windows[0].end_ns, 26);
+}
+
+}  // namespace
+}  // namespace tidemark::collector
