@@ -208,6 +208,37 @@ Json pools(const Report& report) {
   return list;
 }
 
+Json ranks(const Report& report) {
+  Json list = Json::array();
+  for (const RankLine& line : report.ranks) {
+    list.push_back({{"rank", line.rank},
+                    {"processes", line.processes},
+                    {"devices", line.devices},
+                    {"pool_peak_bytes", line.pool_bytes},
+                    {"driver_peak_bytes", line.driver_bytes},
+                    {"communicator_peak_bytes", line.communicator_bytes},
+                    {"pinned_peak_bytes", line.pinned_bytes},
+                    {"heap_peak_bytes", line.heap_bytes},
+                    {"peak_rss_bytes", line.resident_bytes ? Json(*line.resident_bytes) : Json()}});
+  }
+  return list;
+}
+
+Json window(const WindowReport& window) {
+  Json list = Json::array();
+  for (const trace::RecordingWindow& row : window.windows) {
+    const bool all = row.process == trace::ProcessId{};
+    list.push_back({{"process_id", all ? Json() : Json(static_cast<int32_t>(row.process))},
+                    {"begin_ns", row.begin_ns},
+                    {"end_ns", row.end_ns == trace::kNever ? Json() : Json(row.end_ns)}});
+  }
+  return {{"option", window.option},
+          {"windows", list},
+          {"kernels_outside", window.kernels_outside},
+          {"copies_outside", window.copies_outside},
+          {"sets_outside", window.sets_outside}};
+}
+
 Json device_memory(const Report& report) {
   Json list = Json::array();
   for (const DeviceMemoryLine& line : report.device_memory) {
@@ -243,7 +274,10 @@ Json out_of_memory(const Report& report) {
          {"requested_bytes", event.requested_bytes},
          {"allocated_bytes", event.allocated_bytes == 0 ? Json() : Json(event.allocated_bytes)},
          {"reserved_bytes", event.reserved_bytes == 0 ? Json() : Json(event.reserved_bytes)},
-         {"stack", stack(line.stack)}});
+         {"device_free_bytes", line.device_free_bytes ? Json(*line.device_free_bytes) : Json()},
+         {"largest_hole_bytes", line.largest_hole_bytes ? Json(*line.largest_hole_bytes) : Json()},
+         {"stack", stack(line.stack)},
+         {"live", shares(line.live)}});
   }
   return list;
 }
@@ -294,6 +328,8 @@ std::string report_json(const Report& report) {
   Json json = head(report);
   json["events"] = events(report);
   json["processes"] = processes(report);
+  if (!report.ranks.empty()) json["ranks"] = ranks(report);
+  if (report.window) json["window"] = window(*report.window);
   json["spaces"] = spaces(report);
   if (!report.structure.iterations.empty()) json["training"] = structure(report.structure);
   if (!report.device_memory.empty()) json["device_memory"] = device_memory(report);
@@ -338,6 +374,8 @@ std::string info_json(const Report& report) {
   if (!report.pools.empty()) json["pools"] = pools(report);
   if (report.accesses) json["accesses"] = accesses(*report.accesses);
   json["processes"] = processes(report);
+  if (!report.ranks.empty()) json["ranks"] = ranks(report);
+  if (report.window) json["window"] = window(*report.window);
   if (report.condensed) json["condensed"] = condensed(*report.condensed);
   json["losses"] = losses(report);
   json["remarks"] = report.remarks;

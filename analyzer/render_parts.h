@@ -23,6 +23,10 @@ std::string owners_text(const Report& report);
 
 bool any_resident(const Report& report);
 std::string peak_rss_text(const ProcessLine& line);  // "" where nothing was sampled
+// What was asked for, what there was, and what lived then.
+std::string out_of_memory_text(const Report& report);
+// The ranks of a distributed job beside each other.
+std::string ranks_text(const Report& report);
 // What the driver says is in use of each device, and what of it allocations explain.
 std::string device_memory_text(const Report& report);
 // What the resident memory of the largest processes was, and who held their heaps.

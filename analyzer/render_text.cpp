@@ -14,7 +14,6 @@ namespace {
 using Align = TextTable::Align;
 
 constexpr size_t kProcessLines = 20;
-constexpr size_t kOutOfMemoryLines = 5;
 constexpr size_t kApiNames = 4;
 constexpr size_t kLeakedStacks = 4;
 
@@ -234,32 +233,6 @@ std::string kernels(const Report& report) {
   return out + table.text();
 }
 
-std::string out_of_memory(const Report& report) {
-  if (report.out_of_memory.empty()) return "";
-  std::string out =
-      fmt::format("\nOUT OF MEMORY: {}\n", plural(report.out_of_memory.size(), "time", "times"));
-  const size_t shown = std::min(report.out_of_memory.size(), kOutOfMemoryLines);
-  for (size_t i = 0; i < shown; ++i) {
-    const trace::OutOfMemory& event = report.out_of_memory[i].event;
-    out += fmt::format("  at {}: {} asked for", format_ns(event.time_ns),
-                       format_bytes(event.requested_bytes));
-    if (event.device != trace::kNoDevice) out += fmt::format(" on device:{}", event.device);
-    if (event.reserved_bytes > 0) {
-      out += fmt::format("; the pool held {}, of which {} were in use",
-                         format_bytes(event.reserved_bytes), format_bytes(event.allocated_bytes));
-    }
-    out += '\n';
-    if (!report.out_of_memory[i].stack.lines.empty()) {
-      out += stack_lines(report.out_of_memory[i].stack);
-    }
-  }
-  if (shown < report.out_of_memory.size()) {
-    out += fmt::format("  … {} more: tidemark sql FILE 'select * from out_of_memory'\n",
-                       report.out_of_memory.size() - shown);
-  }
-  return out;
-}
-
 std::string accesses(const Report& report) {
   if (!report.accesses) return "";
   const AccessTotal& total = *report.accesses;
@@ -313,15 +286,17 @@ std::string exit_text(const ProcessLine& line) {
 }
 
 std::string report_text(const Report& report) {
-  return headline(report) + events(report) + out_of_memory(report) + processes(report) +
-         memory(report) + pools(report) + device_memory_text(report) + iterations_text(report) +
-         owners_text(report) + at_peaks(report) + leaked(report) + process_memory_text(report) +
-         transfers(report) + kernels(report) + accesses(report) + losses(report);
+  return headline(report) + events(report) + out_of_memory_text(report) + processes(report) +
+         ranks_text(report) + memory(report) + pools(report) + device_memory_text(report) +
+         iterations_text(report) + owners_text(report) + at_peaks(report) + leaked(report) +
+         process_memory_text(report) + transfers(report) + kernels(report) + accesses(report) +
+         losses(report);
 }
 
 std::string info_text(const Report& report) {
-  return headline(report) + events(report) + out_of_memory(report) + processes(report) +
-         memory(report) + apis(report) + pools(report) + accesses(report) + losses(report);
+  return headline(report) + events(report) + out_of_memory_text(report) + processes(report) +
+         ranks_text(report) + memory(report) + apis(report) + pools(report) + accesses(report) +
+         losses(report);
 }
 
 }  // namespace tidemark::analyzer

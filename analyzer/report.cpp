@@ -43,6 +43,9 @@ constexpr LossMeaning kMeanings[] = {
     {"cupti_subscriber_taken",
      "the GPU was not recorded where another tool (a profiler inside the program?) held CUPTI; "
      "switch it off and record again"},
+    {"cupti_kept_from_program",
+     "the program asked for CUPTI itself (torch.profiler does) and was refused, since one process "
+     "can have it once: its own profile lacks the GPU; record with --device=off to leave it CUPTI"},
     {"cuda_injection_taken",
      "the GPU was not recorded: CUDA_INJECTION64_PATH named another tool, which was left alone"},
     {"cuda_used_after_fork",
@@ -167,6 +170,7 @@ void add_remarks(const trace::Reader& reader, Report& report) {
   if (reader.meta("option_device") == "off") {
     report.remarks.emplace_back("the GPU was not recorded: --device=off");
   }
+  if (report.window) report.remarks.push_back(window_remark(*report.window));
   if (reader.meta("option_host") == "off") {
     report.remarks.emplace_back("host memory was not recorded: --host=off");
   }
@@ -228,6 +232,8 @@ Result<Report> build_report(const trace::Reader& reader, const ReportOptions& op
   if (auto added = add_device(reader, options, report); !added) {
     return tl::unexpected(added.error());
   }
+  if (auto added = add_ranks(reader, report); !added) return tl::unexpected(added.error());
+  if (auto added = add_window(reader, report); !added) return tl::unexpected(added.error());
   add_remarks(reader, report);
   return report;
 }

@@ -1,4 +1,4 @@
-// Copies, sets, kernels, and out-of-memory events.
+// Copies, sets and kernels.
 #include <algorithm>
 #include <map>
 #include <tuple>
@@ -65,22 +65,6 @@ Result<void> add_kernels(const trace::Reader& reader, size_t names, Report& repo
   });
   total.top.resize(std::min(names, total.top.size()));
   report.kernels = std::move(total);
-  return {};
-}
-
-Result<void> add_out_of_memory(const trace::Reader& reader, const ReportOptions& options,
-                               Report& report) {
-  const auto events = reader.out_of_memory();
-  if (!events) return tl::unexpected(events.error());
-  for (const trace::OutOfMemory& event : *events) {
-    StackView stack;
-    if (options.stacks > 0) stack = view_stack(reader.frames(event.stack), options.stack_lines);
-    report.out_of_memory.push_back({event, std::move(stack)});
-  }
-  std::stable_sort(report.out_of_memory.begin(), report.out_of_memory.end(),
-                   [](const OutOfMemoryLine& a, const OutOfMemoryLine& b) {
-                     return a.event.time_ns < b.event.time_ns;
-                   });
   return {};
 }
 

@@ -68,21 +68,6 @@ std::vector<ApiCount> sorted_apis(const trace::Reader& reader,
   return apis;
 }
 
-StackShares shares_of(const trace::Reader& reader, const LiveSet& set,
-                      const ReportOptions& options) {
-  StackShares shares;
-  shares.bytes = set.bytes;
-  shares.count = set.count;
-  shares.groups = set.groups.size();
-  const size_t shown = std::min(options.stacks, set.groups.size());
-  for (size_t i = 0; i < shown; ++i) {
-    const LiveGroup& group = set.groups[i];
-    shares.top.push_back({group.bytes, group.count, reader.text(group.api),
-                          view_stack(reader.frames(group.stack), options.stack_lines)});
-  }
-  return shares;
-}
-
 // The largest sum over all processes of what their pools on one device held. Samples in order of
 // time.
 struct Reserved {
@@ -103,6 +88,21 @@ struct Reserved {
 };
 
 }  // namespace
+
+StackShares shares_of(const trace::Reader& reader, const LiveSet& set,
+                      const ReportOptions& options) {
+  StackShares shares;
+  shares.bytes = set.bytes;
+  shares.count = set.count;
+  shares.groups = set.groups.size();
+  const size_t shown = std::min(options.stacks, set.groups.size());
+  for (size_t i = 0; i < shown; ++i) {
+    const LiveGroup& group = set.groups[i];
+    shares.top.push_back({group.bytes, group.count, reader.text(group.api),
+                          view_stack(reader.frames(group.stack), options.stack_lines)});
+  }
+  return shares;
+}
 
 Result<void> add_series(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
                         const ReportOptions& options, Report& report) {

@@ -1,6 +1,8 @@
 // The parts of build_report(), one per subject. Private to the analyzer.
 #pragma once
 
+#include <string>
+
 #include "tidemark/analyzer/live.h"
 #include "tidemark/analyzer/report.h"
 
@@ -17,6 +19,13 @@ Result<void> add_pools(const trace::Reader& reader, Report& report);  // after a
 Result<void> add_device(const trace::Reader& reader, const ReportOptions& options, Report& report);
 Result<void> add_accesses(const trace::Reader& reader, Report& report);
 Result<void> add_device_memory(const trace::Reader& reader, Report& report);
+Result<void> add_out_of_memory(const trace::Reader& reader, const ReportOptions& options,
+                               Report& report);
+Result<void> add_ranks(const trace::Reader& reader, Report& report);  // after add_process_memory
+Result<void> add_window(const trace::Reader& reader, Report& report);
+StackShares shares_of(const trace::Reader& reader, const LiveSet& set,
+                      const ReportOptions& options);
+std::string window_remark(const WindowReport& window);
 std::vector<ProcessLine> process_tree(const trace::Reader& reader);
 void add_remarks(const trace::Reader& reader, Report& report);  // last
 

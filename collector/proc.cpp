@@ -60,19 +60,28 @@ std::string thread_name(int32_t pid, int32_t tid) {
 }
 
 int32_t parse_rank(std::string_view environment) {
+  // torchrun's first: what starts under mpirun or srun and then starts workers of its own is told
+  // apart by it. Open MPI, PMIx, MPICH and Intel MPI, MVAPICH2, Slurm.
+  constexpr std::string_view kNames[] = {"RANK=",     "OMPI_COMM_WORLD_RANK=", "PMIX_RANK=",
+                                         "PMI_RANK=", "MV2_COMM_WORLD_RANK=",  "SLURM_PROCID="};
+  constexpr size_t kNone = std::size(kNames);
+  size_t best = kNone;
+  int32_t found = -1;
   while (!environment.empty()) {
     const size_t end = std::min(environment.find('\0'), environment.size());
     const std::string_view entry = environment.substr(0, end);
-    constexpr std::string_view kName = "RANK=";
-    if (entry.starts_with(kName)) {
+    for (size_t i = 0; i < best; ++i) {
+      if (!entry.starts_with(kNames[i])) continue;
+      const std::string_view number = entry.substr(kNames[i].size());
       int32_t rank = -1;
-      const auto [at, error] =
-          std::from_chars(entry.data() + kName.size(), entry.data() + entry.size(), rank);
-      return error == std::errc{} && at == entry.data() + entry.size() && rank >= 0 ? rank : -1;
+      const auto [at, error] = std::from_chars(number.data(), number.data() + number.size(), rank);
+      if (error != std::errc{} || at != number.data() + number.size() || rank < 0) continue;
+      best = i;
+      found = rank;
     }
     environment.remove_prefix(std::min(end + 1, environment.size()));
   }
-  return -1;
+  return found;
 }
 
 int32_t rank_of_process(int32_t pid) {

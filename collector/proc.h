@@ -24,7 +24,8 @@ bool thread_has_ended(int32_t pid, int32_t tid);
 // The kernel's name of a thread; "" when it is gone.
 std::string thread_name(int32_t pid, int32_t tid);
 
-// RANK in the environment that the process was started with; -1 none.
+// The rank that torchrun, MPI or Slurm gave the process, by the environment it was started with;
+// -1 none.
 int32_t rank_of_process(int32_t pid);
 // `environment`: NUL-separated.
 int32_t parse_rank(std::string_view environment);

@@ -3,6 +3,8 @@ find_package(nlohmann_json REQUIRED)
 add_executable(analyzer_test
   analyzer_device_memory_test.cpp
   analyzer_memory_test.cpp
+  analyzer_out_of_memory_test.cpp
+  analyzer_ranks_test.cpp
   analyzer_repeats_test.cpp
   analyzer_report_test.cpp
   analyzer_structure_test.cpp

@@ -215,6 +215,14 @@ TEST(Proc, a_command_with_parentheses_and_spaces_does_not_shift_the_fields) {
   EXPECT_FALSE(parse_proc_stat("7 (a) R 1"));
   EXPECT_EQ(parse_rank(std::string_view("A=1\0RANK=3\0B=2", 15)), 3);
   EXPECT_EQ(parse_rank(std::string_view("LOCAL_RANK=3\0RANK=x", 19)), -1);
+  using namespace std::string_view_literals;
+  EXPECT_EQ(parse_rank("OMPI_COMM_WORLD_RANK=5\0A=1"sv), 5);
+  EXPECT_EQ(parse_rank("PMI_RANK=6\0"sv), 6);
+  EXPECT_EQ(parse_rank("SLURM_PROCID=7"sv), 7);
+  // torchrun's worker on the second node of a Slurm job, whichever comes first.
+  EXPECT_EQ(parse_rank("SLURM_PROCID=1\0RANK=9\0PMI_RANK=1"sv), 9);
+  EXPECT_EQ(parse_rank("RANK=9\0SLURM_PROCID=1"sv), 9);
+  EXPECT_EQ(parse_rank("RANK=\0SLURM_PROCID=1"sv), 1);
 }
 
 }  // namespace

@@ -164,6 +164,34 @@ struct DeviceMemoryLine {
 struct OutOfMemoryLine {
   trace::OutOfMemory event;
   StackView stack;
+  // Of the first few events: what lived then in the pool of that process and device.
+  StackShares live;
+  // The largest piece of what the pool held that no block lay in; absent where its memory is
+  // mapped piece by piece (expandable segments), or no pool was asked.
+  std::optional<uint64_t> largest_hole_bytes;
+  std::optional<uint64_t> device_free_bytes;  // as the driver last said before it
+};
+
+// One rank of a distributed job: the largest sum over its processes at one moment, of each.
+struct RankLine {
+  int32_t rank = 0;
+  uint64_t processes = 0;
+  std::vector<int16_t> devices;  // ascending, as its processes number them
+  uint64_t pool_bytes = 0;
+  uint64_t driver_bytes = 0;        // of devices
+  uint64_t communicator_bytes = 0;  // of that, asked for by NCCL and its like
+  uint64_t pinned_bytes = 0;
+  uint64_t heap_bytes = 0;                 // the largest process's own peak
+  std::optional<uint64_t> resident_bytes;  // the largest process's
+};
+
+// Of --window: when the work of devices was kept.
+struct WindowReport {
+  std::string option;
+  std::vector<trace::RecordingWindow> windows;
+  uint64_t kernels_outside = 0;
+  uint64_t copies_outside = 0;
+  uint64_t sets_outside = 0;
 };
 
 struct Report {
@@ -186,6 +214,8 @@ struct Report {
   std::optional<Condensed> condensed;  // host allocations, by --max-size
   std::vector<trace::Loss> losses;     // worst first; what was counted 0 times is left out
   std::vector<std::string> remarks;    // what a reader must know before believing the rest
+  std::vector<RankLine> ranks;         // ascending; of one alone there is nothing to compare: empty
+  std::optional<WindowReport> window;
 
   uint64_t allocations() const;  // of all series
   uint64_t frees() const;
