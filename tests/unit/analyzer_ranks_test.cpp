@@ -85,13 +85,6 @@ TEST_F(Ranks, one_alone_has_nobody_to_be_compared_to) {
   EXPECT_EQ(report_text(built()).find("Ranks"), std::string::npos);
 }
 
-TEST_F(Ranks, bytes_that_cannot_be_do_not_overflow) {
-  process(1, 0);
-  process(2, 1);
-  for (int i = 0; i < 3; ++i) block(1, Layer::kPool, 0, UINT64_MAX / kMiB / 2, 10, 20);
-  EXPECT_EQ(built().ranks.size(), 2U);
-}
-
 TEST_F(Ranks, a_window_says_what_it_left_out) {
   reader.meta_rows = {{"option_window", "10s:30s"}};
   reader.window_rows = {{trace::WindowId{1}, {}, 10, 20}};
