@@ -42,7 +42,8 @@ struct SeriesBlocks {
   std::vector<CategoryBlock> blocks;  // ascending by id; every block of the series
   std::vector<ModelLayer> layers;
 
-  [[nodiscard]] const CategoryBlock* find(trace::AllocationId id) const;  // nullptr: of another series
+  [[nodiscard]] const CategoryBlock* find(
+      trace::AllocationId id) const;  // nullptr: of another series
 };
 
 [[nodiscard]] Result<SeriesBlocks> categorize(const trace::Reader& reader,
