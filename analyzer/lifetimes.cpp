@@ -1,11 +1,6 @@
 #include "lifetimes.h"
 
 namespace tidemark::analyzer {
-namespace {
-
-constexpr int32_t kUnknownExit = std::numeric_limits<int32_t>::min();
-
-}  // namespace
 
 Lifetimes::Lifetimes(const trace::Reader& reader) {
   for (const trace::Process& process : reader.processes()) {

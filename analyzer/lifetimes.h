@@ -2,11 +2,16 @@
 // share. Pure; any thread.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <unordered_map>
 
 #include "tidemark/analyzer/usage.h"
 
 namespace tidemark::analyzer {
+
+// The exit status of a process whose end nobody saw.
+inline constexpr int32_t kUnknownExit = std::numeric_limits<int32_t>::min();
 
 class Lifetimes {
  public:

@@ -15,8 +15,6 @@
 namespace tidemark::analyzer {
 namespace {
 
-constexpr int32_t kUnknownExit = std::numeric_limits<int32_t>::min();
-
 uint64_t loss_count(const Report& report, std::string_view name) {
   for (const trace::Loss& loss : report.losses) {
     if (loss.name == name) return loss.count;

@@ -11,7 +11,6 @@ using trace::Severity;
 constexpr uint64_t kMissingStackPatienceNs = 20'000'000;
 // A target that scribbles names stacks that never come: it may not slow us down for ever.
 constexpr uint32_t kMaxMissingStacks = 64;
-constexpr int kMaxForkDepth = 64;
 // How deep calls of the driver API that free memory nest; a failed one is among the latest.
 constexpr size_t kMaxDeviceFrees = 8;
 

@@ -1,11 +1,10 @@
 if(NOT TIDEMARK_HAVE_CUDA)
   return()
 endif()
-find_package(fmt REQUIRED)
 add_executable(launch_bench launch_bench.cpp
   ${PROJECT_SOURCE_DIR}/injection/cuda/access.cpp ${TIDEMARK_CUDA_PURE_SOURCES})
 target_include_directories(launch_bench PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
 target_compile_definitions(launch_bench PRIVATE FAKE_LIBCUDA="$<TARGET_FILE:fake_libcuda>")
 target_link_libraries(launch_bench PRIVATE
-  tidemark_cuda_headers tidemark_warnings tidemark_sanitizers fmt::fmt-header-only ${CMAKE_DL_LIBS})
+  tidemark_cuda_headers tidemark_warnings tidemark_sanitizers tidemark_fmt ${CMAKE_DL_LIBS})
 add_dependencies(launch_bench fake_libcuda)

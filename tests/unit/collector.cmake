@@ -1,5 +1,4 @@
 find_package(tsl-robin-map REQUIRED)
-find_package(fmt REQUIRED)
 
 add_executable(collector_static_program collector_static_program.c)
 target_link_options(collector_static_program PRIVATE -static)
@@ -30,7 +29,7 @@ target_compile_definitions(collector_test PRIVATE
 target_include_directories(collector_test PRIVATE ${PROJECT_SOURCE_DIR}/collector)
 target_link_libraries(collector_test PRIVATE
   tidemark_collector tidemark_analyzer tidemark_wire tidemark_trace tidemark_warnings tidemark_sanitizers
-  tsl::robin_map fmt::fmt-header-only GTest::gtest_main ${CMAKE_DL_LIBS})
+  tsl::robin_map tidemark_fmt GTest::gtest_main ${CMAKE_DL_LIBS})
 add_dependencies(collector_test tidemark_preload collector_static_program)
 gtest_discover_tests(collector_test)
 
@@ -40,6 +39,6 @@ target_compile_definitions(device_memory_test PRIVATE
 target_include_directories(device_memory_test PRIVATE ${PROJECT_SOURCE_DIR}/collector)
 target_link_libraries(device_memory_test PRIVATE
   tidemark_collector tidemark_wire tidemark_trace tidemark_warnings tidemark_sanitizers
-  tsl::robin_map fmt::fmt-header-only GTest::gtest_main ${CMAKE_DL_LIBS})
+  tsl::robin_map tidemark_fmt GTest::gtest_main ${CMAKE_DL_LIBS})
 add_dependencies(device_memory_test fake_nvidia)
 gtest_discover_tests(device_memory_test)

@@ -171,7 +171,7 @@ int64_t most_in(const analyzer::UsageCurve& curve, int64_t begin_ns, int64_t end
   return most;
 }
 
-void expect_same(const analyzer::StackShares& a, const analyzer::StackShares& b) {
+void expect_same_shares(const analyzer::StackShares& a, const analyzer::StackShares& b) {
   EXPECT_EQ(a.bytes, b.bytes);
   EXPECT_EQ(a.count, b.count);
   EXPECT_EQ(a.groups, b.groups);
@@ -192,8 +192,8 @@ void expect_same_report(const trace::Reader& full, const trace::Reader& limited)
     EXPECT_EQ(a->series[i].frees, b->series[i].frees);
     EXPECT_EQ(a->series[i].unfreed_bytes, b->series[i].unfreed_bytes);
     EXPECT_EQ(a->series[i].unfreed_count, b->series[i].unfreed_count);
-    expect_same(a->series[i].at_peak, b->series[i].at_peak);
-    expect_same(a->series[i].leaked, b->series[i].leaked);
+    expect_same_shares(a->series[i].at_peak, b->series[i].at_peak);
+    expect_same_shares(a->series[i].leaked, b->series[i].leaked);
   }
 }
 

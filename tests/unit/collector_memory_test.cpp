@@ -8,7 +8,7 @@ namespace tidemark::collector {
 namespace {
 
 using trace::MappingKind;
-constexpr int64_t kMs = 1'000'000;
+constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kMiB = 1 << 20;
 
 // Linux 6.18, python3 3.11 that had mapped and written 1 GiB of shared anonymous memory.
@@ -129,32 +129,32 @@ TEST(ProcMemory, another_program_under_the_same_pid_is_recognized) {
 }
 
 TEST(CostBudget, work_stops_when_its_share_is_spent_and_goes_on_when_it_is_earned) {
-  CostBudget budget(0.01, 10 * kMs, 10 * kMs, 0);
+  CostBudget budget(0.01, 10 * kMillisecond, 10 * kMillisecond, 0);
   EXPECT_TRUE(budget.allows(0));
-  budget.spend(30 * kMs);  // overdrawn by 20
+  budget.spend(30 * kMillisecond);  // overdrawn by 20
   EXPECT_FALSE(budget.allows(0));
-  EXPECT_FALSE(budget.allows(1999 * kMs));
-  EXPECT_TRUE(budget.allows(2001 * kMs));
+  EXPECT_FALSE(budget.allows(1999 * kMillisecond));
+  EXPECT_TRUE(budget.allows(2001 * kMillisecond));
 }
 
 TEST(CostBudget, a_long_rest_earns_no_more_than_the_most) {
-  CostBudget budget(0.01, 10 * kMs, 10 * kMs, 0);
-  EXPECT_TRUE(budget.allows(1'000'000 * kMs));
-  budget.spend(11 * kMs);
-  EXPECT_FALSE(budget.allows(1'000'000 * kMs));
+  CostBudget budget(0.01, 10 * kMillisecond, 10 * kMillisecond, 0);
+  EXPECT_TRUE(budget.allows(1'000'000 * kMillisecond));
+  budget.spend(11 * kMillisecond);
+  EXPECT_FALSE(budget.allows(1'000'000 * kMillisecond));
 }
 
 TEST(CostBudget, over_an_hour_of_dear_work_the_share_is_kept) {
-  constexpr int64_t cost_ns = 150 * kMs;
-  CostBudget budget(0.003, 100 * kMs, 100 * kMs, 0);
+  constexpr int64_t cost_ns = 150 * kMillisecond;
+  CostBudget budget(0.003, 100 * kMillisecond, 100 * kMillisecond, 0);
   int64_t spent_ns = 0;
-  for (int64_t now_ns = 0; now_ns < 3600'000 * kMs; now_ns += 20 * kMs) {
+  for (int64_t now_ns = 0; now_ns < 3600'000 * kMillisecond; now_ns += 20 * kMillisecond) {
     if (!budget.allows(now_ns)) continue;
     budget.spend(cost_ns);
     spent_ns += cost_ns;
   }
-  EXPECT_LE(spent_ns, 3600'000 * kMs * 3 / 1000 + 100 * kMs + cost_ns);
-  EXPECT_GE(spent_ns, 3600'000 * kMs * 3 / 1000 - cost_ns);
+  EXPECT_LE(spent_ns, 3600'000 * kMillisecond * 3 / 1000 + 100 * kMillisecond + cost_ns);
+  EXPECT_GE(spent_ns, 3600'000 * kMillisecond * 3 / 1000 - cost_ns);
 }
 
 TEST(MemorySchedule, a_climb_is_mapped_in_steps_and_only_its_last_step_is_kept) {
@@ -180,7 +180,7 @@ TEST(MemorySchedule, looks_become_rarer_and_a_process_at_rest_is_mapped_ever_mor
   int snapshots = 0;
   int looks = 0;
   int64_t now_ns = 0;
-  while (now_ns < 24 * 3600'000 * kMs) {
+  while (now_ns < 24 * 3600'000 * kMillisecond) {
     now_ns = schedule.next_ns();
     ++looks;
     if (schedule.look(now_ns, 100 * kMiB).mappings) {
@@ -198,11 +198,11 @@ TEST(MemorySchedule, rows_are_written_for_changes_and_for_the_first) {
   trace::ProcessMemory sample;
   sample.rss_bytes = 100 * kMiB;
   EXPECT_TRUE(schedule.worth_a_row(sample));
-  sample.time_ns = 20 * kMs;
+  sample.time_ns = 20 * kMillisecond;
   EXPECT_FALSE(schedule.worth_a_row(sample));
   sample.rss_bytes += kMiB;
   EXPECT_TRUE(schedule.worth_a_row(sample));
-  sample.time_ns = 5000 * kMs;
+  sample.time_ns = 5000 * kMillisecond;
   EXPECT_FALSE(schedule.worth_a_row(sample));  // nothing changed
   sample.minor_faults = 1;
   EXPECT_TRUE(schedule.worth_a_row(sample));

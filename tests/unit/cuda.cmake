@@ -6,6 +6,7 @@ endif()
 
 add_executable(cuda_test cuda_access.cpp cuda_activity.cpp cuda_calls.cpp cuda_physical.cpp
   ${TIDEMARK_CUDA_PURE_SOURCES})
+set_target_properties(cuda_test PROPERTIES UNITY_BUILD OFF) # as the library is built
 target_link_libraries(cuda_test PRIVATE tidemark_cuda_headers GTest::gtest_main tidemark_warnings
   tidemark_sanitizers)
 gtest_discover_tests(cuda_test)

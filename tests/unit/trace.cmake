@@ -1,5 +1,4 @@
 # Tests of collector/trace.
-find_package(fmt REQUIRED)
 add_executable(trace_tests
   trace_access_test.cpp trace_chunk_test.cpp trace_damage_test.cpp trace_kill_test.cpp trace_open_test.cpp
   trace_query_test.cpp trace_round_trip_test.cpp trace_testing.cpp)
@@ -7,7 +6,7 @@ find_path(TIDEMARK_XXHASH_INCLUDE xxhash.h REQUIRED)
 target_include_directories(trace_tests PRIVATE
   ${PROJECT_SOURCE_DIR}/collector/trace/src ${TIDEMARK_XXHASH_INCLUDE})
 target_link_libraries(trace_tests PRIVATE
-  tidemark_trace tidemark_warnings tidemark_sanitizers fmt::fmt-header-only GTest::gtest_main)
+  tidemark_trace tidemark_warnings tidemark_sanitizers tidemark_fmt GTest::gtest_main)
 find_program(TIDEMARK_SQLITE3_CLI sqlite3)
 target_compile_definitions(trace_tests PRIVATE
   SQLITE3_CLI="${TIDEMARK_SQLITE3_CLI}" SQLITE_EXTENSION="$<TARGET_FILE:tidemark_sqlite>"

@@ -21,9 +21,6 @@ constexpr size_t kSlackBytes = 16;
 
 constexpr bool has_context(Predictor kind) { return kind >= Predictor::kContext; }
 
-uint64_t fold(uint64_t difference) { return difference << 1 ^ (0 - (difference >> 63)); }
-uint64_t unfold(uint64_t folded) { return folded >> 1 ^ (0 - (folded & 1)); }
-
 char* write_varint(char* out, uint64_t value) {
   while (value >= 0x80) {
     *out++ = static_cast<char>(value | 0x80);

@@ -38,6 +38,10 @@ struct ColumnPlan {
   uint8_t context = 0;                 // an earlier column, for kContext and kWideContext
 };
 
+// A difference of either sign as a number that is small when the difference is, and back.
+constexpr uint64_t fold(uint64_t difference) { return difference << 1 ^ (0 - (difference >> 63)); }
+constexpr uint64_t unfold(uint64_t folded) { return folded >> 1 ^ (0 - (folded & 1)); }
+
 // One value a row, or a single value that all rows have.
 using Column = std::span<const uint64_t>;
 

@@ -63,9 +63,6 @@ constexpr std::array<ColumnPlan, kFreeColumns> kFreePlans = {{
     {Predictor::kNone, Packing::kVarint},      // stack
 }};
 
-uint64_t fold(uint64_t difference) { return difference << 1 ^ (0 - (difference >> 63)); }
-uint64_t unfold(uint64_t folded) { return folded >> 1 ^ (0 - (folded & 1)); }
-
 template <class T>
 uint64_t number(T value) {
   return static_cast<uint64_t>(value);
