@@ -131,8 +131,11 @@ TEST(TraceDamage, damage_in_host_chunks_is_found_by_their_checksums) {
   recording.add_allocations(**writer, 60000, true);
   ASSERT_TRUE((*writer)->finish());
   std::string bytes = read_bytes(path);
-  // The chunk is by far the largest part, in the midst of the file.
-  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x10);
+  // The chunk is by far the largest part, in the midst of the file; a page begins with SQLite's
+  // words.
+  constexpr size_t kPage = 16384;
+  const size_t middle = bytes.size() / 2 / kPage * kPage + kPage / 2;
+  bytes[middle] = static_cast<char>(bytes[middle] ^ 0x10);
   write_bytes(path, bytes);
   const std::string said = read_everything(path);
   EXPECT_NE(said.find("checksum"), std::string::npos) << said;
