@@ -23,15 +23,18 @@ class Kill(harness.HazardTest):
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         pid = int(process.stdout.readline().split()[1])
         done = {}
+        started = threading.Event()
 
         def read():
             for line in process.stdout:
                 match = re.fullmatch(r"(\d+) (\d+)\n", line)
                 if match:
                     done[int(match[1])] = int(match[2])
+                    started.set()
 
         reader = threading.Thread(target=read)
         reader.start()
+        started.wait(harness.TIMEOUT_S)
         time.sleep(random.Random(seed).uniform(0.02, 0.4))
         os.kill(pid, signal.SIGKILL)
         stderr = process.stderr.read()
