@@ -81,8 +81,8 @@ struct RecordedPool {
 [[nodiscard]] Result<std::vector<RecordedPool>> recorded_pools(const trace::Reader& reader);
 
 // Gives each new segment the address of the first recorded one of its size that none has yet, and
-// the others addresses away from all recorded ones. With it the untouched sequence replays exactly, and
-// a changed one has the driver's address space as far as it can be known.
+// the others addresses away from all recorded ones. With it the untouched sequence replays exactly,
+// and a changed one has the driver's address space as far as it can be known.
 std::unique_ptr<SegmentPlacer> recorded_placer(const RecordedPool& pool);
 
 // How a replay differs from what was recorded. All zero and equal: the model did what the allocator
