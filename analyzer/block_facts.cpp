@@ -135,7 +135,9 @@ Result<BlockFactsTable> BlockFactsTable::build(const trace::Reader& reader,
       block.role = &roles.role(row.alloc_stack);
       block.code = row.layer == trace::Layer::kDriver && reader.text(row.api) == "cuda module";
       const auto [found, fresh] = names.try_emplace(static_cast<int64_t>(row.alloc_stack));
-      if (fresh) found->second = named_by(reader.frames(row.alloc_stack));
+      if (fresh && roles.looks_at(row.alloc_stack)) {
+        found->second = named_by(reader.frames(row.alloc_stack));
+      }
       block.named = found->second;
       table.blocks.push_back(block);
     }

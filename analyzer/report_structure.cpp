@@ -1,8 +1,11 @@
 // Iterations, and of each series at its peak: categories, lines of code, layers, what rose last.
 #include <algorithm>
+#include <functional>
+#include <limits>
 #include <map>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "categorize_parts.h"
 #include "code_line.h"
@@ -18,7 +21,11 @@ class Lines {
  public:
   explicit Lines(const trace::Reader& reader) : reader_(reader) {}
 
+  // From now on all other stacks are one line. nullptr: each has its own.
+  void look_only_at(const std::unordered_set<int64_t>* stacks) { only_ = stacks; }
+
   size_t number(trace::StackId stack) {
+    if (only_ != nullptr && !only_->contains(static_cast<int64_t>(stack))) return elsewhere();
     const auto [found, fresh] = numbers_.try_emplace(static_cast<int64_t>(stack), 0);
     if (!fresh) return found->second;
     CodeLine line = code_line(reader_.frames(stack));
@@ -30,10 +37,21 @@ class Lines {
   const CodeLine& line(size_t number) const { return lines_[number]; }
 
  private:
+  size_t elsewhere() {
+    if (elsewhere_ == kNone) {
+      elsewhere_ = lines_.size();
+      lines_.push_back({"stacks that each hold less", "", 0, false});
+    }
+    return elsewhere_;
+  }
+
+  static constexpr size_t kNone = std::numeric_limits<size_t>::max();
   const trace::Reader& reader_;
   std::unordered_map<int64_t, size_t> numbers_;
   std::map<std::pair<std::string, std::string>, size_t> by_text_;
   std::vector<CodeLine> lines_;
+  const std::unordered_set<int64_t>* only_ = nullptr;
+  size_t elsewhere_ = kNone;
 };
 
 struct Sum {
@@ -108,6 +126,33 @@ int64_t rise_of(const UsageCurve& curve) {
   return std::numeric_limits<int64_t>::min();
 }
 
+// The stacks that hold most of a peak. A program with a million different stacks (imports of
+// Python) would have each looked up, for minutes; those beyond the first thousands own next to
+// nothing.
+Result<std::unordered_set<int64_t>> leading_stacks(const trace::Reader& reader,
+                                                   const UsageCurve& curve) {
+  constexpr size_t kMost = 4000;
+  const Lifetimes lifetimes(reader);
+  std::unordered_map<int64_t, uint64_t> bytes;
+  trace::AllocationFilter filter = filter_for(curve.series);
+  filter.begin_ns = curve.peak_ns;
+  filter.end_ns = curve.peak_ns + 1;
+  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& row : batch) {
+      if (row.alloc_ns > curve.peak_ns || lifetimes.end_ns(row) <= curve.peak_ns) continue;
+      bytes[static_cast<int64_t>(row.alloc_stack)] += row.size;
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  std::vector<std::pair<uint64_t, int64_t>> order;
+  for (const auto& [stack, sum] : bytes) order.emplace_back(sum, stack);
+  std::sort(order.begin(), order.end(), std::greater<>());
+  if (order.size() > kMost) order.resize(kMost);
+  std::unordered_set<int64_t> stacks;
+  for (const auto& [sum, stack] : order) stacks.insert(stack);
+  return stacks;
+}
+
 Result<PeakPoint> without_line(const trace::Reader& reader, const UsageCurve& curve, size_t line,
                                Lines& lines) {
   const Lifetimes lifetimes(reader);
@@ -142,12 +187,35 @@ std::vector<CategoryBytes> categories_of(const CategoryBytesAt& sums, int64_t pe
 
 bool on_device(const Series& series) { return series.space == trace::Space::kDevice; }
 
+bool on_host(const Series& series) {
+  return series.layer == trace::Layer::kOs || series.layer == trace::Layer::kHeap;
+}
+
 class Builder {
  public:
   Builder(const trace::Reader& reader, const ReportOptions& options, Report& report)
       : reader_(reader), options_(options), report_(report), roles_(reader), lines_(reader) {}
 
   Result<void> add(const UsageCurve& curve, SeriesReport& line) {
+    std::unordered_set<int64_t> stacks;
+    if (on_host(curve.series)) {
+      auto leading = leading_stacks(reader_, curve);
+      if (!leading) return tl::unexpected(leading.error());
+      stacks = std::move(*leading);
+    }
+    look_only_at(on_host(curve.series) ? &stacks : nullptr);
+    auto added = add_looking(curve, line);
+    look_only_at(nullptr);
+    return added;
+  }
+
+ private:
+  void look_only_at(const std::unordered_set<int64_t>* stacks) {
+    roles_.look_only_at(stacks);
+    lines_.look_only_at(stacks);
+  }
+
+  Result<void> add_looking(const UsageCurve& curve, SeriesReport& line) {
     auto blocks = blocks_of(curve);
     if (!blocks) return tl::unexpected(blocks.error());
     const SeriesBlocks* pool = nullptr;
@@ -165,11 +233,10 @@ class Builder {
     return {};
   }
 
- private:
   // Of the host, where there are millions, only what lived at the peak.
   Result<SeriesBlocks> blocks_of(const UsageCurve& curve) {
     trace::AllocationFilter filter = filter_for(curve.series);
-    if (curve.series.layer == trace::Layer::kOs || curve.series.layer == trace::Layer::kHeap) {
+    if (on_host(curve.series)) {
       filter.begin_ns = curve.peak_ns;
       filter.end_ns = curve.peak_ns + 1;
     }

@@ -19,9 +19,16 @@ class RoleCache {
 
   // Valid as long as the cache.
   const StackRole& role(trace::StackId stack) {
+    if (!looks_at(stack)) return unknown_;
     const auto [found, fresh] = roles_.try_emplace(static_cast<int64_t>(stack));
     if (fresh) found->second = role_of_stack(reader_.frames(stack));
     return found->second;
+  }
+
+  // From now on only these stacks are looked at: of all others nothing is known. nullptr: all are.
+  void look_only_at(const std::unordered_set<int64_t>* stacks) { only_ = stacks; }
+  bool looks_at(trace::StackId stack) const {
+    return only_ == nullptr || only_->contains(static_cast<int64_t>(stack));
   }
 
   // Also by the thread, where the frames do not tell.
@@ -35,6 +42,8 @@ class RoleCache {
   const trace::Reader& reader_;
   std::unordered_map<int64_t, StackRole> roles_;
   std::unordered_set<int32_t> backward_;
+  const std::unordered_set<int64_t>* only_ = nullptr;
+  const StackRole unknown_;
 };
 
 }  // namespace tidemark::analyzer
