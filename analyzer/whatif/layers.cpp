@@ -12,7 +12,7 @@
 namespace tidemark::analyzer {
 namespace {
 
-using Calls = std::vector<ModuleCall>;
+using Calls = std::vector<ForwardCall>;
 
 template <class Visit>
 void each_forward_block(const Schedule& schedule, uint32_t step, const Visit& visit) {
@@ -29,7 +29,7 @@ std::set<uint64_t> repeated_places(const Schedule& schedule) {
   const auto steady = static_cast<uint32_t>(std::min<size_t>(schedule.iterations.size(), 2));
   each_forward_block(schedule, steady, [&](uint32_t i) {
     const uint32_t stack = schedule.blocks[i].stack;
-    for (const ModuleCall& call : schedule.calls[stack]) {
+    for (const ForwardCall& call : schedule.calls[stack]) {
       const auto [known, fresh] = first_stack.try_emplace(call.call_site, stack);
       if (!fresh && known->second == stack) repeated.insert(call.call_site);
     }
@@ -57,8 +57,10 @@ class Layers {
   };
 
   Calls::const_iterator layer_of(const Calls& calls) const {
-    if (!module_.empty()) return std::ranges::find(calls, module_, &ModuleCall::name);
-    const auto repeats = [&](const ModuleCall& call) { return repeated_.contains(call.call_site); };
+    if (!module_.empty()) return std::ranges::find(calls, module_, &ForwardCall::name);
+    const auto repeats = [&](const ForwardCall& call) {
+      return repeated_.contains(call.call_site);
+    };
     auto layer = std::ranges::find_if(calls, repeats);
     // A container's first operator is its first child's: it is the children that repeat.
     while (layer != calls.end() && layer->name == "Sequential" && layer + 1 != calls.end() &&
@@ -105,7 +107,7 @@ Result<void> find_layers(Schedule& schedule, const std::string& module) {
   if (module.empty()) return fail("no layers that repeat: the stacks show no modules of Python");
   std::set<std::string> classes;
   for (const Calls& calls : schedule.calls) {
-    for (const ModuleCall& call : calls) classes.insert(call.name);
+    for (const ForwardCall& call : calls) classes.insert(call.name);
   }
   return fail(fmt::format("no module of class {}; there are {}", module, fmt::join(classes, ", ")));
 }

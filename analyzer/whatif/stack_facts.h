@@ -19,7 +19,7 @@ struct StackFacts {
   bool workspace = false;            // of a library's handle
   bool full_precision_loss = false;  // within a loss that works on full floats
   bool attention_in_parts = false;   // matrix products and softmax instead of one fused kernel
-  std::vector<ModuleCall> modules;   // outermost first
+  std::vector<ForwardCall> modules;  // outermost first
 };
 
 StackFacts facts_of(std::span<const trace::Frame> innermost_first);

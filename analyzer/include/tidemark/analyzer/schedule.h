@@ -73,10 +73,10 @@ struct DeviceWork {
 };
 
 // A call of a module's forward on a stack.
-struct ModuleCall {
+struct ForwardCall {
   std::string name;        // class
   uint64_t call_site = 0;  // hash of all Python frames around it, with their lines
-  bool operator==(const ModuleCall&) const = default;
+  bool operator==(const ForwardCall&) const = default;
 };
 
 // One call of a module's forward, where modules of one class follow each other: a layer.
@@ -109,7 +109,7 @@ struct Schedule {
   std::vector<ModuleInstance> instances;
   std::vector<std::string>
       operations;  // of autograd or ATen: "addmm", "NativeLayerNormBackward0"; [0] is ""
-  std::vector<std::vector<ModuleCall>> calls;  // of each stack, outermost first
+  std::vector<std::vector<ForwardCall>> calls;  // of each stack, outermost first
   // What the recording itself says, to hold a replay against.
   uint64_t recorded_peak_allocated = 0;
   uint64_t recorded_peak_reserved = 0;
