@@ -129,8 +129,8 @@ int64_t rise_of(const UsageCurve& curve) {
 // The stacks that hold most of a peak. A program with a million different stacks (imports of
 // Python) would have each looked up, for minutes; those beyond the first thousands own next to
 // nothing.
-Result<std::unordered_set<int64_t>> leading_stacks(const trace::Reader& reader,
-                                                   const UsageCurve& curve) {
+Result<void> leading_stacks(const trace::Reader& reader, const UsageCurve& curve,
+                            std::unordered_set<int64_t>& stacks) {
   constexpr size_t kMost = 4000;
   const Lifetimes lifetimes(reader);
   std::unordered_map<int64_t, uint64_t> bytes;
@@ -143,14 +143,13 @@ Result<std::unordered_set<int64_t>> leading_stacks(const trace::Reader& reader,
       bytes[static_cast<int64_t>(row.alloc_stack)] += row.size;
     }
   });
-  if (!read) return tl::unexpected(read.error());
+  if (!read) return read;
   std::vector<std::pair<uint64_t, int64_t>> order;
   for (const auto& [stack, sum] : bytes) order.emplace_back(sum, stack);
   std::sort(order.begin(), order.end(), std::greater<>());
   if (order.size() > kMost) order.resize(kMost);
-  std::unordered_set<int64_t> stacks;
   for (const auto& [sum, stack] : order) stacks.insert(stack);
-  return stacks;
+  return {};
 }
 
 Result<PeakPoint> without_line(const trace::Reader& reader, const UsageCurve& curve, size_t line,
@@ -199,9 +198,7 @@ class Builder {
   Result<void> add(const UsageCurve& curve, SeriesReport& line) {
     std::unordered_set<int64_t> stacks;
     if (on_host(curve.series)) {
-      auto leading = leading_stacks(reader_, curve);
-      if (!leading) return tl::unexpected(leading.error());
-      stacks = std::move(*leading);
+      if (auto read = leading_stacks(reader_, curve, stacks); !read) return read;
     }
     look_only_at(on_host(curve.series) ? &stacks : nullptr);
     auto added = add_looking(curve, line);

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <functional>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "host_sums.h"
 #include "lifetimes.h"
@@ -136,8 +138,9 @@ void set_keys(RoleCache& roles, bool with_sizes, Sequence& sequence) {
   sequence.keys.clear();
   sequence.keys.reserve(sequence.steps.size());
   for (const Step& step : sequence.steps) {
-    sequence.keys.push_back(
-        key_of(roles.role(step.stack).identity, with_sizes ? step.size + 1 : 0));
+    const uint64_t identity = roles.looks_at(step.stack) ? roles.role(step.stack).identity
+                                                         : static_cast<uint64_t>(step.stack);
+    sequence.keys.push_back(key_of(identity, with_sizes ? step.size + 1 : 0));
   }
 }
 
@@ -189,8 +192,25 @@ std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
   return found;
 }
 
+// Of the host, the stacks that occur most often: what a loop does it does again, and a million
+// stacks that occur once (imports of Python) would take minutes to look up.
+std::unordered_set<int64_t> frequent_stacks(const Sequence& sequence) {
+  constexpr size_t most = 4000;
+  std::unordered_map<int64_t, uint32_t> counts;
+  for (const Step& step : sequence.steps) ++counts[static_cast<int64_t>(step.stack)];
+  std::vector<std::pair<uint32_t, int64_t>> order;
+  for (const auto& [stack, count] : counts) order.emplace_back(count, stack);
+  std::sort(order.begin(), order.end(), std::greater<>());
+  if (order.size() > most) order.resize(most);
+  std::unordered_set<int64_t> stacks;
+  for (const auto& [count, stack] : order) stacks.insert(stack);
+  return stacks;
+}
+
 // A pool tells most; the driver where there is none; of the host only what is not small change.
-Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles) {
+// `looked_at` is kept for as long as `roles`.
+Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles,
+                            std::unordered_set<int64_t>& looked_at) {
   constexpr uint64_t host_smallest = 4096;
   struct Try {
     trace::Layer layer;
@@ -207,6 +227,10 @@ Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles) {
                         ? kernels_of(reader)
                         : allocations_of(reader, attempt.layer, attempt.basis, attempt.smallest);
     if (!sequence) return tl::unexpected(sequence.error());
+    if (attempt.basis == Basis::kHeap) {
+      looked_at = frequent_stacks(*sequence);
+      roles.look_only_at(&looked_at);
+    }
     auto found = repeats_in(std::move(*sequence), roles);
     if (found) return std::move(*found);
   }
@@ -410,7 +434,8 @@ size_t Structure::warm_ups() const {
 Result<Structure> find_structure(const trace::Reader& reader) {
   Structure structure;
   RoleCache roles(reader);
-  auto found = find_sequence(reader, roles);
+  std::unordered_set<int64_t> looked_at;
+  auto found = find_sequence(reader, roles, looked_at);
   if (!found) return tl::unexpected(found.error());
   if (found->repeats.begins.empty()) return structure;
   structure.basis = found->sequence.basis;
