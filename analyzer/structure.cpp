@@ -208,6 +208,15 @@ std::unordered_set<int64_t> frequent_stacks(const Sequence& sequence) {
 }
 
 // A pool tells most; the driver where there is none; of the host only what is not small change.
+// A few milliseconds of a host program that look alike (modules that are imported, one after the
+// other) are no training.
+bool is_brief(const Found& found, int64_t whole_ns) {
+  constexpr int64_t fiftieth = 50;
+  const auto& steps = found.sequence.steps;
+  const int64_t begin = steps[found.repeats.begins.front()].time_ns;
+  return steps[found.repeats.end - 1].time_ns - begin < whole_ns / fiftieth;
+}
+
 // `looked_at` is kept for as long as `roles`.
 Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles,
                             std::unordered_set<int64_t>& looked_at) {
@@ -232,7 +241,9 @@ Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles,
       roles.look_only_at(&looked_at);
     }
     auto found = repeats_in(std::move(*sequence), roles);
-    if (found) return std::move(*found);
+    if (!found) continue;
+    if (attempt.basis == Basis::kHeap && is_brief(*found, reader.end_ns())) continue;
+    return std::move(*found);
   }
   return Found{};
 }
