@@ -147,10 +147,8 @@ int whatif(const WhatIfOptions& options) {
 
 void add_whatif(CLI::App& app, int& status) {
   const auto options = std::make_shared<WhatIfOptions>();
-  CLI::App* command =
-      app.add_subcommand("whatif",
-                         "What the peak would be with another batch, precision, optimizer, "
-                         "with checkpoints, another allocator");
+  CLI::App* command = app.add_subcommand(
+      "whatif", "The peak with another batch, precision, optimizer, allocator, with checkpoints");
   command->add_option("FILE", options->file, "A trace")->required();
   command->add_option("--space", options->space, "Whose memory: device:N")->capture_default_str();
   command->add_option("--batch", options->batch, "FROM:TO or a factor: 8:32, 4x");
