@@ -30,7 +30,7 @@ class Elements {
     return static_cast<double>(schedule_.blocks[other].bytes) /
            static_cast<double>(schedule_.blocks[i].bytes);
   }
-  bool near(double value, double wanted) const {
+  static bool near(double value, double wanted) {
     return value > 0.85 * wanted && value < 1.15 * wanted;
   }
 

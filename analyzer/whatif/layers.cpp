@@ -83,8 +83,7 @@ class Layers {
     const bool again =
         open_.call_site != layer->call_site || (open_.first_stack == block.stack && !container);
     if (again) {
-      schedule_.instances.push_back({layer->name, step, block.begin, block.begin,
-                                     static_cast<size_t>(layer - calls.begin())});
+      schedule_.instances.push_back({layer->name, step, block.begin, block.begin});
       open_ = {layer->call_site, block.stack, static_cast<uint32_t>(schedule_.instances.size())};
     }
     block.instance = open_.instance;

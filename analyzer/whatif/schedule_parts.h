@@ -18,7 +18,6 @@ struct Raw {
     uint32_t stack = 0;           // of stacks
     uint32_t first_work = kNone;  // of Schedule::work, with this block
     uint32_t last_work = kNone;
-    uint32_t last_forward_work = kNone;
   };
   struct Segment {
     uint64_t address = 0;

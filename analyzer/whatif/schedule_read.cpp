@@ -5,7 +5,7 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "../lifetimes.h"
+#include "../role_cache.h"
 #include "schedule_parts.h"
 
 namespace tidemark::analyzer {
@@ -27,9 +27,10 @@ class FactsTable {
   std::unordered_map<int64_t, uint32_t> indices_;
 };
 
-Phase phase_of(const StackFacts& facts) {
-  if (facts.optimizer) return Phase::kOptimizer;
-  return facts.backward ? Phase::kBackward : Phase::kForward;
+// What no frame places belongs to the forward pass: inputs, losses, metrics.
+Phase or_forward(std::optional<Phase> phase) {
+  const bool told = phase == Phase::kBackward || phase == Phase::kOptimizer;
+  return told ? *phase : Phase::kForward;
 }
 
 std::vector<trace::Allocation> pool_rows(const trace::Reader& reader, int16_t device,
@@ -39,7 +40,6 @@ std::vector<trace::Allocation> pool_rows(const trace::Reader& reader, int16_t de
   filter.space = trace::Space::kDevice;
   filter.device = device;
   std::vector<trace::Allocation> rows;
-  const Lifetimes lifetimes(reader);
   read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     rows.insert(rows.end(), batch.begin(), batch.end());
   });
@@ -77,14 +77,16 @@ struct WorkItem {
   int64_t start_ns = 0;
   int64_t end_ns = 0;
   uint32_t stack = Raw::kNone;
+  Phase phase = Phase::kForward;
   bool from_host = false;
   std::vector<uint32_t> blocks;
 };
 
 class WorkReader {
  public:
-  WorkReader(const trace::Reader& reader, const Schedule& schedule, FactsTable& facts)
-      : reader_(reader), device_(schedule.device), facts_(facts) {
+  WorkReader(const trace::Reader& reader, const Schedule& schedule, FactsTable& facts,
+             RoleCache& roles)
+      : reader_(reader), device_(schedule.device), facts_(facts), roles_(roles) {
     for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
       index_.emplace(static_cast<int64_t>(schedule.blocks[i].origin), i);
     }
@@ -101,15 +103,21 @@ class WorkReader {
   }
 
  private:
-  uint32_t stack(trace::StackId id) {
-    return id == trace::StackId{} ? Raw::kNone : facts_.index(id);
+  WorkItem item(int64_t start_ns, int64_t end_ns, trace::StackId stack) {
+    WorkItem item;
+    item.start_ns = start_ns;
+    item.end_ns = end_ns;
+    if (stack == trace::StackId{}) return item;
+    item.stack = facts_.index(stack);
+    item.phase = or_forward(roles_.role(stack).phase);
+    return item;
   }
   Result<void> kernels() {
     return reader_.kernels([&](std::span<const trace::Kernel> batch) {
       for (const trace::Kernel& row : batch) {
         if (row.device != device_) continue;
         kernel_item_.emplace(row.id, static_cast<uint32_t>(items_.size()));
-        items_.push_back({row.start_ns, row.end_ns, stack(row.stack), false, {}});
+        items_.push_back(item(row.start_ns, row.end_ns, row.stack));
       }
     });
   }
@@ -125,20 +133,20 @@ class WorkReader {
     auto read = reader_.transfers([&](std::span<const trace::Transfer> batch) {
       for (const trace::Transfer& row : batch) {
         if (row.device != device_) continue;
-        WorkItem item{
-            row.start_ns, row.end_ns, stack(row.stack), row.kind == trace::TransferKind::kHtoD, {}};
-        add(item, row.src_allocation);
-        add(item, row.dst_allocation);
-        items_.push_back(std::move(item));
+        WorkItem copy = item(row.start_ns, row.end_ns, row.stack);
+        copy.from_host = row.kind == trace::TransferKind::kHtoD;
+        add(copy, row.src_allocation);
+        add(copy, row.dst_allocation);
+        items_.push_back(std::move(copy));
       }
     });
     if (!read) return read;
     return reader_.memsets([&](std::span<const trace::Memset> batch) {
       for (const trace::Memset& row : batch) {
         if (row.device != device_) continue;
-        WorkItem item{row.start_ns, row.end_ns, stack(row.stack), false, {}};
-        add(item, row.allocation);
-        items_.push_back(std::move(item));
+        WorkItem set = item(row.start_ns, row.end_ns, row.stack);
+        add(set, row.allocation);
+        items_.push_back(std::move(set));
       }
     });
   }
@@ -153,6 +161,7 @@ class WorkReader {
   const trace::Reader& reader_;
   int16_t device_;
   FactsTable& facts_;
+  RoleCache& roles_;
   std::unordered_map<int64_t, uint32_t> index_;
   std::unordered_map<int64_t, uint32_t> kernel_item_;
   std::vector<WorkItem> items_;
@@ -167,14 +176,13 @@ void add_work(std::vector<WorkItem> items, Raw& raw, Schedule& schedule) {
     work.end_ns = item.end_ns;
     work.first_block = static_cast<uint32_t>(schedule.work_blocks.size());
     work.blocks = static_cast<uint32_t>(item.blocks.size());
-    if (item.stack != Raw::kNone) work.phase = phase_of(raw.stacks[item.stack]);
+    work.phase = item.phase;
     const auto index = static_cast<uint32_t>(schedule.work.size());
     for (const uint32_t block : item.blocks) {
       position = std::max(position, schedule.blocks[block].begin);
       Raw::Block& facts = raw.blocks[block];
       if (facts.first_work == Raw::kNone) facts.first_work = index;
       facts.last_work = index;
-      if (work.phase == Phase::kForward) facts.last_forward_work = index;
       if (work.phase == Phase::kBackward) {
         schedule.blocks[block].saved |= schedule.blocks[block].phase == Phase::kForward;
       }
@@ -218,20 +226,14 @@ Result<Raw> read_schedule(const trace::Reader& reader, Schedule& schedule) {
   FactsTable facts(reader, raw);
   std::unordered_map<std::string, uint32_t> operations{{"", 0}};
   schedule.operations = {""};
-  std::unordered_map<int32_t, bool> autograd_threads;
-  for (const trace::Thread& thread : reader.threads()) {
-    autograd_threads[static_cast<int32_t>(thread.id)] = thread.name.starts_with("pt_autograd");
-  }
+  RoleCache roles(reader);
   for (const trace::Allocation& row : rows) {
     const uint32_t stack = facts.index(row.alloc_stack);
     const StackFacts& known = raw.stacks[stack];
     ScheduledBlock block;
     block.bytes = row.size;
     block.origin = row.id;
-    block.phase = phase_of(known);
-    if (autograd_threads[static_cast<int32_t>(row.thread)] && block.phase == Phase::kForward) {
-      block.phase = Phase::kBackward;
-    }
+    block.phase = or_forward(roles.phase_of(row.alloc_stack, row.thread));
     const std::string& name = known.node.empty() ? known.operation : known.node;
     const auto [entry, fresh] =
         operations.try_emplace(name, static_cast<uint32_t>(schedule.operations.size()));
@@ -239,11 +241,10 @@ Result<Raw> read_schedule(const trace::Reader& reader, Schedule& schedule) {
     block.operation = entry->second;
     block.stack = stack;
     schedule.blocks.push_back(block);
-    raw.blocks.push_back(
-        {row.address, row.size, row.alloc_ns, stack, Raw::kNone, Raw::kNone, Raw::kNone});
+    raw.blocks.push_back({row.address, row.size, row.alloc_ns, stack, Raw::kNone, Raw::kNone});
   }
   place(rows, schedule);
-  auto items = WorkReader(reader, schedule, facts).read();
+  auto items = WorkReader(reader, schedule, facts, roles).read();
   if (!items) return tl::unexpected(items.error());
   add_work(std::move(*items), raw, schedule);
   read = read_segments(reader, schedule.device, raw);

@@ -49,11 +49,9 @@ void read_native(const trace::Frame& frame, StackFacts& facts) {
   if (facts.node.empty()) {
     if (const auto node = node_of(function); !node.empty()) {
       facts.node = node;
-      facts.backward = true;
       return;
     }
   }
-  if (function.starts_with("torch::autograd::Engine::")) facts.backward = true;
   if (function.find("_scaled_dot_product_attention_math") != std::string_view::npos) {
     facts.attention_in_parts = true;
   }
@@ -64,15 +62,8 @@ void read_native(const trace::Frame& frame, StackFacts& facts) {
   }
 }
 
-bool is_optimizer(const trace::Frame& frame) {
-  return frame.file.find("/torch/optim/") != std::string::npos ||
-         frame.function.starts_with("Optimizer.");
-}
-
-// A step of a user's own optimizer runs below torch.optim's wrapper, which is_optimizer sees.
 void read_python(const trace::Frame& frame, StackFacts& facts) {
   constexpr std::string_view kForward = ".forward";
-  if (is_optimizer(frame)) facts.optimizer = true;
   // Its losses of language models turn the logits into full floats first.
   if (frame.file.find("/transformers/loss/") != std::string::npos &&
       frame.function.ends_with("LMLoss")) {

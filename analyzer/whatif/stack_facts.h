@@ -12,11 +12,9 @@
 namespace tidemark::analyzer {
 
 struct StackFacts {
-  std::string operation;  // the outermost operator that says something: "native_layer_norm"
-  std::string node;       // of autograd: "NativeLayerNormBackward0"
-  bool backward = false;  // autograd's engine is on the stack
-  bool optimizer = false;
-  bool workspace = false;            // of a library's handle
+  std::string operation;   // the outermost operator that says something: "native_layer_norm"
+  std::string node;        // of autograd: "NativeLayerNormBackward0"
+  bool workspace = false;  // of a library's handle
   bool full_precision_loss = false;  // within a loss that works on full floats
   bool attention_in_parts = false;   // matrix products and softmax instead of one fused kernel
   std::vector<ForwardCall> modules;  // outermost first

@@ -127,8 +127,10 @@ Result<void> checkpoint(Schedule& schedule, const CheckpointPlan& plan, Changes&
   const auto last = static_cast<uint32_t>(schedule.iterations.size());
   int64_t recomputed_ns = 0;
   size_t count = 0;
+  uint32_t ordinal = 0;  // within its step
   for (size_t i = 0; i < layers.size(); ++i) {
-    if (layers[i].blocks.empty() || i % plan.every != 0) continue;
+    if (i > 0 && layers[i].iteration != layers[i - 1].iteration) ordinal = 0;
+    if (layers[i].blocks.empty() || ordinal++ % plan.every != 0) continue;
     const int64_t again_ns = checkpointer.run(layers[i], times);
     if (layers[i].iteration != last) continue;
     ++count;

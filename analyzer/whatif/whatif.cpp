@@ -3,28 +3,33 @@
 #include <algorithm>
 #include <tuple>
 
+#include "tidemark/analyzer/replay.h"
+
 namespace tidemark::analyzer {
 namespace {
 
-struct Event {
-  int64_t position;
-  bool alloc;
-  uint32_t block;
-};
-
-// At one position frees come first: what is given back there can be taken again.
-std::vector<Event> events_of(const Schedule& schedule) {
-  std::vector<Event> events;
-  events.reserve(2 * schedule.blocks.size());
+// In order of position; at one position frees come first: what is given back there can be taken
+// again.
+std::vector<AllocatorEvent> events_of(const Schedule& schedule) {
+  std::vector<std::pair<int64_t, AllocatorEvent>> ordered;
+  ordered.reserve(2 * schedule.blocks.size());
   for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
     const ScheduledBlock& block = schedule.blocks[i];
     if (block.bytes == 0 || block.end <= block.begin) continue;
-    events.push_back({block.begin, true, i});
-    if (block.end != ScheduledBlock::kForever) events.push_back({block.end, false, i});
+    ordered.emplace_back(block.begin,
+                         AllocatorEvent{block.bytes, i, 0, AllocatorEvent::Kind::kAllocate});
+    if (block.end != ScheduledBlock::kForever) {
+      ordered.emplace_back(block.end, AllocatorEvent{0, i, 0, AllocatorEvent::Kind::kFree});
+    }
   }
-  std::ranges::sort(events, [](const Event& a, const Event& b) {
-    return std::tie(a.position, a.alloc, a.block) < std::tie(b.position, b.alloc, b.block);
-  });
+  const auto key = [](const auto& event) {
+    const bool allocates = event.second.kind == AllocatorEvent::Kind::kAllocate;
+    return std::tuple(event.first, allocates, event.second.lifetime);
+  };
+  std::ranges::sort(ordered, {}, key);
+  std::vector<AllocatorEvent> events;
+  events.reserve(ordered.size());
+  for (const auto& [position, event] : ordered) events.push_back(event);
   return events;
 }
 
@@ -48,17 +53,11 @@ Result<std::optional<PeakBytes>> replay_peaks(const Schedule& schedule,
                                               const std::string& allocator, Capacity capacity) {
   auto model = make_allocator(allocator, capacity);
   if (!model) return tl::unexpected(model.error());
-  std::vector<BlockHandle> handles(schedule.blocks.size());
-  for (const Event& event : events_of(schedule)) {
-    if (!event.alloc) {
-      (*model)->free(handles[event.block]);
-      continue;
-    }
-    const auto handle = (*model)->allocate(schedule.blocks[event.block].bytes, 0);
-    if (!handle) return std::nullopt;
-    handles[event.block] = *handle;
-  }
-  return PeakBytes{(*model)->peak_allocated_bytes(), (*model)->peak_reserved_bytes()};
+  ReplayOptions options;
+  options.lifetimes = static_cast<uint32_t>(schedule.blocks.size());
+  const Replay outcome = replay(events_of(schedule), **model, options);
+  if (outcome.out_of_memory_at) return std::nullopt;
+  return PeakBytes{outcome.peak_allocated_bytes, outcome.peak_reserved_bytes};
 }
 
 Result<Prediction> predict(const Schedule& schedule, const WhatIf& what) {

@@ -67,7 +67,7 @@ void add_step(Builder& build, uint32_t step, uint32_t parameter) {
   ScheduledStep times;
   times.begin = build.now();
   const auto instance = [&](int64_t begin) {
-    build.schedule.instances.push_back({"Layer", step, begin, begin, 0});
+    build.schedule.instances.push_back({"Layer", step, begin, begin});
     return static_cast<uint32_t>(build.schedule.instances.size());
   };
   const uint32_t x = build.add(10, step, Phase::kForward, BlockRole::kInput, BatchLaw::kPerSample);

@@ -85,7 +85,6 @@ struct ModuleInstance {
   uint32_t iteration = 0;
   int64_t begin = 0;  // positions of its forward's first and last allocation
   int64_t end = 0;
-  size_t level = 0;  // how many calls of modules are around it
 };
 
 struct ScheduledStep {
@@ -101,7 +100,6 @@ struct Schedule {
   static constexpr int64_t kStride = int64_t{1} << 32;
 
   int16_t device = trace::kNoDevice;
-  trace::Layer layer = trace::Layer::kPool;
   std::vector<ScheduledBlock> blocks;  // in order of begin
   std::vector<DeviceWork> work;        // in order of start
   std::vector<uint32_t> work_blocks;   // indices of blocks
@@ -121,8 +119,7 @@ struct Schedule {
   }
 };
 
-// The schedule of a framework's pool on one device; where there is none, of what the program itself
-// had from the driver. Errors: nothing on that device was recorded.
+// The schedule of a framework's pool on one device. Errors: no pool on that device was recorded.
 [[nodiscard]] Result<Schedule> build_schedule(const trace::Reader& reader, int16_t device);
 
 // Finds the layers anew: all calls of the modules of one class, or, where `module` is "", of those
