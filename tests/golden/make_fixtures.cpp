@@ -55,7 +55,7 @@ Frame python(const char* function, const char* file, int32_t line) {
   return {FrameKind::kPython, function, file, line, "", false};
 }
 
-const char* const kApp = "/home/user/trainer";
+const char* const kApp = "/src/trainer";
 const char* const kLibc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
 const char* const kTorch = "/venv/lib/python3.12/site-packages/torch/lib/libtorch_cpu.so";
 
@@ -63,8 +63,8 @@ std::vector<Frame> cpp_stack(const char* function, int32_t line) {
   return {native("operator new(unsigned long)", "", 0, "/usr/lib/libstdc++.so.6"),
           native("std::vector<float, std::allocator<float> >::vector(unsigned long)",
                  "/usr/include/c++/12/bits/stl_vector.h", 553, kApp),
-          native(function, "/home/user/trainer.cpp", line, kApp),
-          native("main", "/home/user/trainer.cpp", 210, kApp),
+          native(function, "/src/trainer.cpp", line, kApp),
+          native("main", "/src/trainer.cpp", 210, kApp),
           native("__libc_start_main", "", 0, kLibc)};
 }
 
@@ -77,8 +77,8 @@ std::vector<Frame> torch_stack(const char* function, int32_t line) {
   frames.push_back(native("_PyEval_EvalFrameDefault", "", 0, "/usr/bin/python3.12"));
   frames.push_back(
       python("forward", "/venv/lib/python3.12/site-packages/torch/nn/modules/linear.py", 125));
-  frames.push_back(python(function, "/home/user/train.py", line));
-  frames.push_back(python("<module>", "/home/user/train.py", 90));
+  frames.push_back(python(function, "/src/train.py", line));
+  frames.push_back(python("<module>", "/src/train.py", 90));
   return frames;
 }
 
