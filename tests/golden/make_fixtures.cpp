@@ -64,8 +64,7 @@ std::vector<Frame> cpp_stack(const char* function, int32_t line) {
           native("std::vector<float, std::allocator<float> >::vector(unsigned long)",
                  "/usr/include/c++/12/bits/stl_vector.h", 553, kApp),
           native(function, "/src/trainer.cpp", line, kApp),
-          native("main", "/src/trainer.cpp", 210, kApp),
-          native("__libc_start_main", "", 0, kLibc)};
+          native("main", "/src/trainer.cpp", 210, kApp), native("__libc_start_main", "", 0, kLibc)};
 }
 
 std::vector<Frame> torch_stack(const char* function, int32_t line) {
