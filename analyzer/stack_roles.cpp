@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <functional>
 #include <string_view>
 
 #include "tidemark/analyzer/stack_view.h"
@@ -162,6 +163,24 @@ uint64_t identity_of(std::span<const trace::Frame> frames, bool python) {
   return hash;
 }
 
+// Where each module was called from: a second block of a model is called from where the first was.
+void find_call_sites(std::span<const trace::Frame> innermost_first, bool python,
+                     std::vector<ModuleCall>& outermost_first) {
+  constexpr uint64_t odd = 0x9e3779b97f4a7c15;
+  uint64_t hash = 0;
+  auto next = outermost_first.begin();
+  for (size_t i = innermost_first.size(); i-- > 0 && next != outermost_first.end();) {
+    const trace::Frame& frame = innermost_first[i];
+    const bool own =
+        python ? frame.kind == trace::FrameKind::kPython : role_of(frame) == FrameRole::kUser;
+    if (!own) continue;
+    if (next->function == frame.function && next->line == frame.line) (next++)->call_site = hash;
+    const uint64_t value =
+        std::hash<std::string_view>{}(frame.function) * 31 + static_cast<uint64_t>(frame.line);
+    hash = (hash ^ value) * odd;
+  }
+}
+
 }  // namespace
 
 bool backward_thread(std::string_view name) { return name.starts_with("pt_autograd_"); }
@@ -219,6 +238,7 @@ StackRole role_of_stack(std::span<const trace::Frame> innermost_first) {
     std::reverse(named_modules.begin(), named_modules.end());
     role.modules = std::move(named_modules);
   }
+  find_call_sites(innermost_first, python, role.modules);
   return role;
 }
 

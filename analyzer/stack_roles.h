@@ -18,7 +18,8 @@ struct ModuleCall {
   std::string name;  // its class
   std::string function;
   std::string file;
-  int32_t line = 0;  // that is being run
+  int32_t line = 0;        // that is being run
+  uint64_t call_site = 0;  // hash of the program's own frames around it, with their lines
 };
 
 struct StackRole {

@@ -162,6 +162,42 @@ std::vector<uint32_t> backward_before(const Sequence& sequence, RoleCache& roles
   return counts;
 }
 
+// What repeats can be found from anywhere in it: an iteration begins where a pass forward follows
+// the backward pass or the optimizer of the one before.
+void begin_with_forward(RoleCache& roles, const Sequence& sequence, Repeats& repeats) {
+  const auto phase_at = [&](size_t i) {
+    return roles.phase_of(sequence.steps[i].stack, sequence.steps[i].thread);
+  };
+  const auto ends_iteration = [&](size_t i) {
+    const auto phase = phase_at(i);
+    return phase == Phase::kBackward || phase == Phase::kOptimizer;
+  };
+  std::vector<size_t>& begins = repeats.begins;
+  if (begins.size() < 2) return;
+  std::vector<size_t> aligned = begins;
+  bool all_moved = true;
+  for (size_t i = 1; i < begins.size(); ++i) {
+    while (aligned[i] > begins[i - 1] && !ends_iteration(aligned[i] - 1)) --aligned[i];
+    if (aligned[i] == begins[i - 1]) return;  // no such passes
+    all_moved = all_moved && aligned[i] < begins[i];
+  }
+  if (!all_moved) return;  // what comes before some of them is no forward pass
+  begins = std::move(aligned);
+  // Before the first there is no other: it begins with what the second begins with, whatever
+  // libraries set up in between.
+  bool found = false;
+  for (size_t i = begins[0]; i-- > 0 && !ends_iteration(i);) {
+    const bool same = sequence.keys[i] == sequence.keys[begins[1]];
+    if (found && !same) break;  // inputs, say, are copied several times from one line
+    if (same) begins[0] = i;
+    found = found || same;
+  }
+  // What then follows the last one is the begin of one that was not finished.
+  size_t end = repeats.end;
+  while (end > begins.back() && !ends_iteration(end - 1)) --end;
+  if (end > begins.back() && phase_at(end) == Phase::kForward) repeats.end = end;
+}
+
 // By stack and size, or by stack alone where that covers more: what a pool hands out is at times
 // larger than what was asked for.
 std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
@@ -187,6 +223,10 @@ std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
     if (!found.repeats.begins.empty()) break;
   }
   if (found.repeats.begins.empty()) return std::nullopt;
+  if (found.passes_known) {
+    set_keys(roles, false, sequence);
+    begin_with_forward(roles, sequence, found.repeats);
+  }
   sequence.keys = {};
   found.sequence = std::move(sequence);
   return found;

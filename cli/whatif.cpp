@@ -25,7 +25,7 @@ struct WhatIfOptions {
   std::string optimizer;
   uint32_t accumulate = 1;
   bool keep_gradients = false;
-  std::string allocator = "torch";
+  std::string allocator;
   std::string capacity;
   std::string against;
   bool json = false;
@@ -72,12 +72,20 @@ Result<analyzer::CheckpointPlan> checkpoint_plan(std::string_view text) {
   return plan;
 }
 
-Result<int16_t> device_of(std::string_view space) {
+struct Space {
+  trace::Space space{};
+  int16_t device = trace::kNoDevice;
+};
+
+Result<Space> space_of(std::string_view text) {
   constexpr std::string_view kDevice = "device:";
-  if (space.starts_with(kDevice)) {
-    if (const auto device = number<int16_t>(space.substr(kDevice.size()))) return *device;
+  if (text == "host") return Space{trace::Space::kHost, trace::kNoDevice};
+  if (text.starts_with(kDevice)) {
+    if (const auto device = number<int16_t>(text.substr(kDevice.size()))) {
+      return Space{trace::Space::kDevice, *device};
+    }
   }
-  return fail("--space takes device:N, not " + std::string(space));
+  return fail("--space takes device:N or host, not " + std::string(text));
 }
 
 Result<analyzer::WhatIf> read(const WhatIfOptions& options) {
@@ -107,30 +115,32 @@ Result<analyzer::WhatIf> read(const WhatIfOptions& options) {
   return what;
 }
 
-Result<analyzer::Schedule> schedule_of(const std::string& file, int16_t device) {
+Result<analyzer::Schedule> schedule_of(const std::string& file, const Space& space) {
   const auto reader = trace::Reader::open(file);
   if (!reader) return tl::unexpected(reader.error());
-  return analyzer::build_schedule(**reader, device);
+  const auto series = analyzer::series_in(**reader, space.space, space.device);
+  if (!series) return tl::unexpected(series.error());
+  return analyzer::build_schedule(**reader, *series);
 }
 
 Result<std::string> answer(const WhatIfOptions& options) {
   const auto what = read(options);
   if (!what) return tl::unexpected(what.error());
-  const auto device = device_of(options.space);
-  if (!device) return tl::unexpected(device.error());
+  const auto space = space_of(options.space);
+  if (!space) return tl::unexpected(space.error());
   analyzer::Capacity capacity;
   if (!options.capacity.empty()) {
     const auto bytes = analyzer::parse_size(options.capacity);
     if (!bytes) return tl::unexpected(bytes.error());
     capacity = *bytes;
   }
-  const auto schedule = schedule_of(options.file, *device);
+  const auto schedule = schedule_of(options.file, *space);
   if (!schedule) return tl::unexpected(schedule.error());
   auto prediction = analyzer::predict(*schedule, *what);
   if (!prediction) return tl::unexpected(prediction.error());
   prediction->capacity = capacity;
   if (!options.against.empty()) {
-    const auto measured = schedule_of(options.against, *device);
+    const auto measured = schedule_of(options.against, *space);
     if (!measured) return tl::unexpected(measured.error());
     prediction->measured = {measured->recorded_peak_allocated, measured->recorded_peak_reserved};
   }
@@ -150,7 +160,8 @@ void add_whatif(CLI::App& app, int& status) {
   CLI::App* command = app.add_subcommand(
       "whatif", "The peak with another batch, precision, optimizer, allocator, with checkpoints");
   command->add_option("FILE", options->file, "A trace")->required();
-  command->add_option("--space", options->space, "Whose memory: device:N")->capture_default_str();
+  command->add_option("--space", options->space, "Whose memory: device:N or host")
+      ->capture_default_str();
   command->add_option("--batch", options->batch, "FROM:TO or a factor: 8:32, 4x");
   command
       ->add_option("--accumulate", options->accumulate,

@@ -75,8 +75,8 @@ class Elements {
         operation == "mul_Tensor") {
       return ElementKind::kFullFloat;
     }
-    if (schedule_.blocks[i].role == BlockRole::kInput) return ElementKind::kOther;
-    if (schedule_.blocks[i].role == BlockRole::kWorkspace) return ElementKind::kOther;
+    if (schedule_.blocks[i].category == Category::kInput) return ElementKind::kOther;
+    if (schedule_.blocks[i].category == Category::kWorkspace) return ElementKind::kOther;
     if (facts(i).full_precision_loss && operation == "_log_softmax") return ElementKind::kFullFloat;
     if (full_loss_ &&
         (facts(i).node == "NllLossBackward0" || facts(i).node == "LogSoftmaxBackward0")) {

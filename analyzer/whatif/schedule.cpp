@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "../lifetimes.h"
 #include "schedule_parts.h"
 
 namespace tidemark::analyzer {
@@ -25,30 +26,64 @@ uint64_t peak_of(const Schedule& schedule, const Raw& raw) {
 
 }  // namespace
 
-Result<Schedule> build_schedule(const trace::Reader& reader, int16_t device) {
+Result<Series> series_in(const trace::Reader& reader, trace::Space space, int16_t device) {
+  const bool on_device = space == trace::Space::kDevice;
+  const Series wanted[] = {{trace::Layer::kPool, space, device},
+                           {trace::Layer::kDriver, space, device},
+                           {trace::Layer::kHeap, space, trace::kNoDevice}};
+  if (!on_device && condensed_of(reader)) {
+    return fail(reader.path() +
+                ": host allocations were summed up while recording; --space host needs all of "
+                "them: record with --host=full and without --max-size");
+  }
+  for (const Series& series : wanted) {
+    if (on_device == (series.layer == trace::Layer::kHeap)) continue;
+    bool any = false;
+    auto read = reader.allocations(
+        filter_for(series), [&](std::span<const trace::Allocation> rows) { any |= !rows.empty(); });
+    if (!read) return tl::unexpected(read.error());
+    if (any) return series;
+  }
+  return fail(reader.path() + ": no memory of " +
+              space_text({trace::Layer::kDriver, space, device}) +
+              " was recorded; tidemark info lists what was");
+}
+
+int64_t Schedule::time_at(int64_t position) const {
+  if (event_ns.empty()) return 0;
+  const auto index = static_cast<size_t>(std::max<int64_t>(position, 0) / kStride);
+  return event_ns[std::min(index, event_ns.size() - 1)];
+}
+
+Result<Schedule> build_schedule(const trace::Reader& reader, const Series& series) {
+  const auto structure = find_structure(reader);
+  if (!structure) return tl::unexpected(structure.error());
+  const auto known = categorize(reader, *structure, series);
+  if (!known) return tl::unexpected(known.error());
   Schedule schedule;
-  schedule.device = device;
-  auto raw = read_schedule(reader, schedule);
+  schedule.series = series;
+  auto raw = read_schedule(reader, *structure, *known, schedule);
   if (!raw) return tl::unexpected(raw.error());
   for (size_t i = 0; i < schedule.blocks.size(); ++i) {
     schedule.blocks[i].recorded_bytes = raw->blocks[i].bytes;
   }
   schedule.beside_pool_bytes = raw->beside_pool_bytes;
   schedule.recorded_peak_allocated = peak_of(schedule, *raw);
-  const auto reserved = reader.pool_reserved();
-  if (!reserved) return tl::unexpected(reserved.error());
-  for (const trace::PoolReserved& row : *reserved) {
-    if (row.device == device) {
+  if (series.layer == trace::Layer::kPool) {
+    const auto reserved = reader.pool_reserved();
+    if (!reserved) return tl::unexpected(reserved.error());
+    for (const trace::PoolReserved& row : *reserved) {
+      if (row.device != series.device) continue;
       schedule.recorded_peak_reserved =
           std::max(schedule.recorded_peak_reserved, row.reserved_bytes);
     }
+    recover_requests(*raw, schedule);
+  } else {
+    schedule.allocator = "exact";
+    schedule.recorded_peak_reserved = schedule.recorded_peak_allocated;
   }
-  find_iterations(*raw, schedule);
-  recover_requests(*raw, schedule);
-  assign_roles(*raw, schedule);
   assign_laws(*raw, schedule);
   assign_elements(*raw, schedule);
-  for (const StackFacts& facts : raw->stacks) schedule.calls.push_back(facts.modules);
   (void)find_layers(schedule, "");  // none is no fault here
   return schedule;
 }

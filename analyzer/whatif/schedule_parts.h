@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "stack_facts.h"
+#include "tidemark/analyzer/categories.h"
 #include "tidemark/analyzer/schedule.h"
 
 namespace tidemark::analyzer {
@@ -28,20 +29,16 @@ struct Raw {
   static constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
   std::vector<Block> blocks;  // as Schedule::blocks
   std::vector<StackFacts> stacks;
-  std::vector<uint32_t> work_stack;  // as Schedule::work; kNone for copies and sets without a stack
-  std::vector<bool> work_from_host;  // as Schedule::work: a copy from the host
-  std::vector<Segment> segments;     // what the pool has from the driver
-  uint64_t beside_pool_bytes = 0;    // what others have, all of it
+  std::vector<Segment> segments;   // what the pool has from the driver
+  uint64_t beside_pool_bytes = 0;  // what others have, all of it
 };
 
-// Blocks and work in order, with positions and phases of their own stacks.
-[[nodiscard]] Result<Raw> read_schedule(const trace::Reader& reader, Schedule& schedule);
-// Where each step begins, goes over into backward and into the optimizer.
-void find_iterations(const Raw& raw, Schedule& schedule);
+// Blocks and work in order, with what structure and categories say of them.
+[[nodiscard]] Result<Raw> read_schedule(const trace::Reader& reader, const Structure& structure,
+                                        const SeriesBlocks& known, Schedule& schedule);
 // What was asked for: a recorded block may be up to 1 MiB larger, where its remainder was not worth
 // splitting off.
 void recover_requests(const Raw& raw, Schedule& schedule);
-void assign_roles(const Raw& raw, Schedule& schedule);
 void assign_elements(const Raw& raw, Schedule& schedule);
 void assign_laws(const Raw& raw, Schedule& schedule);
 

@@ -1,48 +1,67 @@
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <map>
+#include <optional>
+#include <string_view>
 #include <tuple>
 #include <unordered_map>
 
+#include "../lifetimes.h"
 #include "../role_cache.h"
 #include "schedule_parts.h"
 
 namespace tidemark::analyzer {
 namespace {
 
-class FactsTable {
+// What is known of each distinct stack, once.
+class StackTable {
  public:
-  FactsTable(const trace::Reader& reader, Raw& raw) : reader_(reader), raw_(raw) {}
+  StackTable(const trace::Reader& reader, RoleCache& roles, Raw& raw, Schedule& schedule)
+      : reader_(reader), roles_(roles), raw_(raw), schedule_(schedule) {
+    schedule.operations = {""};
+  }
   uint32_t index(trace::StackId stack) {
     const auto [entry, fresh] = indices_.try_emplace(static_cast<int64_t>(stack),
                                                      static_cast<uint32_t>(raw_.stacks.size()));
-    if (fresh) raw_.stacks.push_back(facts_of(reader_.frames(stack)));
+    if (fresh) add(stack);
     return entry->second;
   }
+  // Of Schedule::operations.
+  uint32_t operation(uint32_t stack) const { return operation_of_[stack]; }
 
  private:
+  void add(trace::StackId stack) {
+    raw_.stacks.push_back(facts_of(reader_.frames(stack)));
+    const StackFacts& facts = raw_.stacks.back();
+    const std::string& name = facts.node.empty() ? facts.operation : facts.node;
+    const auto [entry, fresh] =
+        operations_.try_emplace(name, static_cast<uint32_t>(schedule_.operations.size()));
+    if (fresh) schedule_.operations.push_back(name);
+    operation_of_.push_back(entry->second);
+    std::vector<ForwardCall> calls;
+    for (const ModuleCall& call : roles_.role(stack).modules) {
+      calls.push_back({call.name, call.call_site});
+    }
+    schedule_.calls.push_back(std::move(calls));
+  }
+
   const trace::Reader& reader_;
+  RoleCache& roles_;
   Raw& raw_;
+  Schedule& schedule_;
   std::unordered_map<int64_t, uint32_t> indices_;
+  std::unordered_map<std::string, uint32_t> operations_{{"", 0}};
+  std::vector<uint32_t> operation_of_;
 };
 
-// What no frame places belongs to the forward pass: inputs, losses, metrics.
-Phase or_forward(std::optional<Phase> phase) {
-  const bool told = phase == Phase::kBackward || phase == Phase::kOptimizer;
-  return told ? *phase : Phase::kForward;
-}
-
-std::vector<trace::Allocation> pool_rows(const trace::Reader& reader, int16_t device,
-                                         Result<void>& read) {
-  trace::AllocationFilter filter;
-  filter.layer = trace::Layer::kPool;
-  filter.space = trace::Space::kDevice;
-  filter.device = device;
+// In order of time. Code on the device is left out: it is nobody's to change.
+Result<std::vector<trace::Allocation>> rows_of(const trace::Reader& reader, const Series& series) {
   std::vector<trace::Allocation> rows;
-  read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
-    rows.insert(rows.end(), batch.begin(), batch.end());
+  auto read = reader.allocations(filter_for(series), [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& row : batch) {
+      const bool code = row.layer == trace::Layer::kDriver && reader.text(row.api) == "cuda module";
+      if (!code) rows.push_back(row);
+    }
   });
+  if (!read) return tl::unexpected(read.error());
   std::ranges::stable_sort(rows,
                            [](const auto& a, const auto& b) { return a.alloc_ns < b.alloc_ns; });
   return rows;
@@ -68,6 +87,7 @@ void place(const std::vector<trace::Allocation>& rows, Schedule& schedule) {
   for (const Event& event : events) {
     ScheduledBlock& block = schedule.blocks[event.block];
     (event.alloc ? block.begin : block.end) = position;
+    schedule.event_ns.push_back(event.time_ns);
     position += Schedule::kStride;
   }
 }
@@ -76,17 +96,14 @@ void place(const std::vector<trace::Allocation>& rows, Schedule& schedule) {
 struct WorkItem {
   int64_t start_ns = 0;
   int64_t end_ns = 0;
-  uint32_t stack = Raw::kNone;
-  Phase phase = Phase::kForward;
-  bool from_host = false;
+  std::optional<Phase> phase;  // that its stack tells
   std::vector<uint32_t> blocks;
 };
 
 class WorkReader {
  public:
-  WorkReader(const trace::Reader& reader, const Schedule& schedule, FactsTable& facts,
-             RoleCache& roles)
-      : reader_(reader), device_(schedule.device), facts_(facts), roles_(roles) {
+  WorkReader(const trace::Reader& reader, const Schedule& schedule, RoleCache& roles)
+      : reader_(reader), device_(schedule.series.device), roles_(roles) {
     for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
       index_.emplace(static_cast<int64_t>(schedule.blocks[i].origin), i);
     }
@@ -107,9 +124,7 @@ class WorkReader {
     WorkItem item;
     item.start_ns = start_ns;
     item.end_ns = end_ns;
-    if (stack == trace::StackId{}) return item;
-    item.stack = facts_.index(stack);
-    item.phase = or_forward(roles_.role(stack).phase);
+    if (stack != trace::StackId{}) item.phase = roles_.role(stack).phase;
     return item;
   }
   Result<void> kernels() {
@@ -134,7 +149,6 @@ class WorkReader {
       for (const trace::Transfer& row : batch) {
         if (row.device != device_) continue;
         WorkItem copy = item(row.start_ns, row.end_ns, row.stack);
-        copy.from_host = row.kind == trace::TransferKind::kHtoD;
         add(copy, row.src_allocation);
         add(copy, row.dst_allocation);
         items_.push_back(std::move(copy));
@@ -160,47 +174,105 @@ class WorkReader {
 
   const trace::Reader& reader_;
   int16_t device_;
-  FactsTable& facts_;
   RoleCache& roles_;
   std::unordered_map<int64_t, uint32_t> index_;
   std::unordered_map<int64_t, uint32_t> kernel_item_;
   std::vector<WorkItem> items_;
 };
 
+// What no frame places belongs where the newest of its blocks was made.
+Phase phase_of(const WorkItem& item, const Schedule& schedule) {
+  if (item.phase && *item.phase != Phase::kOther) return *item.phase;
+  if (item.blocks.empty()) return Phase::kForward;
+  const Phase newest = schedule.blocks[*std::ranges::max_element(item.blocks)].phase;
+  return newest == Phase::kSetup ? Phase::kForward : newest;
+}
+
 // Work is launched after the last allocation that it uses, and in order: positions never go back.
-void add_work(std::vector<WorkItem> items, Raw& raw, Schedule& schedule) {
+void add_work(const std::vector<WorkItem>& items, Raw& raw, Schedule& schedule) {
   int64_t position = 0;
-  for (WorkItem& item : items) {
+  for (const WorkItem& item : items) {
     DeviceWork work;
     work.start_ns = item.start_ns;
     work.end_ns = item.end_ns;
     work.first_block = static_cast<uint32_t>(schedule.work_blocks.size());
     work.blocks = static_cast<uint32_t>(item.blocks.size());
-    work.phase = item.phase;
+    work.phase = phase_of(item, schedule);
     const auto index = static_cast<uint32_t>(schedule.work.size());
     for (const uint32_t block : item.blocks) {
       position = std::max(position, schedule.blocks[block].begin);
       Raw::Block& facts = raw.blocks[block];
       if (facts.first_work == Raw::kNone) facts.first_work = index;
       facts.last_work = index;
-      if (work.phase == Phase::kBackward) {
-        schedule.blocks[block].saved |= schedule.blocks[block].phase == Phase::kForward;
-      }
     }
     work.position = position;
     schedule.work_blocks.insert(schedule.work_blocks.end(), item.blocks.begin(), item.blocks.end());
     schedule.work.push_back(work);
-    raw.work_stack.push_back(item.stack);
-    raw.work_from_host.push_back(item.from_host);
   }
 }
 
-Result<void> read_segments(const trace::Reader& reader, int16_t device, Raw& raw) {
-  trace::AllocationFilter filter;
-  filter.layer = trace::Layer::kDriver;
-  filter.space = trace::Space::kDevice;
-  filter.device = device;
-  return reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+// What backward reads of what forward made, and what the optimizer works on.
+void note_uses(Schedule& schedule) {
+  // Where no work is known every parameter counts as trained.
+  std::vector<bool> optimized(schedule.blocks.size(), schedule.work.empty());
+  for (const DeviceWork& work : schedule.work) {
+    for (const uint32_t i : schedule.blocks_of(work)) {
+      ScheduledBlock& block = schedule.blocks[i];
+      if (work.phase == Phase::kBackward) block.saved |= block.phase == Phase::kForward;
+      if (work.phase == Phase::kOptimizer) optimized[i] = true;
+    }
+  }
+  for (size_t i = 0; i < schedule.blocks.size(); ++i) {
+    ScheduledBlock& block = schedule.blocks[i];
+    block.trained = block.category == Category::kParameter && optimized[i];
+  }
+}
+
+// The iterations of the structure in positions. A pass begins with the first block or work of it.
+void place_iterations(const Structure& structure, const Raw& raw, Schedule& schedule) {
+  const auto position_at = [&](int64_t time_ns) {
+    const auto block = std::ranges::lower_bound(raw.blocks, time_ns, {}, &Raw::Block::alloc_ns);
+    if (block == raw.blocks.end()) return ScheduledBlock::kForever;
+    return schedule.blocks[static_cast<size_t>(block - raw.blocks.begin())].begin;
+  };
+  for (const Iteration& found : structure.iterations) {
+    ScheduledStep step;
+    step.begin = position_at(found.begin_ns);
+    step.end = position_at(found.end_ns);
+    if (step.begin >= step.end) continue;
+    step.begin_ns = found.begin_ns;
+    step.end_ns = found.end_ns;
+    step.backward = step.optimizer = step.end;
+    schedule.iterations.push_back(step);
+  }
+  const auto number_at = [&](int64_t position) {
+    const auto after =
+        std::ranges::upper_bound(schedule.iterations, position, {}, &ScheduledStep::begin);
+    if (after == schedule.iterations.begin() || position >= std::prev(after)->end) return 0U;
+    return static_cast<uint32_t>(after - schedule.iterations.begin());
+  };
+  const auto note = [&](uint32_t number, Phase phase, int64_t position) {
+    if (number == 0) return;
+    ScheduledStep& step = schedule.iterations[number - 1];
+    if (phase == Phase::kBackward) step.backward = std::min(step.backward, position);
+    if (phase == Phase::kOptimizer) step.optimizer = std::min(step.optimizer, position);
+  };
+  for (ScheduledBlock& block : schedule.blocks) {
+    block.iteration = number_at(block.begin);
+    if (block.iteration == 0) block.phase = Phase::kSetup;
+    note(block.iteration, block.phase, block.begin);
+  }
+  for (DeviceWork& work : schedule.work) {
+    work.iteration = number_at(work.position);
+    if (work.iteration == 0) work.phase = Phase::kSetup;
+    note(work.iteration, work.phase, work.position + 1);
+  }
+}
+
+Result<void> read_segments(const trace::Reader& reader, const Series& series, Raw& raw) {
+  if (series.layer != trace::Layer::kPool) return {};
+  const Series driver{trace::Layer::kDriver, series.space, series.device};
+  return reader.allocations(filter_for(driver), [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
       if (reader.text(row.source).find("libc10_cuda") == std::string::npos) {
         if (row.free_ns == trace::kNever) raw.beside_pool_bytes += row.size;
@@ -213,41 +285,38 @@ Result<void> read_segments(const trace::Reader& reader, int16_t device, Raw& raw
 
 }  // namespace
 
-Result<Raw> read_schedule(const trace::Reader& reader, Schedule& schedule) {
-  Result<void> read;
-  const auto rows = pool_rows(reader, schedule.device, read);
-  if (!read) return tl::unexpected(read.error());
-  if (rows.empty()) {
-    return fail(fmt::format(
-        "{}: no framework's pool on device {} was recorded; tidemark info lists what was",
-        reader.path(), schedule.device));
-  }
+Result<Raw> read_schedule(const trace::Reader& reader, const Structure& structure,
+                          const SeriesBlocks& known, Schedule& schedule) {
+  const auto rows = rows_of(reader, schedule.series);
+  if (!rows) return tl::unexpected(rows.error());
   Raw raw;
-  FactsTable facts(reader, raw);
-  std::unordered_map<std::string, uint32_t> operations{{"", 0}};
-  schedule.operations = {""};
   RoleCache roles(reader);
-  for (const trace::Allocation& row : rows) {
-    const uint32_t stack = facts.index(row.alloc_stack);
-    const StackFacts& known = raw.stacks[stack];
+  StackTable stacks(reader, roles, raw, schedule);
+  for (const trace::Allocation& row : *rows) {
+    const CategoryBlock* told = known.find(row.id);
     ScheduledBlock block;
     block.bytes = row.size;
     block.origin = row.id;
-    block.phase = or_forward(roles.phase_of(row.alloc_stack, row.thread));
-    const std::string& name = known.node.empty() ? known.operation : known.node;
-    const auto [entry, fresh] =
-        operations.try_emplace(name, static_cast<uint32_t>(schedule.operations.size()));
-    if (fresh) schedule.operations.push_back(name);
-    block.operation = entry->second;
-    block.stack = stack;
+    block.phase = Phase::kForward;
+    if (told != nullptr) {
+      if (told->place.phase != Phase::kOther) block.phase = told->place.phase;
+      block.category = told->category;
+    }
+    block.stack = stacks.index(row.alloc_stack);
+    block.operation = stacks.operation(block.stack);
     schedule.blocks.push_back(block);
-    raw.blocks.push_back({row.address, row.size, row.alloc_ns, stack, Raw::kNone, Raw::kNone});
+    raw.blocks.push_back(
+        {row.address, row.size, row.alloc_ns, block.stack, Raw::kNone, Raw::kNone});
   }
-  place(rows, schedule);
-  auto items = WorkReader(reader, schedule, facts, roles).read();
-  if (!items) return tl::unexpected(items.error());
-  add_work(std::move(*items), raw, schedule);
-  read = read_segments(reader, schedule.device, raw);
+  place(*rows, schedule);
+  if (schedule.series.space == trace::Space::kDevice) {
+    const auto items = WorkReader(reader, schedule, roles).read();
+    if (!items) return tl::unexpected(items.error());
+    add_work(*items, raw, schedule);
+  }
+  place_iterations(structure, raw, schedule);
+  note_uses(schedule);
+  const auto read = read_segments(reader, schedule.series, raw);
   if (!read) return tl::unexpected(read.error());
   return raw;
 }

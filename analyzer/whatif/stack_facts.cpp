@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <string_view>
 
 namespace tidemark::analyzer {
@@ -55,36 +54,13 @@ void read_native(const trace::Frame& frame, StackFacts& facts) {
   if (function.find("_scaled_dot_product_attention_math") != std::string_view::npos) {
     facts.attention_in_parts = true;
   }
-  if (function.find("getCurrentCUDABlasHandle") != std::string_view::npos ||
-      function.find("getCUDABlasLtWorkspace") != std::string_view::npos ||
-      function.find("getChosenWorkspaceSize") != std::string_view::npos) {
-    facts.workspace = true;
-  }
 }
 
 void read_python(const trace::Frame& frame, StackFacts& facts) {
-  constexpr std::string_view kForward = ".forward";
   // Its losses of language models turn the logits into full floats first.
   if (frame.file.find("/transformers/loss/") != std::string::npos &&
       frame.function.ends_with("LMLoss")) {
     facts.full_precision_loss = true;
-  }
-  if (frame.function.ends_with(kForward)) {
-    facts.modules.push_back({frame.function.substr(0, frame.function.size() - kForward.size()), 0});
-  }
-}
-
-// Hashes of the Python frames around each module, outermost first.
-void hash_call_sites(std::span<const trace::Frame> innermost_first, StackFacts& facts) {
-  uint64_t hash = 0;
-  size_t module = 0;
-  for (size_t i = innermost_first.size(); i-- > 0 && module < facts.modules.size();) {
-    const trace::Frame& frame = innermost_first[i];
-    if (frame.kind != trace::FrameKind::kPython) continue;
-    if (frame.function.ends_with(".forward")) facts.modules[module++].call_site = hash;
-    const uint64_t next =
-        std::hash<std::string>{}(frame.function) * 31 + static_cast<uint64_t>(frame.line);
-    hash = (hash ^ next) * 0x9e3779b97f4a7c15ULL;
   }
 }
 
@@ -99,8 +75,6 @@ StackFacts facts_of(std::span<const trace::Frame> innermost_first) {
       read_native(frame, facts);
     }
   }
-  std::ranges::reverse(facts.modules);
-  hash_call_sites(innermost_first, facts);
   return facts;
 }
 

@@ -21,13 +21,13 @@ Result<void> scale_batch(Schedule& schedule, double factor, Changes& changes) {
 Result<void> keep_gradients(Schedule& schedule, Changes& changes) {
   if (auto steps = need_steps(schedule, "--set-to-none=off"); !steps) return steps;
   for (ScheduledBlock& block : schedule.blocks) {
-    if (block.role != BlockRole::kGradient) continue;
+    if (block.category != Category::kGradient) continue;
     if (block.iteration == 1) {
       block.end = ScheduledBlock::kForever;
     } else {
       // Made, and added to the one that is there.
       block.end = block.begin + Schedule::kStride + 1;
-      block.role = BlockRole::kTemporary;
+      block.category = Category::kTemporary;
     }
   }
   changes.assumptions.emplace_back("gradients are zeroed, not given back, between steps");
@@ -54,8 +54,8 @@ Result<void> accumulate(Schedule& schedule, uint32_t times, Changes& changes) {
       for (size_t i = next;
            i < schedule.blocks.size() && schedule.blocks[i].begin < iteration.optimizer; ++i) {
         ScheduledBlock copy = schedule.blocks[i];
-        if (copy.role == BlockRole::kWorkspace) continue;
-        const bool gradient = copy.role == BlockRole::kGradient;
+        if (copy.category == Category::kWorkspace) continue;
+        const bool gradient = copy.category == Category::kGradient;
         const int64_t end = gradient ? copy.begin + Schedule::kStride + 1
                                      : std::min(copy.end, iteration.optimizer - 1);
         copy.begin += shift + length * k;
@@ -80,7 +80,7 @@ Result<void> accumulate(Schedule& schedule, uint32_t times, Changes& changes) {
     // What the first micro-batch leaves is gone before the next: its own names are reused.
     if (block.end != ScheduledBlock::kForever) block.end = moved(block.end, shift_at(block.end));
     if (block.iteration > 0 && block.phase != Phase::kOptimizer &&
-        block.role != BlockRole::kGradient && block.role != BlockRole::kWorkspace &&
+        block.category != Category::kGradient && block.category != Category::kWorkspace &&
         block.end != ScheduledBlock::kForever) {
       const ScheduledStep& own = schedule.iterations[block.iteration - 1];
       const int64_t recorded_end = block.end - shift_at(own.optimizer);

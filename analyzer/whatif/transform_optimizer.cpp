@@ -41,7 +41,7 @@ Result<void> change_optimizer(Schedule& schedule, OptimizerKind optimizer, Chang
       block.end = block.begin;  // the recorded optimizer's own
       continue;
     }
-    if (block.role != BlockRole::kParameter) continue;
+    if (!block.trained) continue;
     parameters.push_back(block.bytes);
     largest = std::max(largest, block.bytes);
     if (model.states == 0) continue;
@@ -49,7 +49,7 @@ Result<void> change_optimizer(Schedule& schedule, OptimizerKind optimizer, Chang
     state.bytes = scaled(block.bytes, model.states);
     state.begin = at++;
     state.phase = Phase::kOptimizer;
-    state.role = BlockRole::kOptimizerState;
+    state.category = Category::kOptimizerState;
     state.iteration = 1;
     added.push_back(state);
   }
@@ -60,7 +60,7 @@ Result<void> change_optimizer(Schedule& schedule, OptimizerKind optimizer, Chang
     temporary.begin = iteration.optimizer + (int64_t{1} << 20);
     temporary.end = temporary.begin + 1;
     temporary.phase = Phase::kOptimizer;
-    temporary.role = BlockRole::kTemporary;
+    temporary.category = Category::kTemporary;
     temporary.iteration = static_cast<uint32_t>(i + 1);
     if (model.temporaries > 0) {
       // One for each parameter, all at once.

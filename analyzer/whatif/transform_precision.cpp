@@ -18,7 +18,7 @@ ScheduledBlock beside(const ScheduledBlock& block, uint64_t bytes, int64_t begin
   added.begin = begin;
   added.end = end;
   added.saved = false;
-  added.role = BlockRole::kTemporary;
+  added.category = Category::kTemporary;
   return added;
 }
 
@@ -42,7 +42,7 @@ void add_loss_copies(const Schedule& schedule, ScheduledBlock& block, int64_t ne
 
 // Images come as full floats and are turned into the model's precision on the device.
 void add_input_copy(const ScheduledBlock& block, std::vector<ScheduledBlock>& added) {
-  if (block.role == BlockRole::kInput && block.saved) {
+  if (block.category == Category::kInput && block.saved) {
     added.push_back(beside(block, (block.bytes + 1) / 2, block.begin + 1, block.end));
   }
 }

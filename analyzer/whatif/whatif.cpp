@@ -67,14 +67,15 @@ Result<Prediction> predict(const Schedule& schedule, const WhatIf& what) {
   // Recorded blocks stand for their requests exactly: each was the smallest that fitted.
   Schedule untouched = schedule;
   for (ScheduledBlock& block : untouched.blocks) block.bytes = block.recorded_bytes;
-  const auto baseline = replay_peaks(untouched, "torch");
+  const auto baseline = replay_peaks(untouched, schedule.allocator);
   if (!baseline) return tl::unexpected(baseline.error());
   prediction.baseline = baseline->value_or(PeakBytes{});
   Schedule changed = what.changes_nothing() ? untouched : schedule;
   if (auto done = apply(changed, what, prediction.changes); !done) {
     return tl::unexpected(done.error());
   }
-  const auto peaks = replay_peaks(changed, what.allocator);
+  const auto peaks =
+      replay_peaks(changed, what.allocator.empty() ? schedule.allocator : what.allocator);
   if (!peaks) return tl::unexpected(peaks.error());
   prediction.predicted = peaks->value_or(PeakBytes{});
   return prediction;

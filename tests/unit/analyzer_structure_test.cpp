@@ -43,15 +43,17 @@ constexpr StackId kScratch{5};
 constexpr StackId kBackward{6};
 constexpr StackId kBackwardScratch{7};
 constexpr StackId kMoments{8};
+constexpr StackId kSetUpLate{9};
 
 // Four iterations of a model with two blocks, as PyTorch runs them: one parameter, its gradient,
-// a moment that the first step makes.
+// a moment that the first step makes. Each begins with so many inputs; in
+// `slow` of them a library takes something for each block on top.
 class Training {
  public:
   FakeReader reader;
   std::vector<int64_t> iteration_begins;
 
-  Training() {
+  explicit Training(int inputs = 1, int slow = 0) {
     const trace::Frame torch = native("at::_ops::empty", "libtorch_cpu.so");
     const trace::Frame main = python("train", "train.py", 10);
     const trace::Frame model = python("Model.forward", "model.py", 20);
@@ -65,6 +67,7 @@ class Training {
         {kFirstBlock, module(30)},
         {kSecondLine, module(31)},
         {kScratch, module(32)},
+        {kSetUpLate, module(33)},
         {kBackward, {torch, native("torch::autograd::Engine::thread_main", "libtorch_cpu.so")}},
         {kBackwardScratch,
          {native("at::_ops::mm", "libtorch_cpu.so"),
@@ -74,7 +77,7 @@ class Training {
     process.id = trace::ProcessId{1};
     reader.process_rows = {process};
     add(kParameters, 4096, trace::kNever);
-    for (int i = 0; i < 4; ++i) iterate(i == 0);
+    for (int i = 0; i < 4; ++i) iterate(i == 0, inputs, i < slow);
     reader.end = now_ + 10;
   }
 
@@ -97,8 +100,9 @@ class Training {
   }
 
  private:
-  void iterate(bool first) {
+  void iterate(bool first, int inputs, bool slow) {
     iteration_begins.push_back(now_);
+    for (int i = 1; i < inputs; ++i) add(kInputs, 100, 75);
     const AllocationId input = add(kInputs, 100, 75);
     trace::Transfer copy;
     copy.kind = trace::TransferKind::kHtoD;
@@ -109,6 +113,7 @@ class Training {
       const int64_t until_backward = block == 0 ? 75 : 35;
       add(kFirstBlock, 1000, until_backward);
       add(kSecondLine, 2000, until_backward - 10);
+      if (slow && block == 0) add(kSetUpLate, 50, 5);
       add(kScratch, 300, 5);
     }
     add(kBackwardScratch, 700, 5);
@@ -139,6 +144,21 @@ TEST(Structure, IterationsBeginWhereTheLoopDoesAndTheFirstIsAWarmUp) {
   EXPECT_EQ(structure->phase_at(0), Phase::kSetup);
   EXPECT_EQ(structure->phase_at(training.iteration_begins[0]), Phase::kForward);
   EXPECT_EQ(structure->phase_at(training.iteration_begins[0] + 75), Phase::kBackward);
+}
+
+// Two inputs from one line, and two blocks that are alike: nothing before backward occurs only
+// once, and what a library sets up late makes the first iterations differ before that.
+TEST(Structure, IterationsBeginWithTheirForwardWhateverTellsThemApart) {
+  for (const int slow : {0, 1, 2}) {
+    const Training training(2, slow);
+    const auto structure = find_structure(training.reader);
+    ASSERT_TRUE(structure.has_value());
+    ASSERT_EQ(structure->iterations.size(), 4U);
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(structure->iterations[i].begin_ns, training.iteration_begins[i])
+          << i << " where " << slow << " differ";
+    }
+  }
 }
 
 TEST(Structure, EveryBlockHasThePlaceAndCategoryThatTheLoopGaveIt) {

@@ -18,7 +18,7 @@ constexpr int64_t kStride = Schedule::kStride;
 class Builder {
  public:
   // Ends are set later, by index.
-  uint32_t add(uint64_t bytes, uint32_t step, Phase phase, BlockRole role, BatchLaw law,
+  uint32_t add(uint64_t bytes, uint32_t step, Phase phase, Category category, BatchLaw law,
                uint32_t instance = 0) {
     ScheduledBlock block;
     block.bytes = bytes;
@@ -26,7 +26,8 @@ class Builder {
     block.begin = next_;
     block.iteration = step;
     block.phase = phase;
-    block.role = role;
+    block.category = category;
+    block.trained = category == Category::kParameter;
     block.law = law;
     block.instance = instance;
     next_ += kStride;
@@ -70,34 +71,34 @@ void add_step(Builder& build, uint32_t step, uint32_t parameter) {
     build.schedule.instances.push_back({"Layer", step, begin, begin});
     return static_cast<uint32_t>(build.schedule.instances.size());
   };
-  const uint32_t x = build.add(10, step, Phase::kForward, BlockRole::kInput, BatchLaw::kPerSample);
+  const uint32_t x = build.add(10, step, Phase::kForward, Category::kInput, BatchLaw::kPerSample);
   const uint32_t first = instance(build.now());
   const uint32_t a =
-      build.add(100, step, Phase::kForward, BlockRole::kActivation, BatchLaw::kPerSample, first);
+      build.add(100, step, Phase::kForward, Category::kActivation, BatchLaw::kPerSample, first);
   build.work(Phase::kForward, step, {x, parameter, a}, 10);
   const uint32_t o =
-      build.add(50, step, Phase::kForward, BlockRole::kActivation, BatchLaw::kPerSample, first);
+      build.add(50, step, Phase::kForward, Category::kActivation, BatchLaw::kPerSample, first);
   build.schedule.instances[first - 1].end = build.schedule.blocks[o].begin;
   build.work(Phase::kForward, step, {a, o}, 10);
   const uint32_t second = instance(build.now());
   const uint32_t b =
-      build.add(100, step, Phase::kForward, BlockRole::kActivation, BatchLaw::kPerSample, second);
+      build.add(100, step, Phase::kForward, Category::kActivation, BatchLaw::kPerSample, second);
   build.work(Phase::kForward, step, {o, parameter, b}, 10);
   const uint32_t q =
-      build.add(50, step, Phase::kForward, BlockRole::kActivation, BatchLaw::kPerSample, second);
+      build.add(50, step, Phase::kForward, Category::kActivation, BatchLaw::kPerSample, second);
   build.schedule.instances[second - 1].end = build.schedule.blocks[q].begin;
   build.work(Phase::kForward, step, {b, q}, 10);
   const uint32_t loss =
-      build.add(1, step, Phase::kForward, BlockRole::kTemporary, BatchLaw::kFixed);
+      build.add(1, step, Phase::kForward, Category::kTemporary, BatchLaw::kFixed);
   build.work(Phase::kForward, step, {q, loss}, 10);
   times.backward = build.now();
   const uint32_t g =
-      build.add(20, step, Phase::kBackward, BlockRole::kTemporary, BatchLaw::kPerSample);
+      build.add(20, step, Phase::kBackward, Category::kTemporary, BatchLaw::kPerSample);
   build.work(Phase::kBackward, step, {b, q, g}, 30);
   build.end(q);
   build.end(b);
   const uint32_t gradient =
-      build.add(1000, step, Phase::kBackward, BlockRole::kGradient, BatchLaw::kFixed);
+      build.add(1000, step, Phase::kBackward, Category::kGradient, BatchLaw::kFixed);
   build.work(Phase::kBackward, step, {o, a, g, gradient}, 30);
   build.end(o);
   build.end(a);
@@ -105,7 +106,7 @@ void add_step(Builder& build, uint32_t step, uint32_t parameter) {
   times.optimizer = build.now();
   if (step == 1) {
     const uint32_t s =
-        build.add(2000, step, Phase::kOptimizer, BlockRole::kOptimizerState, BatchLaw::kFixed);
+        build.add(2000, step, Phase::kOptimizer, Category::kOptimizerState, BatchLaw::kFixed);
     build.work(Phase::kOptimizer, step, {s}, 5);
   }
   build.work(Phase::kOptimizer, step, {parameter, gradient}, 10);
@@ -119,7 +120,7 @@ void add_step(Builder& build, uint32_t step, uint32_t parameter) {
 Schedule two_steps() {
   Builder build;
   const uint32_t parameter =
-      build.add(1000, 0, Phase::kSetup, BlockRole::kParameter, BatchLaw::kFixed);
+      build.add(1000, 0, Phase::kSetup, Category::kParameter, BatchLaw::kFixed);
   add_step(build, 1, parameter);
   add_step(build, 2, parameter);
   build.schedule.operations = {""};
@@ -196,7 +197,7 @@ TEST(WhatIf, accumulation_adds_gradients_up_before_the_optimizer) {
 TEST(WhatIf, half_precision_halves_floats_alone) {
   Schedule schedule = two_steps();
   for (ScheduledBlock& block : schedule.blocks) {
-    if (block.role == BlockRole::kInput) block.element = ElementKind::kOther;
+    if (block.category == Category::kInput) block.element = ElementKind::kOther;
     if (block.bytes == 1) block.element = ElementKind::kFullFloat;
   }
   Changes changes;

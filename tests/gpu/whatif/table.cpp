@@ -160,7 +160,10 @@ int main(int argc, char** argv) {
     if (!schedules.contains(model)) {
       const auto reader = tidemark::trace::Reader::open(folder + "/" + model + ".db");
       if (!reader) return fail(reader.error().message);
-      auto schedule = tidemark::analyzer::build_schedule(**reader, 0);
+      const auto series =
+          tidemark::analyzer::series_in(**reader, tidemark::trace::Space::kDevice, 0);
+      if (!series) return fail(series.error().message);
+      auto schedule = tidemark::analyzer::build_schedule(**reader, *series);
       if (!schedule) return fail(schedule.error().message);
       schedules.emplace(model, std::move(*schedule));
     }

@@ -1,5 +1,6 @@
-// A schedule: the lifetimes of one device's blocks in order, with what is known of each, so that a
-// what-if can change some and an allocator model can replay the result.
+// A schedule: the lifetimes of one series' blocks in order, with what is known of each, so that a
+// what-if can change some and an allocator model can replay the result. Iterations, phases and
+// categories are those of structure.h and categories.h.
 //
 //   position      0     1     2     3     4     5     6
 //   event      alloc A  alloc B  free A  alloc C  free C …
@@ -16,22 +17,10 @@
 #include <string>
 #include <vector>
 
-#include "tidemark/analyzer/structure.h"
+#include "tidemark/analyzer/categories.h"
 #include "tidemark/trace/reader.h"
 
 namespace tidemark::analyzer {
-
-enum class BlockRole : uint8_t {
-  kParameter,       // before the first step, for ever, and the optimizer works on it
-  kConstant,        // before the first step and for ever: buffers, data kept on the device
-  kGradient,        // born in backward, still there in the optimizer
-  kOptimizerState,  // born in the optimizer, outlives its step
-  kInput,           // what the host copies to the device in each step
-  kActivation,      // born in forward, used in backward
-  kWorkspace,       // a library's own, made once
-  kTemporary,
-};
-const char* to_string(BlockRole role);
 
 enum class BatchLaw : uint8_t { kFixed, kPerSample };
 
@@ -49,14 +38,15 @@ struct ScheduledBlock {
   int64_t begin = 0;
   int64_t end = kForever;
   trace::AllocationId origin{};  // 0: a transform's own
-  uint32_t iteration = 0;        // from 1; 0: before the first
+  uint32_t iteration = 0;        // from 1; 0: in none of them
   uint32_t instance = 0;         // of Schedule::instances, whose forward made it; from 1, 0: none
   uint32_t operation = 0;        // of Schedule::operations
   uint32_t stack = 0;            // of Schedule::calls
   Phase phase{};
-  BlockRole role{};
+  Category category = Category::kUnknown;
   BatchLaw law{};
   ElementKind element{};
+  bool trained = false;          // a parameter that the optimizer works on
   bool attention_pairs = false;  // a matrix of all pairs of positions, where attention is not fused
   bool saved = false;            // made in forward, and a kernel of backward uses it
 };
@@ -87,6 +77,7 @@ struct ModuleInstance {
   int64_t end = 0;
 };
 
+// One iteration, in positions.
 struct ScheduledStep {
   int64_t begin = 0;
   int64_t backward = 0;  // where its backward begins; where its optimizer does
@@ -99,7 +90,7 @@ struct ScheduledStep {
 struct Schedule {
   static constexpr int64_t kStride = int64_t{1} << 32;
 
-  int16_t device = trace::kNoDevice;
+  Series series;
   std::vector<ScheduledBlock> blocks;  // in order of begin
   std::vector<DeviceWork> work;        // in order of start
   std::vector<uint32_t> work_blocks;   // indices of blocks
@@ -108,19 +99,28 @@ struct Schedule {
   std::vector<std::string>
       operations;  // of autograd or ATen: "addmm", "NativeLayerNormBackward0"; [0] is ""
   std::vector<std::vector<ForwardCall>> calls;  // of each stack, outermost first
+  std::vector<int64_t> event_ns;                // when the event at position i * kStride was
+  // The allocator model that stands for what was recorded: "torch", or "exact" where there was no
+  // framework's pool.
+  std::string allocator = "torch";
   // What the recording itself says, to hold a replay against.
   uint64_t recorded_peak_allocated = 0;
   uint64_t recorded_peak_reserved = 0;
   // What libraries keep from the driver beside the pool: cuBLAS, NCCL, loaded code.
   uint64_t beside_pool_bytes = 0;
 
+  // Of a position between two events that of the earlier one; the last one's of those behind it.
+  int64_t time_at(int64_t position) const;
   std::span<const uint32_t> blocks_of(const DeviceWork& item) const {
     return std::span(work_blocks).subspan(item.first_block, item.blocks);
   }
 };
 
-// The schedule of a framework's pool on one device. Errors: no pool on that device was recorded.
-[[nodiscard]] Result<Schedule> build_schedule(const trace::Reader& reader, int16_t device);
+// What whatif is asked about in a space: a device's pool of a framework, else what the program had
+// from the driver there; the host's heap. Errors: nothing was recorded there.
+[[nodiscard]] Result<Series> series_in(const trace::Reader& reader, trace::Space space,
+                                       int16_t device);
+[[nodiscard]] Result<Schedule> build_schedule(const trace::Reader& reader, const Series& series);
 
 // Finds the layers anew: all calls of the modules of one class, or, where `module` is "", of those
 // that follow each other from one place. Errors: there are none.

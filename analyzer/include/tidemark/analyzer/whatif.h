@@ -19,7 +19,7 @@ struct WhatIf {
   std::optional<OptimizerKind> optimizer;
   uint32_t accumulate = 1;
   bool keep_gradients = false;
-  std::string allocator = "torch";
+  std::string allocator;  // "": that of the schedule
 
   // Nothing of the schedule: recorded blocks are replayed as they are.
   bool changes_nothing() const {

@@ -1,0 +1,93 @@
+// How each block's size follows the batch.
+#include <algorithm>
+#include <set>
+
+#include "schedule_parts.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+using Law = BatchLaw;
+
+class Laws {
+ public:
+  Laws(const Raw& raw, Schedule& schedule) : raw_(raw), schedule_(schedule) {
+    for (const ScheduledBlock& block : schedule.blocks) {
+      if (block.trained) parameter_sizes_.insert(block.bytes);
+    }
+  }
+
+  void assign() {
+    for (uint32_t i = 0; i < schedule_.blocks.size(); ++i) schedule_.blocks[i].law = law_of(i);
+  }
+
+ private:
+  Law law_of(uint32_t i) {
+    const ScheduledBlock& block = schedule_.blocks[i];
+    switch (block.category) {
+      case Category::kParameter:
+      case Category::kGradient:
+      case Category::kOptimizerState:
+      case Category::kWorkspace:
+      case Category::kCommunication:
+      case Category::kFramework:
+        return Law::kFixed;
+      case Category::kInput:
+        return Law::kPerSample;
+      default:
+        break;
+    }
+    if (block.iteration == 0 || block.phase == Phase::kOptimizer) return Law::kFixed;
+    if (block.bytes <= 512) return Law::kFixed;  // a scalar; one per sample would be noticed later
+    // Outside frameworks sizes alone say little: a batch can be as large as a layer is wide.
+    if (schedule_.series.layer == trace::Layer::kPool && block.phase == Phase::kBackward &&
+        parameter_sizes_.contains(block.bytes) && meets_fixed_of_its_size(i)) {
+      return Law::kFixed;  // a gradient that is added to another
+    }
+    return made_of_fixed_only(i) ? Law::kFixed : Law::kPerSample;
+  }
+
+  // A kernel makes it from parameters and their like alone: a copy in another precision, say.
+  bool made_of_fixed_only(uint32_t i) const {
+    const uint32_t first = raw_.blocks[i].first_work;
+    if (first == Raw::kNone) return false;
+    bool any = false;
+    for (const uint32_t other : schedule_.blocks_of(schedule_.work[first])) {
+      if (other == i) continue;
+      if (other > i || schedule_.blocks[other].law != Law::kFixed ||
+          schedule_.blocks[other].bytes <= 512) {
+        return false;
+      }
+      any = true;
+    }
+    return any;
+  }
+
+  // Works together with a gradient or a parameter as large as itself.
+  bool meets_fixed_of_its_size(uint32_t i) const {
+    const Raw::Block& facts = raw_.blocks[i];
+    if (facts.first_work == Raw::kNone) return false;
+    for (uint32_t w = facts.first_work; w <= facts.last_work; ++w) {
+      const auto blocks = schedule_.blocks_of(schedule_.work[w]);
+      if (std::ranges::find(blocks, i) == blocks.end()) continue;
+      for (const uint32_t other : blocks) {
+        const ScheduledBlock& met = schedule_.blocks[other];
+        if (other != i && met.bytes == schedule_.blocks[i].bytes &&
+            (met.category == Category::kGradient || met.trained)) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  const Raw& raw_;
+  Schedule& schedule_;
+  std::set<uint64_t> parameter_sizes_;
+};
+
+}  // namespace
+
+void assign_laws(const Raw& raw, Schedule& schedule) { Laws(raw, schedule).assign(); }
+
+}  // namespace tidemark::analyzer
