@@ -9,7 +9,7 @@ import sys
 OLDEST, NEWEST = (3, 8), (3, 14)
 ASK = ("import sys, sysconfig; print(*sys.version_info[:3], sys.implementation.name, "
        "int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))), sysconfig.get_path('include'), "
-       "sys.executable, sys.prefix, sysconfig.get_config_var('LIBDIR'), "
+       "sys.executable, sys.base_prefix, sysconfig.get_config_var('LIBDIR'), "
        "sysconfig.get_config_var('INSTSONAME'), sep='|')")
 
 
