@@ -10,8 +10,10 @@
 #include "categorize_parts.h"
 #include "code_line.h"
 #include "lifetimes.h"
+#include "peak_rows.h"
 #include "peak_without.h"
 #include "report_parts.h"
+#include "timeline.h"
 
 namespace tidemark::analyzer {
 namespace {
@@ -25,7 +27,7 @@ class Lines {
   void look_only_at(const std::unordered_set<int64_t>* stacks) { only_ = stacks; }
 
   size_t number(trace::StackId stack) {
-    if (only_ != nullptr && !only_->contains(static_cast<int64_t>(stack))) return elsewhere();
+    if (!told_apart(stack)) return elsewhere();
     const auto [found, fresh] = numbers_.try_emplace(static_cast<int64_t>(stack), 0);
     if (!fresh) return found->second;
     CodeLine line = code_line(reader_.frames(stack));
@@ -35,6 +37,9 @@ class Lines {
     return found->second = same->second;
   }
   const CodeLine& line(size_t number) const { return lines_[number]; }
+  bool told_apart(trace::StackId stack) const {
+    return only_ == nullptr || only_->contains(static_cast<int64_t>(stack));
+  }
 
  private:
   size_t elsewhere() {
@@ -84,6 +89,7 @@ struct AtPeak {
   std::map<int64_t, Sum> risen;
   std::map<int64_t, Sum> layers;
   Sum all_risen;
+  PeakRows rows;
 };
 
 Result<AtPeak> at_peak(const trace::Reader& reader, const UsageCurve& curve, int64_t rise_ns,
@@ -104,9 +110,14 @@ Result<AtPeak> at_peak(const trace::Reader& reader, const UsageCurve& curve, int
         ++peak.all_risen.count;
       }
       const CategoryBlock* block = blocks.find(row.id);
-      if (block != nullptr && block->place.layer >= 0) {
-        add(peak.layers, block->place.layer, row.size);
+      PeakRows::Key key{lines.told_apart(row.alloc_stack) ? row.alloc_stack : trace::StackId{},
+                        line};
+      if (block != nullptr) {
+        key.layer = block->place.layer;
+        key.category = block->category;
       }
+      if (key.layer >= 0) add(peak.layers, key.layer, row.size);
+      peak.rows.add(key, row.size);
     }
   });
   if (!read) return tl::unexpected(read.error());
@@ -223,7 +234,11 @@ class Builder {
     const auto sums = category_bytes_at(reader_, *blocks, pool, curve.peak_ns);
     if (!sums) return tl::unexpected(sums.error());
     line.categories = categories_of(*sums, curve.peak_bytes);
+    if (options_.detail) line.detail.emplace();
     if (auto added = add_culprits(curve, *blocks, line); !added) return added;
+    if (line.detail) {
+      if (auto added = add_detail(curve, *blocks, pool != nullptr, line); !added) return added;
+    }
     if (curve.series.layer == trace::Layer::kPool) {
       pools_[curve.series.device] = std::move(*blocks);
     }
@@ -246,6 +261,7 @@ class Builder {
     cause.rise_ns = rise_of(curve);
     const auto peak = at_peak(reader_, curve, cause.rise_ns, blocks, lines_);
     if (!peak) return tl::unexpected(peak.error());
+    if (line.detail) line.detail->peak = detail_of(curve, peak->rows);
     if (peak->lines.empty()) return {};
     for (const auto& [number, sum] : largest(peak->lines, options_.culprits)) {
       line.lines.push_back(culprit(lines_.line(static_cast<size_t>(number)), sum));
@@ -268,6 +284,40 @@ class Builder {
     cause.next_peak_bytes = next->bytes;
     cause.next_peak_ns = next->time_ns;
     line.cause = std::move(cause);
+    return {};
+  }
+
+  PeakDetail detail_of(const UsageCurve& curve, const PeakRows& rows) const {
+    return rows.take(reader_, curve.peak_bytes, options_.detail->rows,
+                     [this](int64_t number) -> const CodeLine& {
+                       return lines_.line(static_cast<size_t>(number));
+                     });
+  }
+
+  Result<void> add_detail(const UsageCurve& curve, const SeriesBlocks& blocks, bool holds_pool,
+                          SeriesReport& line) {
+    SeriesDetail& detail = *line.detail;
+    if (line.lines.empty() && curve.peak_bytes > 0) {
+      // Of sums that were made while recording, stacks are all that is known.
+      const auto live = live_at(reader_, curve.series, curve.peak_ns);
+      if (!live) return tl::unexpected(live.error());
+      PeakRows rows;
+      for (const LiveGroup& group : live->groups) rows.add({group.stack}, group.bytes, group.count);
+      detail.peak = detail_of(curve, rows);
+    }
+    detail.peak.layers = blocks.layers;
+    detail.peak.by_category = !holds_pool;
+    constexpr size_t fewest_samples = 2048;
+    const size_t samples = std::max(
+        options_.detail->samples / std::max<size_t>(report_.series.size(), 1), fewest_samples);
+    // Of the host only what lived at the peak has a category, and not what a pool holds.
+    if (on_host(curve.series) || holds_pool) {
+      detail.timeline = timeline_of(curve, samples);
+      return {};
+    }
+    auto timeline = timeline_of(reader_, curve, blocks, samples);
+    if (!timeline) return tl::unexpected(timeline.error());
+    detail.timeline = std::move(*timeline);
     return {};
   }
 

@@ -1,4 +1,4 @@
-// tidemark report FILE [--format text|json] [-o OUT]
+// tidemark report FILE [--format text|json|html] [-o OUT]
 #include <CLI/CLI.hpp>
 #include <memory>
 
@@ -15,14 +15,20 @@ struct ReportFileOptions {
   std::string out;
 };
 
+std::string rendered(const analyzer::Report& report, const std::string& format) {
+  if (format == "json") return analyzer::report_json(report);
+  if (format == "html") return analyzer::report_html(report);
+  return analyzer::report_text(report);
+}
+
 int report(const ReportFileOptions& options) {
   const auto reader = trace::Reader::open(options.file);
   if (!reader) return complain(reader.error().message);
-  const auto built = analyzer::build_report(**reader, {});
+  analyzer::ReportOptions wanted;
+  if (options.format == "html") wanted.detail.emplace();
+  const auto built = analyzer::build_report(**reader, wanted);
   if (!built) return complain(built.error().message);
-  return write_answer(
-      options.out, options.file,
-      options.format == "json" ? analyzer::report_json(*built) : analyzer::report_text(*built));
+  return write_answer(options.out, options.file, rendered(*built, options.format));
 }
 
 }  // namespace
@@ -32,11 +38,11 @@ void add_report(CLI::App& app, int& status) {
   CLI::App* command = app.add_subcommand(
       "report", "Who owned the peak: what was live then by call stack, leaks, copies, kernels");
   command->add_option("FILE", options->file, "A trace")->required();
-  command->add_option("--format", options->format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
+  command->add_option("--format", options->format, "text, json or html")
+      ->check(CLI::IsMember({"text", "json", "html"}))
       ->capture_default_str();
   command->add_option("-o,--output", options->out, "Write to this file instead of the terminal");
-  command->footer("Example:\n  tidemark report train.db --format json -o train.json");
+  command->footer("Example:\n  tidemark report train.db --format html -o train.html");
   command->callback([options, &status] { status = report(*options); });
 }
 

@@ -5,6 +5,7 @@ add_executable(analyzer_test
   analyzer_findings_test.cpp
   analyzer_memory_test.cpp
   analyzer_out_of_memory_test.cpp
+  analyzer_page_test.cpp
   analyzer_ranks_test.cpp
   analyzer_repeats_test.cpp
   analyzer_report_test.cpp

@@ -16,6 +16,10 @@ std::string info_text(const Report& report);
 std::string report_json(const Report& report);
 std::string info_json(const Report& report);
 
+// One file that needs no other and no network: the same JSON, and a page that draws it. Made of a
+// report with details (ReportOptions::detail); without them it has no timeline and no stacks.
+std::string report_html(const Report& report);
+
 // "exit 0", "exit 139 (SIGSEGV)", "end not seen" for a process that outlived the recording,
 // "ended" when only its status is unknown.
 std::string exit_text(const ProcessLine& line);

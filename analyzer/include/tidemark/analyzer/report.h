@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tidemark/analyzer/categories.h"
+#include "tidemark/analyzer/detail.h"
 #include "tidemark/analyzer/process_memory.h"
 #include "tidemark/analyzer/stack_view.h"
 #include "tidemark/analyzer/usage.h"
@@ -21,7 +22,8 @@ struct ReportOptions {
   size_t stacks = 8;       // groups shown per series, at the peak and of leaks; 0: do not look
   size_t stack_lines = 8;  // per group
   size_t kernel_names = 10;
-  size_t culprits = 10;  // lines of code and layers shown per series; 0: do not look
+  size_t culprits = 10;                // lines of code and layers shown per series; 0: do not look
+  std::optional<DetailLimits> detail;  // absent: none; only where culprits are looked for
 };
 
 // Some of the bytes of a series, with who asked for them.
@@ -96,6 +98,7 @@ struct SeriesReport {
   std::vector<ApiCount> apis;  // most allocations first
   StackShares at_peak;
   StackShares leaked;  // of unfreed, what belonged to processes that ended by themselves
+  std::optional<SeriesDetail> detail;
 };
 
 struct TransferLine {

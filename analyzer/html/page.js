@@ -1,0 +1,211 @@
+'use strict';
+// Puts the page together: which space is shown, what is selected of it, and every section.
+
+const tip = document.getElementById('tip');
+
+function showTip(event, content) {
+  tip.hidden = !content;
+  if (!content) return;
+  tip.replaceChildren(...content);
+  const {offsetWidth: w, offsetHeight: h} = tip;
+  tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, window.innerWidth - w - 6))}px`;
+  tip.style.top = `${event.clientY + 18 + h > window.innerHeight ? event.clientY - h - 10 : event.clientY + 18}px`;
+}
+
+// ---- light and dark
+
+const theme = {
+  // '' is as the system has it.
+  choice: (() => { try { return localStorage.getItem('tidemark-theme') ?? ''; } catch { return ''; } })(),
+  system: window.matchMedia('(prefers-color-scheme: dark)'),
+  apply() {
+    document.documentElement.dataset.theme = this.choice || (this.system.matches ? 'dark' : 'light');
+    document.getElementById('theme').textContent = {'': 'System', light: 'Light', dark: 'Dark'}[this.choice];
+    views.timeline?.draw();
+  },
+  next() {
+    const dark = document.documentElement.dataset.theme === 'dark';
+    this.choice = this.choice === '' ? (dark ? 'light' : 'dark') : this.choice === (this.system.matches ? 'dark' : 'light') ? '' : (dark ? 'light' : 'dark');
+    try { localStorage.setItem('tidemark-theme', this.choice); } catch { /* a page without storage forgets it */ }
+    this.apply();
+  },
+};
+
+// ---- what is shown
+
+const state = {space: undefined, filter: {}};
+const views = {};
+
+function setFilter(change) {
+  state.filter = Object.fromEntries(Object.entries({...state.filter, ...change}).filter(([, value]) => value !== undefined));
+  draw();
+}
+
+function chooseSpace(space) {
+  state.space = space;
+  state.filter = {};
+  const mine = training();
+  views.timeline.show(space, mine);
+  draw();
+}
+
+function training() {
+  return page.report.training;
+}
+
+function draw() {
+  const {space, filter} = state;
+  const rows = space.selected(filter);
+  drawSpaces();
+  drawFilters(rows);
+  drawVerdict(space);
+  document.getElementById('treemap-title').textContent = `At the peak: ${formatBytes(totalOf(rows))}`;
+  views.treemap.show(space, rows);
+  views.owners.show(space, rows, filter);
+  views.flame.show(space, rows);
+}
+
+function drawSpaces() {
+  const list = document.getElementById('spaces');
+  list.replaceChildren(...ordered().map((space) => element('button', {
+    type: 'button', role: 'tab', 'aria-selected': String(space === state.space), tabindex: space === state.space ? 0 : -1,
+    'data-space': space.title,
+    onclick: () => { chooseSpace(space); list.querySelector('[aria-selected=true]').focus(); },
+  }, element('b', {}, formatBytes(space.peak_bytes)), element('span', {}, space.title))));
+}
+
+// From what a training run dies of (the framework's pool) outwards.
+function ordered() {
+  return [...spaces].reverse();
+}
+
+function drawFilters(rows) {
+  const {space, filter} = state;
+  const chips = Object.entries(filter).map(([kind, key]) => element('button', {
+    type: 'button', class: 'chip', title: 'Show all again', onclick: () => setFilter({[kind]: undefined}),
+  }, `${kind}: ${space.nameOf(kind, key)} ✕`));
+  document.getElementById('filters').replaceChildren(...(chips.length
+    ? [element('span', {class: 'dim'}, `Shown: ${formatBytes(totalOf(rows))} of ${formatBytes(space.peak_bytes)}`), ...chips] : []));
+}
+
+// ---- who owns the peak
+
+function when(space) {
+  const {cause} = space;
+  if (!cause) return '';
+  if (cause.iteration === null) return training() ? `, in ${cause.phase}` : '';
+  return `, in ${cause.phase} of iteration ${cause.iteration + 1}`;
+}
+
+function sentences(space) {
+  const said = [];
+  const {cause, lines, peak_bytes: peak} = space;
+  const most = space.categories.reduce((a, b) => (b.bytes > a.bytes ? b : a), {category: 'unknown', bytes: 0});
+  if (most.category !== 'unknown') {
+    said.push([element('b', {}, formatShare(most.bytes, peak)), ` of it, ${formatBytes(most.bytes)}, is ${words(most.category)}.`]);
+  }
+  if (lines.length) {
+    const [line] = lines;
+    const rest = cause && lines.length > 1 ? ` Without it the peak would be ${formatBytes(cause.without_largest_line.peak_bytes)}.` : '';
+    said.push([element('b', {class: 'code'}, line.name), ` holds ${formatBytes(line.bytes)} in ${plural(line.count, 'block', 'blocks')}.${rest}`]);
+  }
+  if (cause && cause.risen.length && cause.risen_bytes < peak) {
+    said.push([`Rose last: ${formatBytes(cause.risen_bytes)} since ${formatTime(cause.rise_began_ns)}, most of it (${formatBytes(cause.risen[0].bytes)}) by `,
+      element('b', {class: 'code'}, cause.risen[0].name), '.']);
+  }
+  if (space.leaked.count > 0) {
+    said.push([`${formatBytes(space.leaked.bytes)} in ${plural(space.leaked.count, 'block', 'blocks')} were still held when their process ended.`]);
+  }
+  const pool = (page.report.pools ?? []).find((one) => space.layer === 'pool' && space.space === `device:${one.device}`);
+  if (pool && pool.peak_reserved_bytes > pool.peak_allocated_bytes) {
+    said.push([`The pool held ${formatBytes(pool.peak_reserved_bytes)} of the device for it, `,
+      `${formatShare(pool.peak_reserved_bytes - pool.peak_allocated_bytes, pool.peak_reserved_bytes)} of that more than was ever in use.`]);
+  }
+  return said;
+}
+
+function drawVerdict(space) {
+  const peak = space.peak_bytes;
+  const shown = space.categories.filter((one) => one.bytes > 0).sort((a, b) => b.bytes - a.bytes);
+  const pick = (one) => (space.byCategory ? () => setFilter({category: state.filter.category === one.category ? undefined : one.category}) : undefined);
+  document.getElementById('verdict').replaceChildren(
+    element('h2', {}, `${formatBytes(peak)} at the peak of ${space.title}`,
+      element('span', {class: 'when'}, ` at ${formatTime(space.peak_at_ns)}${when(space)}`)),
+    element('div', {class: 'stack-bar'}, ...shown.map((one) => element('button', {
+      type: 'button', style: {flex: String(one.bytes), background: `var(--${one.category})`}, onclick: pick(one), disabled: !space.byCategory,
+      'aria-label': `${words(one.category)} ${formatBytes(one.bytes)}`,
+      onpointermove: (event) => showTip(event, [element('b', {}, words(one.category)), ` ${formatBytes(one.bytes)} · ${formatShare(one.bytes, peak)}`]),
+      onpointerleave: () => showTip(),
+    }))),
+    element('div', {class: 'legend', role: 'group', 'aria-label': 'Categories'}, ...shown.map((one) => element('button', {
+      type: 'button', 'data-category': one.category, 'aria-pressed': String(state.filter.category === one.category),
+      onclick: pick(one), disabled: !space.byCategory,
+    }, swatch(one.category), words(one.category), ' ', element('span', {class: 'num dim'}, `${formatBytes(one.bytes)} · ${formatShare(one.bytes, peak)}`)))),
+    element('ul', {}, ...sentences(space).map((said) => element('li', {}, ...said))));
+}
+
+// ---- what is said once
+
+function drawFindings() {
+  const list = page.report.findings ?? [];
+  const section = document.getElementById('findings');
+  section.hidden = list.length === 0;
+  section.querySelector('.body').replaceChildren(...list.map((one) => {
+    const saves = one.peak_bytes - one.peak_without_bytes;
+    return element('article', {class: 'finding'},
+      element('div', {class: 'what'}, element('span', {}, `${words(one.pattern)} · ${one.layer} ${one.space}`), element('span', {class: 'num'}, formatBytes(one.bytes))),
+      one.where ? element('div', {class: 'where code', title: one.file ?? undefined}, one.where) : null,
+      element('div', {}, one.evidence),
+      element('div', {class: 'mend'}, one.mend),
+      saves > 0 ? element('div', {class: 'saves num'}, `peak ${formatBytes(one.peak_bytes)} → ${formatBytes(one.peak_without_bytes)}`) : null);
+  }));
+}
+
+function drawHead() {
+  const {report} = page;
+  const command = document.getElementById('command');
+  command.textContent = report.command ?? page.detail.path;
+  command.title = `${report.command ?? ''}\n${page.detail.path}`;
+  const facts = [page.detail.path, formatTime(report.span_ns), plural(report.processes.length, 'process', 'processes'), plural(report.threads, 'thread', 'threads')];
+  const names = {allocation: ['allocation', 'allocations'], free: ['free', 'frees'], transfer: ['copy', 'copies'], kernel: ['kernel', 'kernels']};
+  for (const [kind, [one, many]] of Object.entries(names)) {
+    if (report.events[kind] !== undefined) facts.push(plural(report.events[kind], one, many));
+  }
+  if (report.training) {
+    const warm = report.training.iterations.filter((one) => one.warm_up).length;
+    facts.push(`${plural(report.training.iterations.length, 'iteration', 'iterations')}${warm ? `, ${warm} to warm up` : ''}`);
+  }
+  document.getElementById('facts').textContent = facts.join(' · ');
+  const out = report.out_of_memory.map((one) => element('p', {class: 'remark bad'},
+    `Out of memory at ${formatTime(one.time_ns)}: ${formatBytes(one.requested_bytes)} asked for${one.device === null ? '' : ` on device:${one.device}`}` +
+    (one.reserved_bytes ? `; the pool held ${formatBytes(one.reserved_bytes)}` : '')));
+  document.getElementById('remarks').replaceChildren(...out, ...report.remarks.map((text) => element('p', {class: 'remark'}, text)));
+}
+
+function boot() {
+  document.getElementById('theme').addEventListener('click', () => theme.next());
+  theme.system.addEventListener('change', () => theme.apply());
+  document.getElementById('spaces').addEventListener('keydown', (event) => rove(event, document.getElementById('spaces')));
+  document.addEventListener('keydown', (event) => {
+    if (event.target.closest('input') || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Escape') { state.filter = {}; if (state.space) draw(); }
+    if (event.key === 't') theme.next();
+  });
+  theme.apply();
+  drawHead();
+  drawFindings();
+  drawMore(document.getElementById('more'));
+  const drawn = ['verdict', 'timeline', 'treemap', 'owners', 'flame'];
+  if (!spaces.length) {
+    for (const id of drawn.slice(1)) document.getElementById(id).hidden = true;
+    document.getElementById('verdict').replaceChildren(element('h2', {}, 'No allocation was recorded'));
+    return;
+  }
+  views.timeline = new TimelineView(document.getElementById('timeline'), showTip);
+  views.treemap = new Treemap(document.getElementById('treemap'), setFilter, showTip);
+  views.owners = new OwnersTable(document.getElementById('owners'), setFilter);
+  views.flame = new FlameGraph(document.getElementById('flame'), showTip);
+  chooseSpace(ordered()[0]);
+}
+
+boot();
