@@ -70,6 +70,7 @@ std::string whatif_text(const Prediction& prediction) {
   if (prediction.capacity) text += capacity_line(prediction, *prediction.capacity);
   for (const std::string& line : prediction.changes.assumptions)
     text += "  assumed: " + line + "\n";
+  for (const std::string& line : prediction.changes.unknown) text += "  unknown: " + line + "\n";
   return text;
 }
 
@@ -81,6 +82,7 @@ std::string whatif_json(const Prediction& prediction) {
   json["predicted"]["extra_time_ratio"] = prediction.time_ratio();
   if (prediction.capacity) json["fits"] = fit_of(prediction, *prediction.capacity) == Fit::kFits;
   json["assumptions"] = prediction.changes.assumptions;
+  json["unknown"] = prediction.changes.unknown;
   if (prediction.measured) {
     const PredictionError error = error_of(prediction);
     json["measured"] = peaks_json(*prediction.measured);

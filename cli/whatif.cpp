@@ -22,6 +22,7 @@ struct WhatIfOptions {
   std::string batch;
   std::string checkpoint;
   std::string precision;
+  std::string autocast;
   std::string optimizer;
   uint32_t accumulate = 1;
   bool keep_gradients = false;
@@ -103,6 +104,8 @@ Result<analyzer::WhatIf> read(const WhatIfOptions& options) {
   }
   if (options.precision == "bf16") what.precision = analyzer::Precision::kBfloat16;
   if (options.precision == "fp16") what.precision = analyzer::Precision::kFloat16;
+  if (options.autocast == "bf16") what.autocast = analyzer::Precision::kBfloat16;
+  if (options.autocast == "fp16") what.autocast = analyzer::Precision::kFloat16;
   const std::map<std::string, OptimizerKind> optimizers{{"sgd", OptimizerKind::kSgd},
                                                         {"momentum", OptimizerKind::kMomentum},
                                                         {"adam", OptimizerKind::kAdam},
@@ -170,6 +173,9 @@ void add_whatif(CLI::App& app, int& status) {
   command->add_option("--checkpoint", options->checkpoint,
                       "Recompute in backward: layers, every:K, or the class of a module");
   command->add_option("--precision", options->precision, "The whole model in bf16 or fp16")
+      ->check(CLI::IsMember({"bf16", "fp16"}));
+  command
+      ->add_option("--autocast", options->autocast, "Forward within torch.autocast: bf16 or fp16")
       ->check(CLI::IsMember({"bf16", "fp16"}));
   command->add_option("--optimizer", options->optimizer, "sgd, momentum, adam, adam8bit, adafactor")
       ->check(CLI::IsMember({"sgd", "momentum", "adam", "adam8bit", "adafactor"}));

@@ -46,6 +46,7 @@ class Elements {
     }
     if (result == 0) return;
     for (uint32_t i = 0; i < schedule_.blocks.size(); ++i) {
+      schedule_.blocks[i].in_attention = facts(i).attention_in_parts;
       const std::string& node = facts(i).node;
       const bool part = facts(i).attention_in_parts || node == "BmmBackward0" ||
                         node == "SoftmaxBackward0" || node == "SafeSoftmaxBackward0";
@@ -77,6 +78,7 @@ class Elements {
     }
     if (schedule_.blocks[i].category == Category::kInput) return ElementKind::kOther;
     if (schedule_.blocks[i].category == Category::kWorkspace) return ElementKind::kOther;
+    if (facts(i).rotary) return ElementKind::kFullFloat;
     if (facts(i).full_precision_loss && operation == "_log_softmax") return ElementKind::kFullFloat;
     if (full_loss_ &&
         (facts(i).node == "NllLossBackward0" || facts(i).node == "LogSoftmaxBackward0")) {

@@ -62,6 +62,7 @@ void read_python(const trace::Frame& frame, StackFacts& facts) {
       frame.function.ends_with("LMLoss")) {
     facts.full_precision_loss = true;
   }
+  facts.rotary |= frame.function.ends_with("RotaryEmbedding.forward");
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ struct StackFacts {
   std::string operation;  // the outermost operator that says something: "native_layer_norm"
   std::string node;       // of autograd: "NativeLayerNormBackward0"
   bool full_precision_loss = false;  // within a loss that works on full floats
+  bool rotary = false;               // positions' angles, which a library keeps in full floats
   bool attention_in_parts = false;   // matrix products and softmax instead of one fused kernel
 };
 

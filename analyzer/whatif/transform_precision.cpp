@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "transform_parts.h"
 
 namespace tidemark::analyzer {
@@ -9,6 +11,29 @@ namespace {
 const std::string& operation_of(const Schedule& schedule, const ScheduledBlock& block) {
   return schedule.operations[block.operation];
 }
+
+// A loss in full precision takes a copy of the logits.
+void add_loss_copies(Schedule& schedule, size_t i, std::vector<ScheduledBlock>& added) {
+  ScheduledBlock& block = schedule.blocks[i];
+  if (block.element != ElementKind::kFullFloat) return;
+  const std::string& operation = operation_of(schedule, block);
+  if (operation == "_log_softmax") {
+    added.push_back(
+        beside(block, block.bytes, block.begin - 1, block.begin + 3 * Schedule::kStride));
+  } else if (operation == "LogSoftmaxBackward0") {
+    added.push_back(full_gradient_of_logits(schedule, i));
+    block.bytes = (block.bytes + 1) / 2;
+  }
+}
+
+// Images come as full floats and are turned into the model's precision on the device.
+void add_input_copy(const ScheduledBlock& block, std::vector<ScheduledBlock>& added) {
+  if (block.category == Category::kInput && block.saved) {
+    added.push_back(beside(block, (block.bytes + 1) / 2, block.begin + 1, block.end));
+  }
+}
+
+}  // namespace
 
 ScheduledBlock beside(const ScheduledBlock& block, uint64_t bytes, int64_t begin, int64_t end) {
   ScheduledBlock added = block;
@@ -22,32 +47,34 @@ ScheduledBlock beside(const ScheduledBlock& block, uint64_t bytes, int64_t begin
   return added;
 }
 
-// A loss in full precision takes a copy of the logits, and gives a full gradient that is then
-// copied to the model's precision.
-void add_loss_copies(const Schedule& schedule, ScheduledBlock& block, int64_t next,
-                     std::vector<ScheduledBlock>& added) {
-  if (block.element != ElementKind::kFullFloat) return;
-  const std::string& operation = operation_of(schedule, block);
-  if (operation == "_log_softmax") {
-    added.push_back(
-        beside(block, block.bytes, block.begin - 1, block.begin + 3 * Schedule::kStride));
-  } else if (operation == "LogSoftmaxBackward0") {
-    // By then what it was computed from has been given back.
-    const int64_t copy = next - Schedule::kStride / 2;
-    added.push_back(beside(block, block.bytes, block.begin, copy + 1));
-    block.bytes = (block.bytes + 1) / 2;
-    block.begin = copy;
+bool is_reduction_scratch(const Schedule& schedule, size_t i) {
+  const ScheduledBlock& block = schedule.blocks[i];
+  if (block.phase != Phase::kBackward || !operation_of(schedule, block).starts_with("sum_dim")) {
+    return false;
   }
+  for (const DeviceWork& work : schedule.work) {
+    if (work.position > block.begin + 4 * Schedule::kStride) break;
+    const auto blocks = schedule.blocks_of(work);
+    if (std::ranges::find(blocks, i) == blocks.end()) continue;
+    uint64_t others = 0;
+    for (const uint32_t other : blocks) {
+      if (other != i) others += schedule.blocks[other].bytes;
+    }
+    return block.bytes > others;
+  }
+  return false;
 }
 
-// Images come as full floats and are turned into the model's precision on the device.
-void add_input_copy(const ScheduledBlock& block, std::vector<ScheduledBlock>& added) {
-  if (block.category == Category::kInput && block.saved) {
-    added.push_back(beside(block, (block.bytes + 1) / 2, block.begin + 1, block.end));
-  }
+ScheduledBlock full_gradient_of_logits(Schedule& schedule, size_t i) {
+  ScheduledBlock& block = schedule.blocks[i];
+  const int64_t next = i + 1 < schedule.blocks.size() ? schedule.blocks[i + 1].begin
+                                                      : block.begin + Schedule::kStride;
+  // By then what it was computed from has been given back.
+  const int64_t copy = next - Schedule::kStride / 2;
+  const ScheduledBlock full = beside(block, block.bytes, block.begin, copy + 1);
+  block.begin = copy;
+  return full;
 }
-
-}  // namespace
 
 Result<void> lower_precision(Schedule& schedule, Precision precision, Changes& changes) {
   if (auto steps = need_steps(schedule, "--precision"); !steps) return steps;
@@ -58,10 +85,9 @@ Result<void> lower_precision(Schedule& schedule, Precision precision, Changes& c
       block.end = block.begin;  // fused attention, which full precision did not get
       continue;
     }
+    if (is_reduction_scratch(schedule, i)) block.end = block.begin;
     if (block.element == ElementKind::kFloat) block.bytes = (block.bytes + 1) / 2;
-    const int64_t next = i + 1 < schedule.blocks.size() ? schedule.blocks[i + 1].begin
-                                                        : block.begin + Schedule::kStride;
-    add_loss_copies(schedule, block, next, added);
+    add_loss_copies(schedule, i, added);
     add_input_copy(block, added);
   }
   schedule.blocks.insert(schedule.blocks.end(), added.begin(), added.end());

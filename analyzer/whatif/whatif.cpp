@@ -39,6 +39,7 @@ Result<void> apply(Schedule& schedule, const WhatIf& what, Changes& changes) {
     done = find_layers(schedule, what.checkpoint->module);
   }
   if (done && what.precision) done = lower_precision(schedule, *what.precision, changes);
+  if (done && what.autocast) done = autocast(schedule, *what.autocast, changes);
   if (done && what.optimizer) done = change_optimizer(schedule, *what.optimizer, changes);
   if (done && what.checkpoint) done = checkpoint(schedule, *what.checkpoint, changes);
   if (done && what.batch != 1) done = scale_batch(schedule, what.batch, changes);

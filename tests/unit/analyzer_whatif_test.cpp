@@ -88,8 +88,7 @@ void add_step(Builder& build, uint32_t step, uint32_t parameter) {
       build.add(50, step, Phase::kForward, Category::kActivation, BatchLaw::kPerSample, second);
   build.schedule.instances[second - 1].end = build.schedule.blocks[q].begin;
   build.work(Phase::kForward, step, {b, q}, 10);
-  const uint32_t loss =
-      build.add(1, step, Phase::kForward, Category::kTemporary, BatchLaw::kFixed);
+  const uint32_t loss = build.add(1, step, Phase::kForward, Category::kTemporary, BatchLaw::kFixed);
   build.work(Phase::kForward, step, {q, loss}, 10);
   times.backward = build.now();
   const uint32_t g =
@@ -203,6 +202,55 @@ TEST(WhatIf, half_precision_halves_floats_alone) {
   Changes changes;
   ASSERT_TRUE(lower_precision(schedule, Precision::kBfloat16, changes));
   EXPECT_EQ(peak(schedule), 10 + 1 + (kPeak - 10 - 1) / 2);
+}
+
+// One step: X (full floats) meets the weight in a product Y, whose backward reads both.
+//
+//   forward   X 8000 "add" · Y 6000 "addmm"     backward   g 8000 and G 4000 of "AddmmBackward0"
+Schedule one_product() {
+  Builder build;
+  build.schedule.operations = {"", "add_Tensor", "addmm", "AddmmBackward0"};
+  build.schedule.calls.emplace_back();
+  const auto add = [&](uint64_t bytes, Phase phase, Category category, uint32_t operation) {
+    const uint32_t block =
+        build.add(bytes, phase == Phase::kSetup ? 0 : 1, phase, category, BatchLaw::kPerSample);
+    build.schedule.blocks[block].operation = operation;
+    return block;
+  };
+  const uint32_t weight = add(4000, Phase::kSetup, Category::kParameter, 0);
+  ScheduledStep times;
+  times.begin = build.now();
+  const uint32_t x = add(8000, Phase::kForward, Category::kActivation, 1);
+  build.work(Phase::kForward, 1, {weight, x}, 10);
+  const uint32_t y = add(6000, Phase::kForward, Category::kActivation, 2);
+  build.work(Phase::kForward, 1, {weight, x, y}, 10);
+  times.backward = build.now();
+  const uint32_t g = add(8000, Phase::kBackward, Category::kTemporary, 3);
+  build.work(Phase::kBackward, 1, {weight, y, g}, 10);
+  const uint32_t gradient = add(4000, Phase::kBackward, Category::kGradient, 3);
+  build.work(Phase::kBackward, 1, {x, y, gradient}, 10);
+  build.end(y);
+  build.end(x);
+  build.end(g);
+  times.optimizer = build.now();
+  build.work(Phase::kOptimizer, 1, {weight, gradient}, 10);
+  build.end(gradient);
+  times.end = build.now();
+  build.schedule.iterations.push_back(times);
+  return build.schedule;
+}
+
+TEST(WhatIf, autocast_keeps_16_bit_copies_of_what_products_read_in_place_of_it) {
+  Schedule schedule = one_product();
+  Changes changes;
+  ASSERT_EQ(peak(schedule), 4000U + 8000 + 6000 + 8000 + 4000);
+  ASSERT_TRUE(autocast(schedule, Precision::kBfloat16, changes));
+  // W, its copy, X's copy (X itself was given back), Y, g in X's precision, G.
+  EXPECT_EQ(peak(schedule), 4000U + 2000 + 4000 + 3000 + 8000 + 4000);
+  EXPECT_EQ(changes.unknown.size(), 1U) << "what 16 bits do to the time";
+  Schedule unknown = one_product();
+  unknown.work.clear();
+  EXPECT_FALSE(autocast(unknown, Precision::kBfloat16, changes)) << "no kernels, no products";
 }
 
 TEST(WhatIf, what_a_schedule_does_not_show_is_said) {

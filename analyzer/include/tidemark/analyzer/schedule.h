@@ -47,6 +47,7 @@ struct ScheduledBlock {
   BatchLaw law{};
   ElementKind element{};
   bool trained = false;          // a parameter that the optimizer works on
+  bool in_attention = false;     // made within attention that is not fused
   bool attention_pairs = false;  // a matrix of all pairs of positions, where attention is not fused
   bool saved = false;            // made in forward, and a kernel of backward uses it
 };

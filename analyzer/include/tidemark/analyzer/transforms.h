@@ -15,6 +15,7 @@ namespace tidemark::analyzer {
 // What a change is worth beside memory.
 struct Changes {
   std::vector<std::string> assumptions;  // one sentence each
+  std::vector<std::string> unknown;      // what is left out, since a trace cannot tell
   double compute = 1;     // of the recorded step's time, for the same work on the changed batch
   double extra_time = 0;  // further shares of the recorded step's time: recomputation, …
 };
@@ -34,6 +35,8 @@ enum class OptimizerKind : uint8_t { kSgd, kMomentum, kAdam, kAdam8bit, kAdafact
                                       Changes& changes);
 [[nodiscard]] Result<void> lower_precision(Schedule& schedule, Precision precision,
                                            Changes& changes);
+// Within torch.autocast: parameters and their like stay as they are.
+[[nodiscard]] Result<void> autocast(Schedule& schedule, Precision precision, Changes& changes);
 [[nodiscard]] Result<void> change_optimizer(Schedule& schedule, OptimizerKind optimizer,
                                             Changes& changes);
 // Each step's forward and backward `times` times, with gradients added up.

@@ -16,6 +16,7 @@ struct WhatIf {
   double batch = 1;  // factor
   std::optional<CheckpointPlan> checkpoint;
   std::optional<Precision> precision;
+  std::optional<Precision> autocast;
   std::optional<OptimizerKind> optimizer;
   uint32_t accumulate = 1;
   bool keep_gradients = false;
@@ -23,7 +24,7 @@ struct WhatIf {
 
   // Nothing of the schedule: recorded blocks are replayed as they are.
   bool changes_nothing() const {
-    return batch == 1 && !checkpoint && !precision && !optimizer && accumulate == 1 &&
+    return batch == 1 && !checkpoint && !precision && !autocast && !optimizer && accumulate == 1 &&
            !keep_gradients;
   }
 };
