@@ -2,6 +2,10 @@
 """Records the base traces of the what-if table and measures its variants, on a machine with a GPU.
 
     measure.py TIDEMARK OUTDIR [--models gpt2,…] [--workers 8] [--skip-bases] [--skip-variants]
+    measure.py TIDEMARK OUTDIR --only changes      what variants.py does, on one GPU
+    measure.py TIDEMARK OUTDIR --only parallel     two ranks each, on two GPUs
+
+With --only nothing is recorded, and OUTDIR gets cases-changes.json or cases-parallel.json.
 
 OUTDIR gets <model>.db (recorded with --host=off), <model>.json, and cases.json: every case with its
 arguments and PyTorch's own figures. Where only memory is asked for, cases run side by side; the base
@@ -45,7 +49,77 @@ def cases_of(model):
         cases["batch*4+checkpoint"] = ["--batch", base * 4, "--checkpoint"]
         cases["bf16+checkpoint"] = ["--precision", "bf16", "--checkpoint"]
         cases["sgd+checkpoint"] = ["--optimizer", "sgd", "--checkpoint"]
+    return with_model(model, cases)
+
+
+def changes_of(model):
+    """The cases of variants.py."""
+    base = BATCHES[model]
+    cases = {
+        "inference": ["--inference"],
+        "offload-activations": ["--offload", "activations"],
+        "offload-optimizer": ["--offload", "optimizer"],
+        "expandable": ["--allocator-settings", "expandable_segments:True"],
+        "max-split": ["--allocator-settings", "max_split_size_mb:64"],
+        "batch*4+expandable": ["--batch", base * 4, "--allocator-settings", "expandable_segments:True"],
+    }
+    if model in NOT_CHECKPOINTED:
+        return with_model(model, cases)
+    cases["checkpoint-every-2"] = ["--checkpoint", "--checkpoint-every", 2]
+    if model not in ("gpt2", "bert", "llama"):
+        if model != "vgg16":
+            cases["freeze"] = ["--freeze", 0.5]
+        return with_model(model, cases)
+    cases.update({
+        "freeze": ["--freeze", 0.5],
+        "lora": ["--lora", 16],
+        "lora+int8": ["--lora", 16, "--quantize", "8:128"],
+        "lora+int4": ["--lora", 16, "--quantize", "4:128"],
+        "lora+checkpoint": ["--lora", 16, "--checkpoint"],
+        "batch*4+lora": ["--batch", base * 4, "--lora", 16],
+        "batch*4+freeze": ["--batch", base * 4, "--freeze", 0.5],
+        "low-rank": ["--low-rank", 64],
+        "prune": ["--prune", 0.5],
+        "prune-structured": ["--prune-width", 0.5],
+        "sequence*2": ["--sequence", 2],
+        "sequence/2": ["--sequence", 0.5],
+        "sequence*2+checkpoint": ["--sequence", 2, "--checkpoint"],
+        "batch*4+inference": ["--batch", base * 4, "--inference"],
+        "batch*4+offload-activations": ["--batch", base * 4, "--offload", "activations"],
+        "inference+bf16": ["--inference", "--precision", "bf16"],
+    })
+    return with_model(model, cases)
+
+
+def parallel_of(model):
+    base = BATCHES[model]
+    ways = ("ddp", "zero1") if model in ("resnet50", "vgg16", "lstm") else ("ddp", "zero1", "zero2", "zero3")
+    cases = {way: ["--parallel", way] for way in ways}
+    if "zero3" in ways:
+        cases["batch*4+zero3"] = ["--parallel", "zero3", "--batch", base * 4]
+        cases["zero3+checkpoint"] = ["--parallel", "zero3", "--checkpoint"]
+    return with_model(model, cases)
+
+
+def with_model(model, cases):
     return {name: ["--model", model, *map(str, options)] for name, options in cases.items()}
+
+
+def two_ranks(job, outdir):
+    """A run of its own on two GPUs; the figures are those of rank 0."""
+    name, arguments = job
+    out = outdir / "rank0.json"
+    out.unlink(missing_ok=True)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+           str(HERE / "train.py"), *arguments, "--json", str(out)]
+    outcome = subprocess.run(run, capture_output=True, text=True, timeout=180, check=False)
+    if outcome.returncode != 0 or not out.exists():
+        result = {"error": outcome.stderr[-300:]}
+    else:
+        result = json.loads(out.read_text(encoding="utf-8"))
+    result["name"] = name
+    print(f"{name:36} {result.get('figures', {}).get('allocated_bytes.all.peak', result.get('error'))}", flush=True)
+    return result
 
 
 def imported():
@@ -76,6 +150,20 @@ def side_by_side(jobs, workers):
         return list(pool.imap_unordered(in_a_fork, jobs, chunksize=1))
 
 
+def only(args, names):
+    if args.only == "parallel":
+        return [two_ranks((f"{model} {name}", options), args.outdir) for model in names
+                for name, options in parallel_of(model).items()]
+    imported()
+    jobs = [(f"{model} {name}", options) for model in names for name, options in changes_of(model).items()]
+    # What moves between host and device is timed: it runs alone.
+    timed = [job for job in jobs if "offload" in job[0] or "every-2" in job[0]]
+    large = [job for job in jobs if "*4" in job[0] and job not in timed]
+    rest = [job for job in jobs if job not in timed and job not in large]
+    return (side_by_side(timed, 1) + side_by_side(large, min(4, args.workers)) +
+            side_by_side(rest, args.workers))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tidemark")
@@ -85,10 +173,17 @@ def main():
     parser.add_argument("--skip-bases", action="store_true")
     parser.add_argument("--skip-variants", action="store_true")
     parser.add_argument("--truth", action="store_true", help="also what each tensor is, in a recording of its own")
+    parser.add_argument("--only", choices=("changes", "parallel"))
     args = parser.parse_args()
     args.outdir.mkdir(parents=True, exist_ok=True)
     names = args.models.split(",")
     program = [sys.executable, str(HERE / "train.py")]
+
+    if args.only:
+        results = only(args, names)
+        with open(args.outdir / f"cases-{args.only}.json", "w", encoding="utf-8") as file:
+            json.dump(sorted(results, key=lambda result: result["name"]), file, indent=1)
+        return
 
     if not args.skip_bases:
         for model in names:

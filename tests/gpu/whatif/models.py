@@ -35,29 +35,30 @@ def _language(model, tokens):
     return model(input_ids=tokens, labels=tokens).loss
 
 
-def gpt2():
+def gpt2(length=512, width_kept=1.0):
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(use_cache=False)
+    config = GPT2Config(use_cache=False, n_inner=round(3072 * width_kept))
     model = GPT2LMHeadModel(config)
-    return Task(model, _tokens(config.vocab_size, 512), _language, list(model.transformer.h))
+    return Task(model, _tokens(config.vocab_size, length), _language, list(model.transformer.h))
 
 
-def bert():
+def bert(length=256, width_kept=1.0):
     from transformers import BertConfig, BertForMaskedLM
 
-    config = BertConfig()
+    config = BertConfig(intermediate_size=round(3072 * width_kept))
     model = BertForMaskedLM(config)
-    return Task(model, _tokens(config.vocab_size, 256), _language, list(model.bert.encoder.layer))
+    return Task(model, _tokens(config.vocab_size, length), _language, list(model.bert.encoder.layer))
 
 
-def llama():
+def llama(length=512, width_kept=1.0):
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(vocab_size=32000, hidden_size=768, intermediate_size=2048, use_cache=False,
+    config = LlamaConfig(vocab_size=32000, hidden_size=768, use_cache=False,
+                         intermediate_size=round(2048 * width_kept),
                          num_hidden_layers=12, num_attention_heads=12, num_key_value_heads=4)
     model = LlamaForCausalLM(config)
-    return Task(model, _tokens(config.vocab_size, 512), _language, list(model.model.layers))
+    return Task(model, _tokens(config.vocab_size, length), _language, list(model.model.layers))
 
 
 def resnet50():
@@ -172,3 +173,7 @@ def checkpoint_blocks(blocks, every=1):
 
     for block in blocks[::every]:
         block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+
+
+# Their length and the width of their inner layers can be chosen.
+LANGUAGE = {"gpt2": 512, "bert": 256, "llama": 512}

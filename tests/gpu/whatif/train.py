@@ -2,7 +2,10 @@
 """Trains one model of the what-if table for a few steps, and says what PyTorch says it took.
 
     train.py --model gpt2 --batch 4 [--precision bf16|autocast] [--optimizer sgd] [--checkpoint]
-             [--accumulate 2] [--json FILE] [--truth FILE]"""
+             [--accumulate 2] [--json FILE] [--truth FILE]
+    torchrun --nproc-per-node 2 train.py --model gpt2 --parallel zero3 --json FILE
+
+The other changes (--freeze, --lora, …) are those of variants.py."""
 
 import argparse
 import contextlib
@@ -22,6 +25,18 @@ def parse(arguments=None):
     parser.add_argument("--precision", choices=("fp32", "bf16", "autocast"), default="fp32")
     parser.add_argument("--optimizer", default="adamw")
     parser.add_argument("--checkpoint", action="store_true")
+    parser.add_argument("--checkpoint-every", type=int, default=1, help="every k-th block")
+    parser.add_argument("--freeze", type=float, default=0.0, metavar="SHARE", help="of the blocks, the first")
+    parser.add_argument("--lora", type=int, default=0, metavar="RANK")
+    parser.add_argument("--quantize", default="", metavar="BITS:GROUP", help="frozen weights: 8:128, 4:128")
+    parser.add_argument("--low-rank", type=int, default=0, metavar="RANK")
+    parser.add_argument("--prune", type=float, default=0.0, metavar="SHARE", help="with masks")
+    parser.add_argument("--prune-width", type=float, default=0.0, metavar="SHARE", help="of inner layers")
+    parser.add_argument("--sequence", type=float, default=1.0, metavar="TIMES", help="the length")
+    parser.add_argument("--inference", action="store_true", help="forward alone, without gradients")
+    parser.add_argument("--offload", choices=("activations", "optimizer"))
+    parser.add_argument("--parallel", choices=("ddp", "zero1", "zero2", "zero3"), help="under torchrun")
+    parser.add_argument("--allocator-settings", default="", help="as in PYTORCH_ALLOC_CONF")
     parser.add_argument("--accumulate", type=int, default=1, help="micro-batches a step, each of --batch")
     parser.add_argument("--keep-gradients", action="store_true", help="zero_grad(set_to_none=False)")
     parser.add_argument("--memory-fraction", type=float, default=0.0)
@@ -34,19 +49,35 @@ def train(args):
     import models
     import torch
 
+    import variants
+
+    rank = variants.start_processes() if args.parallel else 0
     make, base_batch = models.MODELS[args.model]
     batch = args.batch or base_batch
     torch.manual_seed(1)
+    if args.allocator_settings:
+        torch.cuda.memory._set_allocator_settings(args.allocator_settings)
     if args.memory_fraction:
         torch.cuda.set_per_process_memory_fraction(args.memory_fraction)
-    task = make()
-    model = task.model.train()
+    shape = {}
+    if args.sequence != 1 or args.prune_width:
+        shape = {"length": round(models.LANGUAGE[args.model] * args.sequence), "width_kept": 1 - args.prune_width}
+    task = make(**shape)
+    change(args, task, variants)
+    model = task.model.eval() if args.inference else task.model.train()
     if args.precision == "bf16":
         model = model.to(torch.bfloat16)
     model = model.to("cuda")
     if args.checkpoint:
-        models.checkpoint_blocks(task.blocks)
-    optimizer = models.OPTIMIZERS[args.optimizer](model.parameters())
+        models.checkpoint_blocks(task.blocks, args.checkpoint_every)
+    if args.parallel:
+        model = variants.parallel(task, model, args.parallel)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    make_optimizer = models.OPTIMIZERS[args.optimizer]
+    if args.offload == "optimizer":
+        optimizer = variants.HostOptimizer(make_optimizer, trained)
+    else:
+        optimizer = variants.parallel_optimizer(make_optimizer, trained, args.parallel)
     truth = Truth(model, optimizer) if args.truth else None
     autocast = (torch.autocast("cuda", torch.bfloat16) if args.precision == "autocast"
                 else contextlib.nullcontext())
@@ -58,16 +89,22 @@ def train(args):
             started = time.perf_counter()
             for _ in range(args.accumulate):
                 inputs = [tensor.to("cuda") for tensor in task.inputs(batch)]
+                if args.inference:
+                    with torch.no_grad(), autocast:
+                        task.loss(model, *inputs)
+                    continue
                 with truth.forward(inputs) if truth else contextlib.nullcontext():
-                    with autocast:
+                    with autocast, variants.saved_on_host(args.offload == "activations"):
                         loss = task.loss(model, *inputs)
                     (loss / args.accumulate).backward()
             if truth:
                 truth.after_backward()
-            optimizer.step()
+            if not args.inference:
+                optimizer.step()
             if truth:
                 truth.after_step()
-            optimizer.zero_grad(set_to_none=not args.keep_gradients)
+            if not args.inference:
+                optimizer.zero_grad(set_to_none=not args.keep_gradients)
             torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
     except torch.cuda.OutOfMemoryError as error:
@@ -78,10 +115,29 @@ def train(args):
                    "parameters": sum(p.numel() for p in model.parameters())})
     if truth:
         truth.write(args.truth)
-    if args.json:
+    if args.json and rank == 0:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(result, file)
+    if args.parallel:
+        torch.distributed.destroy_process_group()
     return result
+
+
+def change(args, task, variants):
+    """What is changed of the model itself, before it goes to the device."""
+    if args.freeze:
+        variants.freeze(task, args.freeze)
+    if args.low_rank:
+        variants.low_rank(task, args.low_rank)
+    if args.prune:
+        variants.prune_masks(task, args.prune)
+    if args.quantize:
+        bits, group = map(int, args.quantize.split(":"))
+        variants.quantize_weights(task, bits, group)
+        if args.lora:
+            variants.add_lora_to_quantized(task, args.lora)
+    elif args.lora:
+        variants.add_lora(task, args.lora)
 
 
 class Truth:
