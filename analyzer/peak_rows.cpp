@@ -53,9 +53,9 @@ PeakRows::Sorted PeakRows::merged(const Sorted& rows, size_t keep, void (*forget
 PeakDetail PeakRows::take(const trace::Reader& reader, int64_t peak_bytes, size_t most_rows,
                           const std::function<const CodeLine&(int64_t)>& line_of) const {
   constexpr size_t kLinesPerStack = 4;  // rows of lines are smaller: they have no frames
-  Sorted rows = merged(sorted(sums_), most_rows, [](Key& key) { key.stack = {}; });
+  Sorted rows = merged(sorted(sums_), most_rows, [](Key& key) { key.stack = kNotToldApart; });
   rows = merged(rows, kLinesPerStack * most_rows, [](Key& key) {
-    key.stack = {};
+    key.stack = kNotToldApart;
     key.line = -1;
   });
   PeakDetail detail;
@@ -64,7 +64,7 @@ PeakDetail PeakRows::take(const trace::Reader& reader, int64_t peak_bytes, size_
   auto missing = static_cast<uint64_t>(std::max<int64_t>(peak_bytes, 0));
   for (const auto& [key, sum] : rows) {
     PeakRow row{-1, -1, key.layer, key.category, sum.bytes, sum.count};
-    if (key.stack != trace::StackId{}) {
+    if (key.stack != kNotToldApart) {
       const auto [number, fresh] = stacks.of(key.stack);
       row.stack = number;
       if (fresh) {

@@ -13,9 +13,10 @@ namespace tidemark::analyzer {
 
 class PeakRows {
  public:
+  static constexpr trace::StackId kNotToldApart{-1};
   struct Key {
-    trace::StackId stack{};  // none: of stacks that are not told apart
-    int64_t line = -1;       // as the caller numbers lines
+    trace::StackId stack{};
+    int64_t line = -1;  // as the caller numbers lines
     int32_t layer = -1;
     Category category = Category::kUnknown;
     bool operator==(const Key&) const = default;

@@ -1,14 +1,12 @@
 // The page: what it shows as JSON, put into the page's files (html/).
 #include <map>
-#include <nlohmann/json.hpp>
 
+#include "json_parts.h"
 #include "page_files.h"
 #include "tidemark/analyzer/render.h"
 
 namespace tidemark::analyzer {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // Inside <script> only "<" could end or open anything; JSON writes it in another way.
 std::string for_script(std::string_view json) {

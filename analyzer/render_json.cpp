@@ -1,19 +1,10 @@
-#include <nlohmann/json.hpp>
+#include <limits>
 
+#include "json_parts.h"
 #include "tidemark/analyzer/render.h"
 
 namespace tidemark::analyzer {
 namespace {
-
-// Keys in the order in which they are written here: the same report gives the same text.
-using Json = nlohmann::ordered_json;
-
-std::string dumped(const Json& json) {
-  // Names in a trace need not be UTF-8.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-Json or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
 Json head(const Report& report) {
   return {{"command", or_null(report.command)},
@@ -22,28 +13,13 @@ Json head(const Report& report) {
           {"threads", report.threads}};
 }
 
-Json stack(const StackView& view) {
-  Json list = Json::array();
-  for (const StackLine& line : view.lines) {
-    const trace::Frame& frame = line.frame;
-    list.push_back({{"kind", trace::to_string(frame.kind)},
-                    {"function", or_null(frame.function)},
-                    {"file", or_null(frame.file)},
-                    {"line", frame.line > 0 ? Json(frame.line) : Json()},
-                    {"module", or_null(frame.module)},
-                    {"inlined", frame.inlined},
-                    {"user", line.role == FrameRole::kUser}});
-  }
-  return list;
-}
-
 Json shares(const StackShares& all) {
   Json top = Json::array();
   for (const StackShare& share : all.top) {
     top.push_back({{"bytes", share.bytes},
                    {"count", share.count},
                    {"api", or_null(share.api)},
-                   {"stack", stack(share.stack)}});
+                   {"stack", stack_json(share.stack)}});
   }
   return {{"bytes", all.bytes}, {"count", all.count}, {"groups", all.groups}, {"top", top}};
 }
@@ -276,7 +252,7 @@ Json out_of_memory(const Report& report) {
          {"reserved_bytes", event.reserved_bytes == 0 ? Json() : Json(event.reserved_bytes)},
          {"device_free_bytes", line.device_free_bytes ? Json(*line.device_free_bytes) : Json()},
          {"largest_hole_bytes", line.largest_hole_bytes ? Json(*line.largest_hole_bytes) : Json()},
-         {"stack", stack(line.stack)},
+         {"stack", stack_json(line.stack)},
          {"live", shares(line.live)}});
   }
   return list;

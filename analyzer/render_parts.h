@@ -11,6 +11,8 @@ inline constexpr size_t kColumns = 100;
 
 // "1 block", "2 blocks"
 std::string plural(uint64_t count, std::string_view one, std::string_view many);
+// Behind `bullet`, broken at spaces; lines after the first are indented as far.
+std::string wrapped(std::string_view bullet, std::string_view text);
 // The lines of a stack, the user's own first frame marked.
 std::string stack_lines(const StackView& view);
 // At most `most` groups with their stacks, and a line for the rest.

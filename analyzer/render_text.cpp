@@ -21,28 +21,6 @@ std::string bytes_text(int64_t bytes) {
   return format_bytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
 }
 
-// Breaks `text` at spaces; lines after the first are indented by `indent` too.
-std::string wrapped(std::string_view bullet, std::string_view text) {
-  const std::string indent(columns(bullet), ' ');
-  std::string result;
-  std::string line(bullet);
-  bool fresh = true;
-  while (!text.empty()) {
-    const size_t space = std::min(text.find(' '), text.size());
-    const std::string_view word = text.substr(0, space);
-    if (!fresh && columns(line) + 1 + columns(word) > kColumns) {
-      result += line + '\n';
-      line = indent;
-      fresh = true;
-    }
-    if (!fresh) line += ' ';
-    line += word;
-    fresh = false;
-    text.remove_prefix(std::min(space + 1, text.size()));
-  }
-  return result + line + '\n';
-}
-
 std::string headline(const Report& report) {
   std::string title = printable(report.path);
   if (!report.command.empty()) title += ": " + printable(report.command);
@@ -266,6 +244,27 @@ std::string events(const Report& report) {
 }
 
 }  // namespace
+
+std::string wrapped(std::string_view bullet, std::string_view text) {
+  const std::string indent(columns(bullet), ' ');
+  std::string result;
+  std::string line(bullet);
+  bool fresh = true;
+  while (!text.empty()) {
+    const size_t space = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, space);
+    if (!fresh && columns(line) + 1 + columns(word) > kColumns) {
+      result += line + '\n';
+      line = indent;
+      fresh = true;
+    }
+    if (!fresh) line += ' ';
+    line += word;
+    fresh = false;
+    text.remove_prefix(std::min(space + 1, text.size()));
+  }
+  return result + line + '\n';
+}
 
 std::string exit_text(const ProcessLine& line) {
   static constexpr std::array<const char*, 32> signals = {

@@ -110,8 +110,8 @@ Result<AtPeak> at_peak(const trace::Reader& reader, const UsageCurve& curve, int
         ++peak.all_risen.count;
       }
       const CategoryBlock* block = blocks.find(row.id);
-      PeakRows::Key key{lines.told_apart(row.alloc_stack) ? row.alloc_stack : trace::StackId{},
-                        line};
+      PeakRows::Key key{
+          lines.told_apart(row.alloc_stack) ? row.alloc_stack : PeakRows::kNotToldApart, line};
       if (block != nullptr) {
         key.layer = block->place.layer;
         key.category = block->category;

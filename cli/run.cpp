@@ -93,6 +93,7 @@ int run(const std::vector<std::string>& arguments) {
   add_record(app, command, status);
   add_info(app, status);
   add_report(app, status);
+  add_diff(app, status);
   add_sql(app, status);
   add_whatif(app, status);
   add_view(app, status);

@@ -2,6 +2,7 @@ find_package(nlohmann_json REQUIRED)
 
 add_executable(analyzer_test
   analyzer_device_memory_test.cpp
+  analyzer_diff_test.cpp
   analyzer_findings_test.cpp
   analyzer_memory_test.cpp
   analyzer_out_of_memory_test.cpp

@@ -149,12 +149,11 @@ TEST(PeakRows, without_a_single_stack_are_one_row) {
   for (auto& row : reader.allocation_rows) row.alloc_stack = {};
   const Report report = detailed(reader, {});
   const PeakDetail& peak = report.series.at(0).detail->peak;
-  uint64_t sum = 0;
-  for (const PeakRow& row : peak.rows) {
-    sum += row.bytes;
-    EXPECT_EQ(row.stack, -1);
-  }
-  EXPECT_EQ(sum, static_cast<uint64_t>(report.series[0].peak_bytes));
+  ASSERT_EQ(peak.rows.size(), 1U);
+  EXPECT_EQ(peak.rows[0].bytes, static_cast<uint64_t>(report.series[0].peak_bytes));
+  EXPECT_EQ(peak.rows[0].stack, 0);
+  ASSERT_EQ(peak.stacks.size(), 1U);
+  EXPECT_TRUE(peak.stacks[0].lines.empty());
 }
 
 std::string between(const std::string& text, const std::string& open, const std::string& close) {

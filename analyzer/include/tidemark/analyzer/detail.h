@@ -30,7 +30,8 @@ struct Timeline {
   std::vector<std::vector<int64_t>> bytes;  // [category][sample]; over all categories: the usage
 };
 
-// Some blocks that lived at the peak, alike in all that is said here. -1: none, or not told apart.
+// Some blocks that lived at the peak, alike in all that is said here. -1: not told apart, or in no
+// layer.
 struct PeakRow {
   int32_t stack = -1;
   int32_t line = -1;   // of code, into PeakDetail::lines
@@ -50,7 +51,7 @@ struct PeakDetail {
   std::vector<PeakRow> rows;  // most bytes first; they add up to the peak
   // False: rows are not told apart by category (of what a pool holds, the pool's rows are).
   bool by_category = true;
-  std::vector<StackView> stacks;  // all frames that say something, innermost first
+  std::vector<StackView> stacks;  // all frames that say something; one may have none
   std::vector<PeakLine> lines;
   std::vector<ModelLayer> layers;
 };
