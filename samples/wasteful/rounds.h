@@ -1,0 +1,31 @@
+// What both host twins compute, in rounds.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace wasteful {
+
+using Numbers = std::vector<double>;
+
+constexpr size_t kRounds = 40;
+constexpr size_t kInputs = 200'000;
+constexpr size_t kForgotten = 10'000;
+constexpr size_t kKept = 40'000;
+constexpr size_t kLookups = 5'000;
+constexpr size_t kPlaces = 16;
+
+inline Numbers squared(const Numbers& numbers) {
+  Numbers squares(numbers.size());
+  for (size_t i = 0; i < numbers.size(); ++i) squares[i] = numbers[i] * numbers[i];
+  return squares;
+}
+
+inline Numbers running_sums(const Numbers& numbers) {
+  Numbers sums(numbers.size());
+  double sum = 0;
+  for (size_t i = 0; i < numbers.size(); ++i) sums[i] = sum += numbers[i];
+  return sums;
+}
+
+}  // namespace wasteful
