@@ -71,10 +71,9 @@ bool Pairing::resolve_stack(ProcessState& process, wire::StackId hash, StackRef*
 
 bool Pairing::wait_for_stack(ProcessState& process, wire::StackId hash) {
   if (process.missing != hash && !process.given_up.contains(hash) &&
-      process.missing_count < kMaxMissingStacks && !final_) {
+      process.given_up.size() < kMaxMissingStacks && !final_) {
     process.missing = hash;
     process.missing_since_ns = now_ns_;
-    ++process.missing_count;
   }
   if (process.missing == hash && !final_ &&
       now_ns_ - process.missing_since_ns < kMissingStackPatienceNs) {

@@ -121,7 +121,6 @@ struct ProcessState {
   bool stalled = false;
   wire::StackId missing = 0;
   uint64_t missing_since_ns = 0;
-  uint32_t missing_count = 0;
   tsl::robin_set<wire::StackId, AddressHash> given_up;
 };
 

@@ -420,6 +420,25 @@ TEST_F(PairingTest, a_stack_that_never_comes_is_given_up_and_counted) {
   EXPECT_EQ(losses.count("stacks_missing"), 1U);
 }
 
+// Two threads that meet new stacks at once, all day long: the waits that end well are not counted.
+TEST_F(PairingTest, stacks_of_another_threads_ring_are_waited_for_as_often_as_it_takes) {
+  auto& a = started();
+  auto& b = thread(1, 10, 11);
+  constexpr uint64_t kTimes = 200;
+  uint64_t now_ns = 10;
+  for (uint64_t i = 0; i < kTimes; ++i) {
+    const wire::StackId stack = 1000 + i;
+    a.fake.publish(alloc(now_ns + 1, 0x1000 + 64 * i, 64, stack));
+    drain(now_ns + 2);
+    b.fake.publish(stack_record(stack, {7, 8 + i}));
+    drain(now_ns + 4);
+    now_ns += 10;
+  }
+  ASSERT_EQ(writer.rows.size(), kTimes);
+  for (const auto& each : writer.rows) EXPECT_NE(each.alloc_stack, trace::StackId{});
+  EXPECT_TRUE(losses.all().empty());
+}
+
 wire::Launch launch(uint64_t time_ns, uint32_t correlation, wire::StackId stack = 0) {
   auto record = make<wire::Launch>(wire::RecordType::kLaunch, time_ns);
   record.correlation = correlation;
