@@ -128,7 +128,8 @@ class HazardTest(unittest.TestCase):
         recording = self.record(*command, options=options, trace=trace, **kwargs)
         self.assertEqual(recording.returncode, bare.returncode, recording.stderr)
         self.assertEqual(recording.stdout, bare.stdout)
-        self.assertTrue(recording.stderr.startswith(bare.stderr), recording.stderr)
+        self.assertTrue(recording.stderr.startswith(bare.stderr),
+                        f"bare:\n{bare.stderr}\nrecorded:\n{recording.stderr}")
         return recording
 
     def assert_nothing_lost(self, recording):

@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import types
+import warnings
 
 libc = ctypes.CDLL(None)  # lets go of the GIL during a call
 libc.malloc.restype = ctypes.c_void_p
@@ -300,6 +301,8 @@ def in_child(scenario):
 def forked():
     reader, writer = os.pipe()
     sys.stdout.flush()
+    # Since 3.12 fork warns when the kernel still counts a thread, which can be one just joined.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     pid = os.fork()
     if pid == 0:
         os.write(writer, json.dumps(in_child("fork")).encode())
