@@ -6,8 +6,11 @@
 namespace tidemark::analyzer {
 namespace {
 
-Json head(const Report& report) {
-  return {{"command", or_null(report.command)},
+// `version` changes when a key's meaning does, or one goes; keys that come do not change it.
+Json head(const Report& report, const char* format) {
+  return {{"format", format},
+          {"version", 1},
+          {"command", or_null(report.command)},
           {"span_ns", report.span_ns},
           {"finished", report.finished},
           {"threads", report.threads}};
@@ -301,7 +304,7 @@ Json events(const Report& report) {
 }  // namespace
 
 std::string report_json(const Report& report) {
-  Json json = head(report);
+  Json json = head(report, "tidemark-report");
   json["events"] = events(report);
   json["processes"] = processes(report);
   if (!report.ranks.empty()) json["ranks"] = ranks(report);
@@ -328,7 +331,7 @@ std::string report_json(const Report& report) {
 }
 
 std::string info_json(const Report& report) {
-  Json json = head(report);
+  Json json = head(report, "tidemark-info");
   json["events"] = events(report);
   Json peaks = Json::array();
   Json allocations = Json::array();
