@@ -1,4 +1,4 @@
-// tidemark report FILE [--format text|json|html] [-o OUT]
+// tidemark report FILE [--format text|json|markdown|html] [-o OUT]
 #include <CLI/CLI.hpp>
 #include <memory>
 
@@ -18,6 +18,7 @@ struct ReportFileOptions {
 std::string rendered(const analyzer::Report& report, const std::string& format) {
   if (format == "json") return analyzer::report_json(report);
   if (format == "html") return analyzer::report_html(report);
+  if (format == "markdown") return analyzer::report_markdown(report);
   return analyzer::report_text(report);
 }
 
@@ -38,8 +39,8 @@ void add_report(CLI::App& app, int& status) {
   CLI::App* command = app.add_subcommand(
       "report", "Who owned the peak: what was live then by call stack, leaks, copies, kernels");
   command->add_option("FILE", options->file, "A trace")->required();
-  command->add_option("--format", options->format, "text, json or html")
-      ->check(CLI::IsMember({"text", "json", "html"}))
+  command->add_option("--format", options->format, "text, json, markdown or html")
+      ->check(CLI::IsMember({"text", "json", "markdown", "html"}))
       ->capture_default_str();
   command->add_option("-o,--output", options->out, "Write to this file instead of the terminal");
   command->footer("Example:\n  tidemark report train.db --format html -o train.html");

@@ -4,6 +4,7 @@ add_executable(analyzer_test
   analyzer_device_memory_test.cpp
   analyzer_diff_test.cpp
   analyzer_findings_test.cpp
+  analyzer_markdown_test.cpp
   analyzer_memory_test.cpp
   analyzer_out_of_memory_test.cpp
   analyzer_page_test.cpp

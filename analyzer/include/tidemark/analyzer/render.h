@@ -12,7 +12,11 @@ std::string report_text(const Report& report);
 // The short form: no stacks.
 std::string info_text(const Report& report);
 
-// Indented, ends with a newline. The keys that design.md names are stable; others may be added.
+// For a pull request: peak, categories, lines, what to change. Ends with a newline; no name in a
+// trace is markup.
+std::string report_markdown(const Report& report);
+
+// Indented, ends with a newline; written down in analyzer/FORMAT.md.
 std::string report_json(const Report& report);
 std::string info_json(const Report& report);
 
