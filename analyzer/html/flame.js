@@ -51,7 +51,7 @@ class FlameGraph {
       for (const key of keys) {
         if (!node.children.has(key)) {
           const frame = frames[key];
-          node.children.set(key, make(frame ? shortName(nameOfFrame(frame)) : key, node, frame));
+          node.children.set(key, make(frame ? shortNameOf(frame) : key, node, frame));
         }
         node = node.children.get(key);
         add(node, row);

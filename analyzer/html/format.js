@@ -69,6 +69,12 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// A name that breaks between its parts.
+function breakable(name) {
+  const parts = name.split(/(?<=::|[./])/);
+  return element('span', {}, ...parts.flatMap((part, i) => (i > 0 ? [element('wbr'), part] : [part])));
+}
+
 function swatch(category) {
   return element('span', {class: 'swatch', style: {background: `var(--${category})`}});
 }

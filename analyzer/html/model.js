@@ -150,8 +150,8 @@ const frames = page.detail.frames.map(([fn, file, line, module, kind, role]) =>
   ({function: fn, file, line, module, python: kind === 'python', user: role === 'user'}));
 const spaces = page.report.spaces.map((summary, i) => new Space(summary, page.detail.spaces[i]));
 
+// Of a native function: parameters and template arguments say little in a box.
 function shortName(name) {
-  // Parameters and template arguments say little in a box.
   let depth = 0;
   let out = '';
   for (const c of name.startsWith('operator') ? name.replace(/\(.*/, '') : name) {
@@ -176,12 +176,16 @@ function nameOfFrame(frame) {
   return frame.function ? frame.function : '?';
 }
 
+function shortNameOf(frame) {
+  return frame.python ? nameOfFrame(frame) : shortName(nameOfFrame(frame));
+}
+
 // By the innermost frame of the user's own, or the innermost.
 function nameOfStack(path) {
   if (path.length === 0) return 'no stack';
   const inner = [...path].reverse();
   const frame = frames[inner.find((i) => frames[i].user) ?? inner[0]];
   const top = frames[inner[0]];
-  const own = `${placeOf(frame)} ${shortName(nameOfFrame(frame))}`;
-  return frame === top ? own : `${own} › ${shortName(nameOfFrame(top))}`;
+  const own = `${placeOf(frame)} ${shortNameOf(frame)}`;
+  return frame === top ? own : `${own} › ${shortNameOf(top)}`;
 }

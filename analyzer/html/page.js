@@ -205,7 +205,9 @@ function boot() {
   views.treemap = new Treemap(document.getElementById('treemap'), setFilter, showTip);
   views.owners = new OwnersTable(document.getElementById('owners'), setFilter);
   views.flame = new FlameGraph(document.getElementById('flame'), showTip);
-  chooseSpace(ordered()[0]);
+  // Whose peak a training run dies of: of the innermost layer, the largest.
+  const innermost = spaces.filter((space) => space.layer === spaces[spaces.length - 1].layer);
+  chooseSpace(innermost.reduce((a, b) => (b.peak_bytes > a.peak_bytes ? b : a)));
 }
 
 boot();

@@ -91,10 +91,12 @@ class OwnersTable {
   nameCell(space, kind, key) {
     const name = space.nameOf(kind, key);
     if (kind === 'category') return element('span', {}, swatch(key), name);
-    if (kind !== 'stack' || key < 0) return element('span', {title: kind === 'line' && key >= 0 ? space.codeLines[key].file : undefined}, name);
+    if (kind !== 'stack' || key < 0) {
+      return element('span', {title: kind === 'line' && key >= 0 ? space.codeLines[key].file : undefined}, breakable(name));
+    }
     const path = space.framesOf(key).reverse();
     return element('details', {onclick: (event) => event.stopPropagation(), onkeydown: (event) => event.stopPropagation(), style: {all: 'unset', display: 'block'}},
-      element('summary', {style: {'font-weight': 'normal'}}, name),
+      element('summary', {style: {'font-weight': 'normal'}}, breakable(name)),
       element('ul', {class: 'frames code'}, ...path.map((frame) => element('li', {class: frames[frame].user ? 'user' : undefined},
         `${nameOfFrame(frames[frame])}  ${frames[frame].file ? `${frames[frame].file}${frames[frame].line > 0 ? `:${frames[frame].line}` : ''}` : frames[frame].module}`))));
   }

@@ -54,7 +54,7 @@ class TimelineView {
     this.space = space;
     this.line = space.timeline;
     this.training = training;
-    this.showAll();
+    this.showWork();
   }
 
   // ---- what is in view
@@ -62,6 +62,17 @@ class TimelineView {
   showAll() {
     const air = Math.max((this.line.end - this.line.begin) * 0.01, 1);
     this.view(this.line.begin - air, this.line.end + air);
+  }
+
+  // Until the training loop ends; what comes then is mostly nothing.
+  showWork() {
+    const end = this.training?.iterations.at(-1)?.end_ns ?? this.line.end;
+    if (end <= this.line.begin || this.space.peak_at_ns > end) {
+      this.showAll();
+      return;
+    }
+    const air = (end - this.line.begin) * 0.02;
+    this.view(this.line.begin - air, end + air);
   }
 
   showPeak() {
