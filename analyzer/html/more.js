@@ -44,6 +44,11 @@ function deviceParts(report) {
       numberColumn('At', (row) => row.peak_allocated_at_ns, formatTime), numberColumn('Peak reserved', (row) => row.peak_reserved_bytes, formatBytes),
       numberColumn('At', (row) => row.peak_reserved_at_ns, formatTime)], report.pools)));
   }
+  for (const fit of report.fits ?? []) {
+    parts.push(fold(`What device:${fit.device} would have needed`, `(${formatBytes(fit.needed_bytes)}${fit.beside_bytes === null ? ' and the driver\'s own' : ''})`, sortableTable([
+      numberColumn('A card of', (row) => row.gigabytes, (size) => `${size} GB`), numberColumn('Offers', (row) => row.usable_bytes, formatBytes),
+      textColumn('Fits', (row) => (row.fits ? 'yes' : 'no'))], fit.cards)));
+  }
   if (report.ranks?.length) {
     const bytes = (title, key) => numberColumn(title, (row) => row[key], formatBytes);
     parts.push(fold('Ranks', `(${formatCount(report.ranks.length)})`, sortableTable([

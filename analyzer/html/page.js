@@ -150,15 +150,34 @@ function drawFindings() {
   const list = page.report.findings ?? [];
   const section = document.getElementById('findings');
   section.hidden = list.length === 0;
-  section.querySelector('.body').replaceChildren(...list.map((one) => {
-    const saves = one.peak_bytes - one.peak_without_bytes;
-    return element('article', {class: 'finding'},
-      element('div', {class: 'what'}, element('span', {}, `${words(one.pattern)} · ${one.layer} ${one.space}`), element('span', {class: 'num'}, formatBytes(one.bytes))),
-      one.where ? element('div', {class: 'where code', title: one.file ?? undefined}, one.where) : null,
-      element('div', {}, one.evidence),
-      element('div', {class: 'mend'}, one.mend),
-      saves > 0 ? element('div', {class: 'saves num'}, `peak ${formatBytes(one.peak_bytes)} → ${formatBytes(one.peak_without_bytes)}`) : null);
-  }));
+  section.querySelector('.body').replaceChildren(...list.map(findingCard));
+}
+
+function findingCard(one) {
+  const saves = one.peak_bytes - one.peak_without_bytes;
+  const [unit, units] = one.seconds > 0 && one.space.startsWith('device') ? ['copy', 'copies'] : ['block', 'blocks'];
+  const much = formatBytes(one.bytes) + (one.pattern === 'growth' ? ' an iteration' : '') +
+    (one.count > 0 ? ` in ${plural(one.count, unit, units)}` : '');
+  return element('article', {class: 'finding'},
+    element('div', {class: 'what'}, element('span', {}, `${words(one.pattern)} · ${one.layer} ${one.space}`), element('span', {class: 'num'}, much)),
+    one.where ? whereButton(one) : null,
+    element('div', {}, one.evidence),
+    element('div', {class: 'mend'}, element('b', {}, 'Mend: '), one.mend),
+    saves > 0 ? element('div', {class: 'saves num'}, `peak ${formatBytes(one.peak_bytes)} → ${formatBytes(one.peak_without_bytes)}`) : null,
+    one.seconds > 0 ? element('div', {class: 'saves num'}, `${formatTime(Math.round(one.seconds * 1e9))} to be won`) : null);
+}
+
+// The line of a finding; a click shows what it owned at the peak.
+function whereButton(one) {
+  const space = spaces.find((other) => other.layer === one.layer && other.space === one.space);
+  const line = space?.codeLines.findIndex((code) => code.name === one.where) ?? -1;
+  return element('button', {
+    type: 'button', class: 'where code', title: one.file ? `${one.file}${one.line ? `:${one.line}` : ''}` : undefined, disabled: line < 0,
+    onclick: () => {
+      if (state.space !== space) chooseSpace(space);
+      setFilter({line});
+    },
+  }, breakable(one.where));
 }
 
 function drawHead() {

@@ -64,15 +64,17 @@ class TimelineView {
     this.view(this.line.begin - air, this.line.end + air);
   }
 
-  // Until the training loop ends; what comes then is mostly nothing.
+  // The training loop and some of what leads to it: before and after is mostly nothing.
   showWork() {
-    const end = this.training?.iterations.at(-1)?.end_ns ?? this.line.end;
-    if (end <= this.line.begin || this.space.peak_at_ns > end) {
+    const loop = this.training?.iterations ?? [];
+    const [first, last] = [loop[0]?.begin_ns, loop.at(-1)?.end_ns];
+    const from = Math.max(this.line.begin, first - (last - first) / 4);
+    const at = this.space.peak_at_ns;
+    if (loop.length && from <= at && at < last && last > this.line.begin) {
+      this.view(from - (last - from) * 0.02, last + (last - from) * 0.05);
+    } else {
       this.showAll();
-      return;
     }
-    const air = (end - this.line.begin) * 0.02;
-    this.view(this.line.begin - air, end + air);
   }
 
   showPeak() {
