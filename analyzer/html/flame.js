@@ -15,14 +15,23 @@ class FlameGraph {
 
   show(space, rows) {
     const python = space.nodeFrame.some((frame) => frames[frame].python);
-    const modes = [['own', 'Own code'], ...(python ? [['python', 'Python']] : []), ['all', 'All frames']];
+    const modes =
+        [['own', 'Own code'], ...(python ? [['python', 'Python']] : []), ['all', 'All frames']];
     if (this.space !== space || !this.mode) this.mode = python ? 'python' : 'all';
     this.space = space;
     this.rows = rows;
-    this.tools.replaceChildren(...modes.map(([mode, name]) => element('button', {
-      type: 'button', 'aria-pressed': String(mode === this.mode), 'data-mode': mode,
-      onclick: () => { this.mode = mode; this.show(space, rows); },
-    }, name)));
+    this.tools.replaceChildren(...modes.map(
+        ([mode, name]) => element(
+            'button', {
+              type: 'button',
+              'aria-pressed': String(mode === this.mode),
+              'data-mode': mode,
+              onclick: () => {
+                this.mode = mode;
+                this.show(space, rows);
+              },
+            },
+            name)));
     this.root = this.build();
     this.focus = this.root;
     this.draw();
@@ -33,8 +42,16 @@ class FlameGraph {
   }
 
   build() {
-    const make = (name, parent, frame) => ({name, parent, frame, bytes: 0, count: 0, children: new Map(),
-      categories: new Map(), depth: parent ? parent.depth + 1 : 0});
+    const make = (name, parent, frame) => ({
+      name,
+      parent,
+      frame,
+      bytes: 0,
+      count: 0,
+      children: new Map(),
+      categories: new Map(),
+      depth: parent ? parent.depth + 1 : 0
+    });
     const root = make('all that lived at the peak');
     const add = (node, row) => {
       node.bytes += row.bytes;
@@ -74,13 +91,15 @@ class FlameGraph {
     if (!this.root || this.graph.clientWidth === 0) return;
     const width = this.graph.clientWidth;
     const made = [];
-    for (let node = this.focus.parent; node; node = node.parent) made.unshift(this.box(node, 0, width, true));
+    for (let node = this.focus.parent; node; node = node.parent)
+      made.unshift(this.box(node, 0, width, true));
     const depth = this.place(this.focus, 0, width, made);
     const fill = element('div', {style: {height: `${(depth + 1) * kFrameHeight}px`}});
     this.graph.replaceChildren(fill, ...made);
-    this.hint.textContent = this.focus === this.root
-      ? 'Callers stand above what they call; yellow is your own code; the strip below each frame shows its categories. A click zooms, Esc goes back.'
-      : `${this.focus.name}: ${formatBytes(this.focus.bytes)} of ${formatBytes(this.root.bytes)}. Esc goes back.`;
+    this.hint.textContent = this.focus === this.root ?
+        'Callers stand above what they call; yellow is your own code; the strip below each frame shows its categories. A click zooms, Esc goes back.' :
+        `${this.focus.name}: ${formatBytes(this.focus.bytes)} of ${
+            formatBytes(this.root.bytes)}. Esc goes back.`;
   }
 
   // Returns the deepest level that was drawn.
@@ -99,19 +118,36 @@ class FlameGraph {
 
   box(node, left, width, above) {
     const place = node.frame ? placeOf(node.frame) : '';
-    const tip = () => [element('b', {}, formatBytes(node.bytes)),
-      ` · ${formatShare(node.bytes, this.root.bytes)} · ${plural(node.count, 'block', 'blocks')}`,
-      element('br'), node.frame ? nameOfFrame(node.frame) : node.name,
-      ...(node.frame ? [element('br'), node.frame.file || node.frame.module, node.frame.line > 0 ? `:${node.frame.line}` : ''] : [])];
+    const tip = () =>
+        [element('b', {}, formatBytes(node.bytes)),
+         ` · ${formatShare(node.bytes, this.root.bytes)} · ${
+             plural(node.count, 'block', 'blocks')}`,
+         element('br'), node.frame ? nameOfFrame(node.frame) : node.name,
+         ...(node.frame ?
+                 [
+                   element('br'), node.frame.file || node.frame.module,
+                   node.frame.line > 0 ? `:${node.frame.line}` : ''
+                 ] :
+                 [])];
     const text = node.frame && node.frame.file ? `${node.name} ${place}` : node.name;
-    return element('button', {
-      type: 'button', class: `${node.frame?.user ? 'user' : ''} ${above ? 'above' : ''}`.trim() || undefined,
-      'data-focus': node === this.focus, tabindex: node === this.focus ? 0 : -1,
-      'aria-label': `${text}: ${formatBytes(node.bytes)}, ${formatShare(node.bytes, this.root.bytes)}`,
-      style: {left: `${left}px`, top: `${node.depth * kFrameHeight}px`, width: `${Math.max(width - 0.5, 1)}px`},
-      onclick: () => this.zoomTo(node),
-      onpointermove: (event) => this.onHover(event, tip()), onpointerleave: () => this.onHover(),
-    }, width > 26 ? text : '', this.space.byCategory ? this.strip(node) : null);
+    return element(
+        'button', {
+          type: 'button',
+          class: `${node.frame?.user ? 'user' : ''} ${above ? 'above' : ''}`.trim() || undefined,
+          'data-focus': node === this.focus,
+          tabindex: node === this.focus ? 0 : -1,
+          'aria-label':
+              `${text}: ${formatBytes(node.bytes)}, ${formatShare(node.bytes, this.root.bytes)}`,
+          style: {
+            left: `${left}px`,
+            top: `${node.depth * kFrameHeight}px`,
+            width: `${Math.max(width - 0.5, 1)}px`
+          },
+          onclick: () => this.zoomTo(node),
+          onpointermove: (event) => this.onHover(event, tip()),
+          onpointerleave: () => this.onHover(),
+        },
+        width > 26 ? text : '', this.space.byCategory ? this.strip(node) : null);
   }
 
   strip(node) {
@@ -129,8 +165,12 @@ class FlameGraph {
     const siblings = this.focus.parent?.children ?? [];
     const place = siblings.indexOf(this.focus);
     const next = {
-      ArrowUp: this.focus.parent, ArrowDown: this.focus.children[0], Escape: this.focus === this.root ? undefined : this.root,
-      ArrowLeft: siblings[place - 1], ArrowRight: siblings[place + 1], Home: this.root,
+      ArrowUp: this.focus.parent,
+      ArrowDown: this.focus.children[0],
+      Escape: this.focus === this.root ? undefined : this.root,
+      ArrowLeft: siblings[place - 1],
+      ArrowRight: siblings[place + 1],
+      Home: this.root,
     }[event.key];
     if (!next) return;
     event.preventDefault();

@@ -36,21 +36,15 @@ function formatTime(ns) {
   return `${fixed(ns, 1000000000, 3)} s`;
 }
 
-function formatCount(count) {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
-}
+function formatCount(count) { return String(count).replace(/\B(?=(\d{3})+$)/g, ','); }
 
 function formatShare(part, whole) {
   return whole === 0 ? '0.0 %' : `${fixed(BigInt(part) * 100n, whole, 1)} %`;
 }
 
-function plural(count, one, many) {
-  return `${formatCount(count)} ${count === 1 ? one : many}`;
-}
+function plural(count, one, many) { return `${formatCount(count)} ${count === 1 ? one : many}`; }
 
-function words(name) {
-  return name.replaceAll('_', ' ');
-}
+function words(name) { return name.replaceAll('_', ' '); }
 
 // element('td', {class: 'num', onclick: f}, 'text', child, …)
 function element(tag, attributes = {}, ...children) {
@@ -72,7 +66,8 @@ function element(tag, attributes = {}, ...children) {
 // A name that breaks between its parts.
 function breakable(name) {
   const parts = name.split(/(?<=::|[./])/);
-  return element('span', {}, ...parts.flatMap((part, i) => (i > 0 ? [element('wbr'), part] : [part])));
+  return element(
+      'span', {}, ...parts.flatMap((part, i) => (i > 0 ? [element('wbr'), part] : [part])));
 }
 
 function swatch(category) {

@@ -26,9 +26,7 @@ class Timeline {
     }
   }
 
-  larger(a, b) {
-    return b === undefined || this.totals[a] >= this.totals[b] ? a : b;
-  }
+  larger(a, b) { return b === undefined || this.totals[a] >= this.totals[b] ? a : b; }
 
   // The sample that holds at `time`; -1 before the first.
   at(time) {
@@ -36,7 +34,10 @@ class Timeline {
     let high = this.times.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.times[middle] <= time) low = middle + 1; else high = middle;
+      if (this.times[middle] <= time)
+        low = middle + 1;
+      else
+        high = middle;
     }
     return low - 1;
   }
@@ -44,7 +45,9 @@ class Timeline {
   // Of the samples first … last (both included) the one with most bytes; -1: none.
   largest(first, last) {
     let best = -1;
-    const take = (i) => { best = best < 0 ? i : this.larger(best, i); };
+    const take = (i) => {
+      best = best < 0 ? i : this.larger(best, i);
+    };
     let level = 0;
     let from = Math.max(first, 0);
     let to = last;
@@ -88,9 +91,13 @@ class Space {
     this.nodeFrame = detail.nodes.frame;
     const columns = detail.rows;
     this.rows = columns.bytes.map((bytes, i) => ({
-      bytes, count: columns.count[i], stack: columns.stack[i], line: columns.line[i],
-      layer: columns.layer[i], category: columns.category[i],
-    }));
+                                    bytes,
+                                    count: columns.count[i],
+                                    stack: columns.stack[i],
+                                    line: columns.line[i],
+                                    layer: columns.layer[i],
+                                    category: columns.category[i],
+                                  }));
     this.layerPaths = new Map(this.modelLayers.map((layer, i) => [i, layer.path]));
   }
 
@@ -104,17 +111,18 @@ class Space {
   }
 
   isWithin(layer, outer) {
-    for (; layer >= 0; layer = this.modelLayers[layer].parent) if (layer === outer) return true;
+    for (; layer >= 0; layer = this.modelLayers[layer].parent)
+      if (layer === outer) return true;
     return false;
   }
 
   selected(filter) {
-    return this.rows.filter((row) =>
-      (filter.category === undefined || row.category === filter.category) &&
-      (filter.line === undefined || row.line === filter.line) &&
-      (filter.stack === undefined || row.stack === filter.stack) &&
-      (filter.layer === undefined || row.layer === filter.layer ||
-        (filter.layer >= 0 && this.isWithin(row.layer, filter.layer))));
+    return this.rows.filter(
+        (row) => (filter.category === undefined || row.category === filter.category) &&
+            (filter.line === undefined || row.line === filter.line) &&
+            (filter.stack === undefined || row.stack === filter.stack) &&
+            (filter.layer === undefined || row.layer === filter.layer ||
+             (filter.layer >= 0 && this.isWithin(row.layer, filter.layer))));
   }
 
   nameOf(kind, key) {
@@ -138,16 +146,15 @@ function sumBy(rows, kind) {
   return [...sums.values()].sort((a, b) => b.bytes - a.bytes);
 }
 
-function totalOf(rows) {
-  return rows.reduce((sum, row) => sum + row.bytes, 0);
-}
+function totalOf(rows) { return rows.reduce((sum, row) => sum + row.bytes, 0); }
 
 const page = {
   report: JSON.parse(document.getElementById('report-data').textContent),
   detail: JSON.parse(document.getElementById('detail-data').textContent),
 };
-const frames = page.detail.frames.map(([fn, file, line, module, kind, role]) =>
-  ({function: fn, file, line, module, python: kind === 'python', user: role === 'user'}));
+const frames = page.detail.frames.map(
+    ([fn, file, line, module, kind, role]) =>
+        ({function: fn, file, line, module, python: kind === 'python', user: role === 'user'}));
 const spaces = page.report.spaces.map((summary, i) => new Space(summary, page.detail.spaces[i]));
 
 // Of a native function: parameters and template arguments say little in a box.
@@ -155,7 +162,8 @@ function shortName(name) {
   let depth = 0;
   let out = '';
   for (const c of name.startsWith('operator') ? name.replace(/\(.*/, '') : name) {
-    if (c === '(' && depth === 0 && out !== '' && !name.startsWith('(') && !out.endsWith('::')) break;
+    if (c === '(' && depth === 0 && out !== '' && !name.startsWith('(') && !out.endsWith('::'))
+      break;
     if (c === '<' && out !== '') ++depth;
     if (depth === 0) out += c;
     if (c === '>' && depth > 0) --depth;
@@ -163,18 +171,15 @@ function shortName(name) {
   return out || name;
 }
 
-function baseName(path) {
-  return path.slice(path.lastIndexOf('/') + 1);
-}
+function baseName(path) { return path.slice(path.lastIndexOf('/') + 1); }
 
 function placeOf(frame) {
-  if (frame.file) return frame.line > 0 ? `${baseName(frame.file)}:${frame.line}` : baseName(frame.file);
+  if (frame.file)
+    return frame.line > 0 ? `${baseName(frame.file)}:${frame.line}` : baseName(frame.file);
   return baseName(frame.module);
 }
 
-function nameOfFrame(frame) {
-  return frame.function ? frame.function : '?';
-}
+function nameOfFrame(frame) { return frame.function ? frame.function : '?'; }
 
 function shortNameOf(frame) {
   return frame.python ? nameOfFrame(frame) : shortName(nameOfFrame(frame));

@@ -9,35 +9,54 @@ function showTip(event, content) {
   tip.replaceChildren(...content);
   const {offsetWidth: w, offsetHeight: h} = tip;
   tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, window.innerWidth - w - 6))}px`;
-  tip.style.top = `${event.clientY + 18 + h > window.innerHeight ? event.clientY - h - 10 : event.clientY + 18}px`;
+  tip.style.top = `${
+      event.clientY + 18 + h > window.innerHeight ? event.clientY - h - 10 : event.clientY + 18}px`;
 }
 
 // ---- light and dark
 
 const theme = {
   // '' is as the system has it.
-  choice: (() => { try { return localStorage.getItem('tidemark-theme') ?? ''; } catch { return ''; } })(),
+  choice: (() => {
+    try {
+      return localStorage.getItem('tidemark-theme') ?? '';
+    } catch {
+      return '';
+    }
+  })(),
   system: window.matchMedia('(prefers-color-scheme: dark)'),
   apply() {
-    document.documentElement.dataset.theme = this.choice || (this.system.matches ? 'dark' : 'light');
-    document.getElementById('theme').textContent = {'': 'System', light: 'Light', dark: 'Dark'}[this.choice];
+    document.documentElement.dataset.theme =
+        this.choice || (this.system.matches ? 'dark' : 'light');
+    document.getElementById('theme')
+        .textContent = {'': 'System', light: 'Light', dark: 'Dark'}[this.choice];
     views.timeline?.draw();
   },
+  // The other one; then, where that is not what the system has, back to the system's.
   next() {
-    const dark = document.documentElement.dataset.theme === 'dark';
-    this.choice = this.choice === '' ? (dark ? 'light' : 'dark') : this.choice === (this.system.matches ? 'dark' : 'light') ? '' : (dark ? 'light' : 'dark');
-    try { localStorage.setItem('tidemark-theme', this.choice); } catch { /* a page without storage forgets it */ }
+    const shown = document.documentElement.dataset.theme;
+    const follows = shown === (this.system.matches ? 'dark' : 'light');
+    this.choice = this.choice !== '' && follows ? '' : shown === 'dark' ? 'light' : 'dark';
+    try {
+      localStorage.setItem('tidemark-theme', this.choice);
+    } catch {
+      // A page without storage forgets it.
+    }
     this.apply();
   },
 };
 
 // ---- what is shown
 
-const state = {space: undefined, filter: {}};
+const state = {
+  space: undefined,
+  filter: {}
+};
 const views = {};
 
 function setFilter(change) {
-  state.filter = Object.fromEntries(Object.entries({...state.filter, ...change}).filter(([, value]) => value !== undefined));
+  state.filter = Object.fromEntries(
+      Object.entries({...state.filter, ...change}).filter(([, value]) => value !== undefined));
   draw();
 }
 
@@ -49,9 +68,7 @@ function chooseSpace(space) {
   draw();
 }
 
-function training() {
-  return page.report.training;
-}
+function training() { return page.report.training; }
 
 function draw() {
   const {space, filter} = state;
@@ -59,7 +76,8 @@ function draw() {
   drawSpaces();
   drawFilters(rows);
   drawVerdict(space);
-  document.getElementById('treemap-title').textContent = `At the peak: ${formatBytes(totalOf(rows))}`;
+  document.getElementById('treemap-title').textContent =
+      `At the peak: ${formatBytes(totalOf(rows))}`;
   views.treemap.show(space, rows);
   views.owners.show(space, rows, filter);
   views.flame.show(space, rows);
@@ -67,25 +85,45 @@ function draw() {
 
 function drawSpaces() {
   const list = document.getElementById('spaces');
-  list.replaceChildren(...ordered().map((space) => element('button', {
-    type: 'button', role: 'tab', 'aria-selected': String(space === state.space), tabindex: space === state.space ? 0 : -1,
-    'data-space': space.title,
-    onclick: () => { chooseSpace(space); list.querySelector('[aria-selected=true]').focus(); },
-  }, element('b', {}, formatBytes(space.peak_bytes)), element('span', {}, space.title))));
+  list.replaceChildren(...ordered().map(
+      (space) => element(
+          'button', {
+            type: 'button',
+            role: 'tab',
+            'aria-selected': String(space === state.space),
+            tabindex: space === state.space ? 0 : -1,
+            'data-space': space.title,
+            onclick: () => {
+              chooseSpace(space);
+              list.querySelector('[aria-selected=true]').focus();
+            },
+          },
+          element('b', {}, formatBytes(space.peak_bytes)), element('span', {}, space.title))));
 }
 
 // From what a training run dies of (the framework's pool) outwards.
-function ordered() {
-  return [...spaces].reverse();
-}
+function ordered() { return [...spaces].reverse(); }
 
 function drawFilters(rows) {
   const {space, filter} = state;
-  const chips = Object.entries(filter).map(([kind, key]) => element('button', {
-    type: 'button', class: 'chip', title: 'Show all again', onclick: () => setFilter({[kind]: undefined}),
-  }, `${kind}: ${space.nameOf(kind, key)} ✕`));
-  document.getElementById('filters').replaceChildren(...(chips.length
-    ? [element('span', {class: 'dim'}, `Shown: ${formatBytes(totalOf(rows))} of ${formatBytes(space.peak_bytes)}`), ...chips] : []));
+  const chips = Object.entries(filter).map(
+      ([kind, key]) => element(
+          'button', {
+            type: 'button',
+            class: 'chip',
+            title: 'Show all again',
+            onclick: () => setFilter({[kind]: undefined}),
+          },
+          `${kind}: ${space.nameOf(kind, key)} ✕`));
+  document.getElementById('filters').replaceChildren(
+      ...(chips.length ?
+              [
+                element(
+                    'span', {class: 'dim'},
+                    `Shown: ${formatBytes(totalOf(rows))} of ${formatBytes(space.peak_bytes)}`),
+                ...chips
+              ] :
+              []));
 }
 
 // ---- who owns the peak
@@ -100,26 +138,45 @@ function when(space) {
 function sentences(space) {
   const said = [];
   const {cause, lines, peak_bytes: peak} = space;
-  const most = space.categories.reduce((a, b) => (b.bytes > a.bytes ? b : a), {category: 'unknown', bytes: 0});
+  const most = space.categories.reduce(
+      (a, b) => (b.bytes > a.bytes ? b : a), {category: 'unknown', bytes: 0});
   if (most.category !== 'unknown') {
-    said.push([element('b', {}, formatShare(most.bytes, peak)), ` of it, ${formatBytes(most.bytes)}, is ${words(most.category)}.`]);
+    said.push([
+      element('b', {}, formatShare(most.bytes, peak)),
+      ` of it, ${formatBytes(most.bytes)}, is ${words(most.category)}.`
+    ]);
   }
   if (lines.length) {
     const [line] = lines;
-    const rest = cause && lines.length > 1 ? ` Without it the peak would be ${formatBytes(cause.without_largest_line.peak_bytes)}.` : '';
-    said.push([element('b', {class: 'code'}, line.name), ` holds ${formatBytes(line.bytes)} in ${plural(line.count, 'block', 'blocks')}.${rest}`]);
+    const rest = cause && lines.length > 1 ?
+        ` Without it the peak would be ${formatBytes(cause.without_largest_line.peak_bytes)}.` :
+        '';
+    said.push([
+      element('b', {class: 'code'}, line.name),
+      ` holds ${formatBytes(line.bytes)} in ${plural(line.count, 'block', 'blocks')}.${rest}`
+    ]);
   }
   if (cause && cause.risen.length && cause.risen_bytes < peak) {
-    said.push([`Rose last: ${formatBytes(cause.risen_bytes)} since ${formatTime(cause.rise_began_ns)}, most of it (${formatBytes(cause.risen[0].bytes)}) by `,
-      element('b', {class: 'code'}, cause.risen[0].name), '.']);
+    said.push([
+      `Rose last: ${formatBytes(cause.risen_bytes)} since ${
+          formatTime(cause.rise_began_ns)}, most of it (${formatBytes(cause.risen[0].bytes)}) by `,
+      element('b', {class: 'code'}, cause.risen[0].name), '.'
+    ]);
   }
   if (space.leaked.count > 0) {
-    said.push([`${formatBytes(space.leaked.bytes)} in ${plural(space.leaked.count, 'block', 'blocks')} were still held when their process ended.`]);
+    said.push([`${formatBytes(space.leaked.bytes)} in ${
+        plural(space.leaked.count, 'block', 'blocks')} were still held when their process ended.`]);
   }
-  const pool = (page.report.pools ?? []).find((one) => space.layer === 'pool' && space.space === `device:${one.device}`);
+  const pool = (page.report.pools ??
+                []).find((one) => space.layer === 'pool' && space.space === `device:${one.device}`);
   if (pool && pool.peak_reserved_bytes > pool.peak_allocated_bytes) {
-    said.push([`The pool held ${formatBytes(pool.peak_reserved_bytes)} of the device for it, `,
-      `${formatShare(pool.peak_reserved_bytes - pool.peak_allocated_bytes, pool.peak_reserved_bytes)} of that more than was ever in use.`]);
+    said.push([
+      `The pool held ${formatBytes(pool.peak_reserved_bytes)} of the device for it, `,
+      `${
+          formatShare(
+              pool.peak_reserved_bytes - pool.peak_allocated_bytes,
+              pool.peak_reserved_bytes)} of that more than was ever in use.`
+    ]);
   }
   return said;
 }
@@ -127,21 +184,49 @@ function sentences(space) {
 function drawVerdict(space) {
   const peak = space.peak_bytes;
   const shown = space.categories.filter((one) => one.bytes > 0).sort((a, b) => b.bytes - a.bytes);
-  const pick = (one) => (space.byCategory ? () => setFilter({category: state.filter.category === one.category ? undefined : one.category}) : undefined);
+  const pick = (one) =>
+      (space.byCategory ?
+           () => setFilter(
+               {category: state.filter.category === one.category ? undefined : one.category}) :
+           undefined);
   document.getElementById('verdict').replaceChildren(
-    element('h2', {}, `${formatBytes(peak)} at the peak of ${space.title}`,
-      element('span', {class: 'when'}, ` at ${formatTime(space.peak_at_ns)}${when(space)}`)),
-    element('div', {class: 'stack-bar'}, ...shown.map((one) => element('button', {
-      type: 'button', style: {flex: String(one.bytes), background: `var(--${one.category})`}, onclick: pick(one), disabled: !space.byCategory,
-      'aria-label': `${words(one.category)} ${formatBytes(one.bytes)}`,
-      onpointermove: (event) => showTip(event, [element('b', {}, words(one.category)), ` ${formatBytes(one.bytes)} · ${formatShare(one.bytes, peak)}`]),
-      onpointerleave: () => showTip(),
-    }))),
-    element('div', {class: 'legend', role: 'group', 'aria-label': 'Categories'}, ...shown.map((one) => element('button', {
-      type: 'button', 'data-category': one.category, 'aria-pressed': String(state.filter.category === one.category),
-      onclick: pick(one), disabled: !space.byCategory,
-    }, swatch(one.category), words(one.category), ' ', element('span', {class: 'num dim'}, `${formatBytes(one.bytes)} · ${formatShare(one.bytes, peak)}`)))),
-    element('ul', {}, ...sentences(space).map((said) => element('li', {}, ...said))));
+      element(
+          'h2', {}, `${formatBytes(peak)} at the peak of ${space.title}`,
+          element('span', {class: 'when'}, ` at ${formatTime(space.peak_at_ns)}${when(space)}`)),
+      element(
+          'div', {class: 'stack-bar'},
+          ...shown.map((one) => element('button', {
+                         type: 'button',
+                         style: {flex: String(one.bytes), background: `var(--${one.category})`},
+                         onclick: pick(one),
+                         disabled: !space.byCategory,
+                         'aria-label': `${words(one.category)} ${formatBytes(one.bytes)}`,
+                         onpointermove: (event) => showTip(
+                             event,
+                             [
+                               element('b', {}, words(one.category)),
+                               ` ${formatBytes(one.bytes)} · ${formatShare(one.bytes, peak)}`
+                             ]),
+                         onpointerleave: () => showTip(),
+                       }))),
+      element(
+          'div', {class: 'legend', role: 'group', 'aria-label': 'Categories'},
+          ...shown
+              .map(
+                  (one) =>
+                      element(
+                          'button', {
+                            type: 'button',
+                            'data-category': one.category,
+                            'aria-pressed': String(state.filter.category === one.category),
+                            onclick: pick(one),
+                            disabled: !space.byCategory,
+                          },
+                          swatch(one.category), words(one.category), ' ',
+                          element(
+                              'span', {class: 'num dim'},
+                              `${formatBytes(one.bytes)} · ${formatShare(one.bytes, peak)}`)))),
+      element('ul', {}, ...sentences(space).map((said) => element('li', {}, ...said))));
 }
 
 // ---- what is said once
@@ -155,29 +240,45 @@ function drawFindings() {
 
 function findingCard(one) {
   const saves = one.peak_bytes - one.peak_without_bytes;
-  const [unit, units] = one.seconds > 0 && one.space.startsWith('device') ? ['copy', 'copies'] : ['block', 'blocks'];
+  const [unit, units] =
+      one.seconds > 0 && one.space.startsWith('device') ? ['copy', 'copies'] : ['block', 'blocks'];
   const much = formatBytes(one.bytes) + (one.pattern === 'growth' ? ' an iteration' : '') +
-    (one.count > 0 ? ` in ${plural(one.count, unit, units)}` : '');
-  return element('article', {class: 'finding'},
-    element('div', {class: 'what'}, element('span', {}, `${words(one.pattern)} · ${one.layer} ${one.space}`), element('span', {class: 'num'}, much)),
-    one.where ? whereButton(one) : null,
-    element('div', {}, one.evidence),
-    element('div', {class: 'mend'}, element('b', {}, 'Mend: '), one.mend),
-    saves > 0 ? element('div', {class: 'saves num'}, `peak ${formatBytes(one.peak_bytes)} → ${formatBytes(one.peak_without_bytes)}`) : null,
-    one.seconds > 0 ? element('div', {class: 'saves num'}, `${formatTime(Math.round(one.seconds * 1e9))} to be won`) : null);
+      (one.count > 0 ? ` in ${plural(one.count, unit, units)}` : '');
+  return element(
+      'article', {class: 'finding'},
+      element(
+          'div', {class: 'what'},
+          element('span', {}, `${words(one.pattern)} · ${one.layer} ${one.space}`),
+          element('span', {class: 'num'}, much)),
+      one.where ? whereButton(one) : null, element('div', {}, one.evidence),
+      element('div', {class: 'mend'}, element('b', {}, 'Mend: '), one.mend),
+      saves > 0 ?
+          element(
+              'div', {class: 'saves num'},
+              `peak ${formatBytes(one.peak_bytes)} → ${formatBytes(one.peak_without_bytes)}`) :
+          null,
+      one.seconds > 0 ? element(
+                            'div', {class: 'saves num'},
+                            `${formatTime(Math.round(one.seconds * 1e9))} to be won`) :
+                        null);
 }
 
 // The line of a finding; a click shows what it owned at the peak.
 function whereButton(one) {
   const space = spaces.find((other) => other.layer === one.layer && other.space === one.space);
   const line = space?.codeLines.findIndex((code) => code.name === one.where) ?? -1;
-  return element('button', {
-    type: 'button', class: 'where code', title: one.file ? `${one.file}${one.line ? `:${one.line}` : ''}` : undefined, disabled: line < 0,
-    onclick: () => {
-      if (state.space !== space) chooseSpace(space);
-      setFilter({line});
-    },
-  }, breakable(one.where));
+  return element(
+      'button', {
+        type: 'button',
+        class: 'where code',
+        title: one.file ? `${one.file}${one.line ? `:${one.line}` : ''}` : undefined,
+        disabled: line < 0,
+        onclick: () => {
+          if (state.space !== space) chooseSpace(space);
+          setFilter({line});
+        },
+      },
+      breakable(one.where));
 }
 
 function drawHead() {
@@ -185,29 +286,48 @@ function drawHead() {
   const command = document.getElementById('command');
   command.textContent = report.command ?? page.detail.path;
   command.title = `${report.command ?? ''}\n${page.detail.path}`;
-  const facts = [page.detail.path, formatTime(report.span_ns), plural(report.processes.length, 'process', 'processes'), plural(report.threads, 'thread', 'threads')];
-  const names = {allocation: ['allocation', 'allocations'], free: ['free', 'frees'], transfer: ['copy', 'copies'], kernel: ['kernel', 'kernels']};
+  const facts = [
+    page.detail.path, formatTime(report.span_ns),
+    plural(report.processes.length, 'process', 'processes'),
+    plural(report.threads, 'thread', 'threads')
+  ];
+  const names = {
+    allocation: ['allocation', 'allocations'],
+    free: ['free', 'frees'],
+    transfer: ['copy', 'copies'],
+    kernel: ['kernel', 'kernels']
+  };
   for (const [kind, [one, many]] of Object.entries(names)) {
     if (report.events[kind] !== undefined) facts.push(plural(report.events[kind], one, many));
   }
   if (report.training) {
     const warm = report.training.iterations.filter((one) => one.warm_up).length;
-    facts.push(`${plural(report.training.iterations.length, 'iteration', 'iterations')}${warm ? `, ${warm} to warm up` : ''}`);
+    facts.push(`${plural(report.training.iterations.length, 'iteration', 'iterations')}${
+        warm ? `, ${warm} to warm up` : ''}`);
   }
   document.getElementById('facts').textContent = facts.join(' · ');
-  const out = report.out_of_memory.map((one) => element('p', {class: 'remark bad'},
-    `Out of memory at ${formatTime(one.time_ns)}: ${formatBytes(one.requested_bytes)} asked for${one.device === null ? '' : ` on device:${one.device}`}` +
-    (one.reserved_bytes ? `; the pool held ${formatBytes(one.reserved_bytes)}` : '')));
-  document.getElementById('remarks').replaceChildren(...out, ...report.remarks.map((text) => element('p', {class: 'remark'}, text)));
+  const out = report.out_of_memory.map(
+      (one) => element(
+          'p', {class: 'remark bad'},
+          `Out of memory at ${formatTime(one.time_ns)}: ${
+              formatBytes(one.requested_bytes)} asked for${
+              one.device === null ? '' : ` on device:${one.device}`}` +
+              (one.reserved_bytes ? `; the pool held ${formatBytes(one.reserved_bytes)}` : '')));
+  document.getElementById('remarks').replaceChildren(
+      ...out, ...report.remarks.map((text) => element('p', {class: 'remark'}, text)));
 }
 
 function boot() {
   document.getElementById('theme').addEventListener('click', () => theme.next());
   theme.system.addEventListener('change', () => theme.apply());
-  document.getElementById('spaces').addEventListener('keydown', (event) => rove(event, document.getElementById('spaces')));
+  document.getElementById('spaces').addEventListener(
+      'keydown', (event) => rove(event, document.getElementById('spaces')));
   document.addEventListener('keydown', (event) => {
     if (event.target.closest('input') || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === 'Escape') { state.filter = {}; if (state.space) draw(); }
+    if (event.key === 'Escape') {
+      state.filter = {};
+      if (state.space) draw();
+    }
     if (event.key === 't') theme.next();
   });
   theme.apply();
@@ -217,7 +337,8 @@ function boot() {
   const drawn = ['verdict', 'timeline', 'treemap', 'owners', 'flame'];
   if (!spaces.length) {
     for (const id of drawn.slice(1)) document.getElementById(id).hidden = true;
-    document.getElementById('verdict').replaceChildren(element('h2', {}, 'No allocation was recorded'));
+    document.getElementById('verdict').replaceChildren(
+        element('h2', {}, 'No allocation was recorded'));
     return;
   }
   views.timeline = new TimelineView(document.getElementById('timeline'), showTip);

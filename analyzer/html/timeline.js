@@ -16,14 +16,19 @@ function byteSteps(most, wanted) {
 function timeSteps(span, wanted) {
   const rough = Math.max(span / wanted, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
-  for (const step of [1, 2, 5, 10]) if (step * power >= rough) return step * power;
+  for (const step of [1, 2, 5, 10])
+    if (step * power >= rough) return step * power;
   return 10 * power;
 }
 
 // A tick as briefly as its step allows.
 function tickText(ns, step) {
-  const [unit, name] = step >= 1e9 ? [1e9, 's'] : step >= 1e6 && ns < 1e9 ? [1e6, 'ms']
-    : step >= 1e3 && ns < 1e6 ? [1e3, 'µs'] : ns >= 1e9 ? [1e9, 's'] : ns >= 1e6 ? [1e6, 'ms'] : [1e3, 'µs'];
+  const [unit, name] = step >= 1e9 ? [1e9, 's'] :
+      step >= 1e6 && ns < 1e9      ? [1e6, 'ms'] :
+      step >= 1e3 && ns < 1e6      ? [1e3, 'µs'] :
+      ns >= 1e9                    ? [1e9, 's'] :
+      ns >= 1e6                    ? [1e6, 'ms'] :
+                                     [1e3, 'µs'];
   const decimals = Math.max(0, Math.ceil(Math.log10(unit / step)));
   return `${(ns / unit).toFixed(Math.min(decimals, 9))} ${name}`;
 }
@@ -45,7 +50,11 @@ class TimelineView {
     }, {passive: false});
     this.canvas.addEventListener('pointerdown', (event) => this.drag(event));
     this.canvas.addEventListener('pointermove', (event) => this.hover(event));
-    this.canvas.addEventListener('pointerleave', () => { this.cursor = undefined; this.onHover(); this.draw(); });
+    this.canvas.addEventListener('pointerleave', () => {
+      this.cursor = undefined;
+      this.onHover();
+      this.draw();
+    });
     this.canvas.addEventListener('dblclick', () => this.showAll());
     new ResizeObserver(() => this.draw()).observe(this.canvas);
   }
@@ -79,8 +88,10 @@ class TimelineView {
 
   showPeak() {
     const at = this.space.peak_at_ns;
-    const iteration = (this.training?.iterations ?? []).find((one) => one.begin_ns <= at && at < one.end_ns);
-    const half = iteration ? (iteration.end_ns - iteration.begin_ns) * 0.6 : (this.line.end - this.line.begin) / 20;
+    const iteration =
+        (this.training?.iterations ?? []).find((one) => one.begin_ns <= at && at < one.end_ns);
+    const half = iteration ? (iteration.end_ns - iteration.begin_ns) * 0.6 :
+                             (this.line.end - this.line.begin) / 20;
     const middle = iteration ? (iteration.begin_ns + iteration.end_ns) / 2 : at;
     this.view(middle - half, middle + half);
   }
@@ -105,9 +116,14 @@ class TimelineView {
     const keys = {
       ArrowLeft: () => this.view(this.from - step, this.to - step),
       ArrowRight: () => this.view(this.from + step, this.to + step),
-      ArrowUp: () => this.zoom(0.5), ArrowDown: () => this.zoom(2),
-      '+': () => this.zoom(0.5), '=': () => this.zoom(0.5), '-': () => this.zoom(2),
-      0: () => this.showAll(), p: () => this.showPeak(), Home: () => this.showAll(),
+      ArrowUp: () => this.zoom(0.5),
+      ArrowDown: () => this.zoom(2),
+      '+': () => this.zoom(0.5),
+      '=': () => this.zoom(0.5),
+      '-': () => this.zoom(2),
+      0: () => this.showAll(),
+      p: () => this.showPeak(),
+      Home: () => this.showAll(),
     };
     if (!keys[event.key] || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
@@ -138,15 +154,18 @@ class TimelineView {
   // The largest sample of each column of `pixels`; -1: nothing lives yet.
   columns(pixels) {
     const step = (this.to - this.from) / pixels;
-    return Array.from({length: pixels}, (_, i) =>
-      this.line.largestBetween(Math.ceil(this.from + i * step), Math.ceil(this.from + (i + 1) * step)));
+    return Array.from(
+        {length: pixels},
+        (_, i) => this.line.largestBetween(
+            Math.ceil(this.from + i * step), Math.ceil(this.from + (i + 1) * step)));
   }
 
   hover(event) {
     this.cursor = event.offsetX;
     const step = (this.to - this.from) / this.width;
     const from = this.timeAt(Math.floor(this.cursor));
-    const sample = this.line.largestBetween(Math.ceil(from), Math.max(Math.ceil(from + step), Math.ceil(from) + 1));
+    const sample = this.line.largestBetween(
+        Math.ceil(from), Math.max(Math.ceil(from + step), Math.ceil(from) + 1));
     this.onHover(event, this.tipOf(sample));
     this.draw();
   }
@@ -154,13 +173,19 @@ class TimelineView {
   tipOf(sample) {
     if (sample < 0) return undefined;
     const {times, totals, categories, columnNs, bytes} = this.line;
-    const when = columnNs > 0 ? `at most, ${formatTime(times[sample])} + ${formatTime(columnNs)}` : `from ${formatTime(times[sample])}`;
+    const when = columnNs > 0 ? `at most, ${formatTime(times[sample])} + ${formatTime(columnNs)}` :
+                                `from ${formatTime(times[sample])}`;
     const tip = [element('b', {}, formatBytes(totals[sample])), ` ${when}`];
-    const rows = categories.map((name, i) => [name, bytes[i][sample]]).filter(([, sum]) => sum > 0)
-      .sort((a, b) => b[1] - a[1]);
+    const rows = categories.map((name, i) => [name, bytes[i][sample]])
+                     .filter(([, sum]) => sum > 0)
+                     .sort((a, b) => b[1] - a[1]);
     if (rows.length) {
-      tip.push(element('table', {}, ...rows.map(([name, sum]) => element('tr', {},
-        element('td', {}, swatch(name), words(name)), element('td', {class: 'num'}, formatBytes(sum))))));
+      tip.push(element(
+          'table', {},
+          ...rows.map(
+              ([name, sum]) => element(
+                  'tr', {}, element('td', {}, swatch(name), words(name)),
+                  element('td', {class: 'num'}, formatBytes(sum))))));
     }
     return tip;
   }
@@ -188,10 +213,13 @@ class TimelineView {
       pen.fillStyle = colour('text');
       pen.fillRect(Math.round(this.cursor), box.top, 1, box.bottom - box.top);
     }
-    this.hint.textContent = `${formatTime(Math.round(Math.max(this.from, 0)))} to ${formatTime(Math.round(this.to))}; ` +
-      (this.line.columnNs > 0
-        ? `each step is the most of ${formatTime(this.line.columnNs)}: tidemark view zooms to single events`
-        : 'every change is here') + '. Wheel or + and − zoom, drag or arrows move.';
+    this.hint.textContent = `${formatTime(Math.round(Math.max(this.from, 0)))} to ${
+                                formatTime(Math.round(this.to))}; ` +
+        (this.line.columnNs > 0 ?
+             `each step is the most of ${
+                 formatTime(this.line.columnNs)}: tidemark view zooms to single events` :
+             'every change is here') +
+        '. Wheel or + and − zoom, drag or arrows move.';
   }
 
   drawGrid(pen, colour, box, most, yOf, height) {
@@ -218,8 +246,8 @@ class TimelineView {
 
   drawUsage(pen, colour, ratio, yOf, box) {
     const pixels = Math.round(this.width * ratio);
-    const fills = this.line.categories.length
-      ? this.line.categories.map((name) => colour(name)) : [colour('usage')];
+    const fills = this.line.categories.length ? this.line.categories.map((name) => colour(name)) :
+                                                [colour('usage')];
     const columns = this.columns(pixels);
     const under = new Float64Array(pixels);
     fills.forEach((fill, i) => {
@@ -236,7 +264,8 @@ class TimelineView {
     pen.textAlign = 'left';
     pen.strokeStyle = colour('card');
     pen.lineWidth = 3;
-    for (let bytes = this.byteLabels.step; bytes <= this.byteLabels.most; bytes += this.byteLabels.step) {
+    for (let bytes = this.byteLabels.step; bytes <= this.byteLabels.most;
+         bytes += this.byteLabels.step) {
       pen.strokeText(formatBytes(bytes), 4, yOf(bytes) - 4);
       pen.fillText(formatBytes(bytes), 4, yOf(bytes) - 4);
     }
@@ -275,6 +304,7 @@ class TimelineView {
     pen.arc(x, y, 3.5, 0, 7);
     pen.fill();
     pen.textAlign = x > this.width - 130 ? 'right' : 'left';
-    pen.fillText(`peak ${formatBytes(this.space.peak_bytes)}`, x + (pen.textAlign === 'left' ? 8 : -8), 13);
+    pen.fillText(
+        `peak ${formatBytes(this.space.peak_bytes)}`, x + (pen.textAlign === 'left' ? 8 : -8), 13);
   }
 }

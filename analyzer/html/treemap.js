@@ -20,7 +20,8 @@ function squarify(values, box) {
     const side = Math.min(w, h);
     let to = from + 1;
     if (scale > 0 && side > 0) {
-      while (to < values.length && worst(from, to + 1, side, scale) <= worst(from, to, side, scale)) ++to;
+      while (to < values.length && worst(from, to + 1, side, scale) <= worst(from, to, side, scale))
+        ++to;
     }
     let sum = 0;
     for (let i = from; i < to; ++i) sum += values[i];
@@ -28,10 +29,17 @@ function squarify(values, box) {
     let at = 0;
     for (let i = from; i < to; ++i) {
       const length = sum > 0 ? (values[i] / sum) * side : 0;
-      placed.push(w <= h ? {x: x + at, y, w: length, h: thick} : {x, y: y + at, w: thick, h: length});
+      placed.push(
+          w <= h ? {x: x + at, y, w: length, h: thick} : {x, y: y + at, w: thick, h: length});
       at += length;
     }
-    if (w <= h) { y += thick; h -= thick; } else { x += thick; w -= thick; }
+    if (w <= h) {
+      y += thick;
+      h -= thick;
+    } else {
+      x += thick;
+      w -= thick;
+    }
     w = Math.max(w, 0);
     h = Math.max(h, 0);
     left -= sum;
@@ -48,7 +56,13 @@ function treeOf(rows, pathOf) {
     node.bytes += row.bytes;
     for (const step of pathOf(row)) {
       if (!node.children.has(step.name)) {
-        node.children.set(step.name, {name: step.name, bytes: 0, children: new Map(), filter: step.filter, category: step.category});
+        node.children.set(step.name, {
+          name: step.name,
+          bytes: 0,
+          children: new Map(),
+          filter: step.filter,
+          category: step.category
+        });
       }
       node = node.children.get(step.name);
       node.bytes += row.bytes;
@@ -58,7 +72,11 @@ function treeOf(rows, pathOf) {
     node.children = [...node.children.values()].map(settle).sort((a, b) => b.bytes - a.bytes);
     const only = node.children.length === 1 ? node.children[0] : undefined;
     if (only === undefined || node.name === '') return node;
-    return {...only, name: only.category && !only.children.length ? node.name : `${node.name} › ${only.name}`, filter: only.filter};
+    return {
+      ...only,
+      name: only.category && !only.children.length ? node.name : `${node.name} › ${only.name}`,
+      filter: only.filter
+    };
   };
   return settle(root);
 }
@@ -75,29 +93,46 @@ class Treemap {
 
   show(space, rows) {
     const layers = space.rows.some((row) => row.layer >= 0);
-    const modes = [...(layers ? [['layer', 'Layer']] : []),
-      ...(space.byCategory ? [['category', 'Category']] : []), ['line', 'Line']];
-    if (!modes.some(([mode]) => mode === this.mode) || this.space !== space) this.mode = modes[0][0];
+    const modes = [
+      ...(layers ? [['layer', 'Layer']] : []),
+      ...(space.byCategory ? [['category', 'Category']] : []), ['line', 'Line']
+    ];
+    if (!modes.some(([mode]) => mode === this.mode) || this.space !== space)
+      this.mode = modes[0][0];
     this.space = space;
     this.rows = rows;
-    this.tools.replaceChildren(...modes.map(([mode, name]) => element('button', {
-      type: 'button', 'aria-pressed': String(mode === this.mode), 'data-mode': mode,
-      onclick: () => { this.mode = mode; this.show(space, rows); },
-    }, name)));
+    this.tools.replaceChildren(...modes.map(
+        ([mode, name]) => element(
+            'button', {
+              type: 'button',
+              'aria-pressed': String(mode === this.mode),
+              'data-mode': mode,
+              onclick: () => {
+                this.mode = mode;
+                this.show(space, rows);
+              },
+            },
+            name)));
     this.draw();
   }
 
   // From the outermost group to the category, which gives the colour.
   pathOf(row) {
     const {space} = this;
-    const last = {name: space.byCategory ? words(row.category) : 'all', category: space.byCategory ? row.category : 'usage',
-      filter: {...(space.byCategory ? {category: row.category} : {})}};
+    const last = {
+      name: space.byCategory ? words(row.category) : 'all',
+      category: space.byCategory ? row.category : 'usage',
+      filter: {...(space.byCategory ? {category: row.category} : {})}
+    };
     const line = {name: space.nameOf('line', row.line), filter: {line: row.line}};
     if (this.mode === 'line') {
       return [line, {...last, filter: {...last.filter, line: row.line}}];
     }
     if (this.mode === 'category') {
-      return [{name: last.name, filter: last.filter}, {...line, category: last.category, filter: {...last.filter, line: row.line}}];
+      return [
+        {name: last.name, filter: last.filter},
+        {...line, category: last.category, filter: {...last.filter, line: row.line}}
+      ];
     }
     const chain = [];
     for (let layer = row.layer; layer >= 0; layer = space.modelLayers[layer].parent) {
@@ -123,7 +158,9 @@ class Treemap {
       const trail = [...above, node.name];
       const inner = {x: place.x + 2, y: place.y + 17, w: place.w - 4, h: place.h - 19};
       if (node.children.length && inner.w > 24 && inner.h > 16) {
-        made.push(element('div', {class: 'group', style: this.css(place), ...this.tip(node, trail, whole)}, element('span', {}, `${node.name} · ${formatBytes(node.bytes)}`)));
+        made.push(element(
+            'div', {class: 'group', style: this.css(place), ...this.tip(node, trail, whole)},
+            element('span', {}, `${node.name} · ${formatBytes(node.bytes)}`)));
         made.push(...this.boxes(node.children, inner, whole, trail));
         return;
       }
@@ -137,21 +174,42 @@ class Treemap {
     let shown = node;
     while (!shown.category && shown.children.length) shown = shown.children[0];
     const roomy = place.w > 34 && place.h > 14;
-    return element('button', {
-      type: 'button', style: {...this.css(place), background: `var(--${shown.category})`},
-      'aria-label': `${trail.join(', ')}: ${formatBytes(node.bytes)}, ${formatShare(node.bytes, whole)}`,
-      onclick: () => this.onFilter(node.filter), ...this.tip(node, trail, whole),
-    }, ...(roomy ? [element('span', {}, node.name), place.h > 30 ? element('span', {}, formatBytes(node.bytes)) : null] : []));
+    return element(
+        'button', {
+          type: 'button',
+          style: {...this.css(place), background: `var(--${shown.category})`},
+          'aria-label':
+              `${trail.join(', ')}: ${formatBytes(node.bytes)}, ${formatShare(node.bytes, whole)}`,
+          onclick: () => this.onFilter(node.filter),
+          ...this.tip(node, trail, whole),
+        },
+        ...(roomy ?
+                [
+                  element('span', {}, node.name),
+                  place.h > 30 ? element('span', {}, formatBytes(node.bytes)) : null
+                ] :
+                []));
   }
 
   tip(node, trail, whole) {
     return {
-      onpointermove: (event) => { event.stopPropagation(); this.onHover(event, [element('b', {}, formatBytes(node.bytes)), ` · ${formatShare(node.bytes, whole)}`, element('br'), trail.join(' › ')]); },
+      onpointermove: (event) => {
+        event.stopPropagation();
+        this.onHover(event, [
+          element('b', {}, formatBytes(node.bytes)), ` · ${formatShare(node.bytes, whole)}`,
+          element('br'), trail.join(' › ')
+        ]);
+      },
       onpointerleave: () => this.onHover(),
     };
   }
 
   css(place) {
-    return {left: `${place.x}px`, top: `${place.y}px`, width: `${place.w}px`, height: `${place.h}px`};
+    return {
+      left: `${place.x}px`,
+      top: `${place.y}px`,
+      width: `${place.w}px`,
+      height: `${place.h}px`
+    };
   }
 }
