@@ -12,13 +12,18 @@ add_executable(viewer_model_test
   ${CMAKE_CURRENT_LIST_DIR}/viewer_axis_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_document_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_format_test.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/viewer_levels_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_live_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_pyramid_test.cpp)
 target_link_libraries(viewer_model_test
   PRIVATE tidemark_viewer_fixtures GTest::gtest_main tidemark_warnings tidemark_sanitizers)
+target_compile_definitions(viewer_model_test PRIVATE
+  TIDEMARK_SAMPLE_TRACE="${CMAKE_SOURCE_DIR}/samples/traces/gpt2-h100.db")
 gtest_discover_tests(viewer_model_test)
 
-add_executable(viewer_panels_test ${CMAKE_CURRENT_LIST_DIR}/viewer_panels_test.cpp)
+add_executable(viewer_panels_test
+  ${CMAKE_CURRENT_LIST_DIR}/viewer_explore_test.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/viewer_panels_test.cpp)
 target_link_libraries(viewer_panels_test
   PRIVATE tidemark_viewer_panels tidemark_viewer_fixtures GTest::gtest_main tidemark_warnings
     tidemark_sanitizers)

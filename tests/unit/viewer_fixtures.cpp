@@ -226,6 +226,81 @@ class Training {
 
 MemoryTrace training_trace() { return Training().run(); }
 
+MemoryTrace device_trace() {
+  MemoryTrace made;
+  made.path = "device.db";
+  made.end_ns = 100 * kMilli;
+  trace::Process process;
+  process.id = kTrainer;
+  process.pid = 77;
+  process.command = "trainer";
+  process.end_ns = made.end_ns;
+  process.exit = 0;
+  made.processes.push_back(process);
+  made.threads.push_back({trace::ThreadId{1}, kTrainer, 77, "trainer"});
+  made.meta = {{"cuda.device.0.total_memory_bytes", "1073741824"}, {"cuda.access", "recording"}};
+  const StackId load = made.stack({python("load_weights", kModel, 12)});
+  const StackId work = made.stack({python("Mlp.forward", kModel, 78)});
+  const size_t weights =
+      made.allocate(Layer::kPool, Space::kDevice, 64 * kMiB, 10 * kMilli, load, "c10");
+  const size_t scratch =
+      made.allocate(Layer::kPool, Space::kDevice, 256 * kMiB, 20 * kMilli, work, "c10");
+  made.allocations[weights].address = 0x7000'0000'0000;
+  made.allocations[scratch].address = 0x7000'0000'0000 + 64 * kMiB;
+  made.free(scratch, 60 * kMilli);
+  trace::Transfer copy;
+  copy.id = 1;
+  copy.process = kTrainer;
+  copy.device = 0;
+  copy.stream = 7;
+  copy.bytes = 64 * kMiB;
+  copy.dst_space = Space::kDevice;
+  copy.start_ns = 12 * kMilli;
+  copy.end_ns = 17 * kMilli;
+  copy.stack = load;
+  copy.dst_allocation = made.allocations[weights].id;
+  made.transfers.push_back(copy);
+  trace::Kernel kernel;
+  kernel.id = 1;
+  kernel.process = kTrainer;
+  kernel.device = 0;
+  kernel.stream = 7;
+  kernel.name = made.intern("void gemm<float>(float const*, float*)");
+  kernel.start_ns = 30 * kMilli;
+  kernel.end_ns = 35 * kMilli;
+  kernel.stack = work;
+  made.kernels.push_back(kernel);
+  kernel.id = 2;
+  kernel.name = made.intern("relu(float*)");
+  kernel.start_ns = 40 * kMilli;
+  kernel.end_ns = 45 * kMilli;
+  made.kernels.push_back(kernel);
+  made.accesses = {{1, made.allocations[weights].id},
+                   {1, made.allocations[scratch].id},
+                   {2, made.allocations[scratch].id}};
+  trace::Marker range;
+  range.id = trace::MarkerId{1};
+  range.process = kTrainer;
+  range.thread = trace::ThreadId{1};
+  range.name = made.intern("step");
+  range.start_ns = 18 * kMilli;
+  range.end_ns = 62 * kMilli;
+  made.markers.push_back(range);
+  range.id = trace::MarkerId{2};
+  range.name = made.intern("forward");
+  range.start_ns = 28 * kMilli;
+  range.end_ns = 48 * kMilli;
+  made.markers.push_back(range);
+  trace::OutOfMemory full;
+  full.process = kTrainer;
+  full.device = 0;
+  full.layer = Layer::kPool;
+  full.time_ns = 70 * kMilli;
+  full.requested_bytes = 1024 * kMiB;
+  made.out_of_memory.push_back(full);
+  return made;
+}
+
 trace::StringId MemoryTrace::intern(const std::string& text) {
   const auto found = std::find(texts.begin(), texts.end(), text);
   const auto index = found - texts.begin();
@@ -293,6 +368,20 @@ std::span<const Frame> MemoryReader::frames(StackId id) const {
   const auto index = static_cast<size_t>(id);
   return index < trace_->stacks.size() ? std::span<const Frame>(trace_->stacks[index])
                                        : std::span<const Frame>();
+}
+
+Result<void> MemoryReader::accesses(const trace::AccessFilter& filter,
+                                    const Visit<trace::Access>& visit) const {
+  std::vector<trace::Access> batch;
+  for (const trace::Access& row : trace_->accesses) {
+    if (row.kernel < filter.first_kernel || row.kernel > filter.last_kernel) continue;
+    if (row.allocation < filter.first_allocation || row.allocation > filter.last_allocation) {
+      continue;
+    }
+    batch.push_back(row);
+  }
+  if (!batch.empty()) visit(batch);
+  return {};
 }
 
 Result<void> MemoryReader::allocations(const trace::AllocationFilter& filter,

@@ -21,6 +21,12 @@ struct MemoryTrace {
   std::vector<std::vector<trace::Frame>> stacks = {{}};  // by StackId
   std::vector<trace::Allocation> allocations;
   std::vector<trace::PoolReserved> reserved;
+  std::vector<trace::Kernel> kernels;
+  std::vector<trace::Transfer> transfers;
+  std::vector<trace::Access> accesses;
+  std::vector<trace::Marker> markers;
+  std::vector<trace::OutOfMemory> out_of_memory;
+  std::vector<std::pair<std::string, std::string>> meta;
   int64_t end_ns = 0;
   bool finished = true;
 
@@ -37,9 +43,14 @@ class MemoryReader final : public trace::Reader {
   explicit MemoryReader(std::shared_ptr<const MemoryTrace> trace) : trace_(std::move(trace)) {}
 
   const std::string& path() const override { return trace_->path; }
-  std::string meta(std::string_view) const override { return {}; }
+  std::string meta(std::string_view key) const override {
+    for (const auto& [name, value] : trace_->meta) {
+      if (name == key) return value;
+    }
+    return {};
+  }
   const std::vector<std::pair<std::string, std::string>>& all_meta() const override {
-    return meta_;
+    return trace_->meta;
   }
   const std::vector<trace::Process>& processes() const override { return trace_->processes; }
   const std::vector<trace::Thread>& threads() const override { return trace_->threads; }
@@ -50,18 +61,26 @@ class MemoryReader final : public trace::Reader {
   std::span<const trace::Frame> frames(trace::StackId id) const override;
   Result<void> allocations(const trace::AllocationFilter& filter,
                            const Visit<trace::Allocation>& visit) const override;
-  Result<void> transfers(const Visit<trace::Transfer>&) const override { return {}; }
-  Result<void> memsets(const Visit<trace::Memset>&) const override { return {}; }
-  Result<void> kernels(const Visit<trace::Kernel>&) const override { return {}; }
-  Result<void> accesses(const trace::AccessFilter&, const Visit<trace::Access>&) const override {
+  Result<void> transfers(const Visit<trace::Transfer>& visit) const override {
+    visit(trace_->transfers);
     return {};
   }
-  Result<void> markers(const Visit<trace::Marker>&) const override { return {}; }
+  Result<void> memsets(const Visit<trace::Memset>&) const override { return {}; }
+  Result<void> kernels(const Visit<trace::Kernel>& visit) const override {
+    visit(trace_->kernels);
+    return {};
+  }
+  Result<void> accesses(const trace::AccessFilter& filter,
+                        const Visit<trace::Access>& visit) const override;
+  Result<void> markers(const Visit<trace::Marker>& visit) const override {
+    visit(trace_->markers);
+    return {};
+  }
   Result<std::vector<trace::PoolReserved>> pool_reserved() const override {
     return trace_->reserved;
   }
   Result<std::vector<trace::OutOfMemory>> out_of_memory() const override {
-    return std::vector<trace::OutOfMemory>{};
+    return trace_->out_of_memory;
   }
   Result<std::vector<trace::ProcessMemory>> process_memory() const override {
     return std::vector<trace::ProcessMemory>{};
@@ -88,13 +107,18 @@ class MemoryReader final : public trace::Reader {
 
  private:
   std::shared_ptr<const MemoryTrace> trace_;
-  std::vector<std::pair<std::string, std::string>> meta_;
 };
 
 inline constexpr trace::ProcessId kTrainer{1};
 
 // GPT-2 small in single precision, ten steps with Adam: weights, then a sawtooth of activations.
 MemoryTrace training_trace();
+
+// A device whose every block, kernel and copy can be told: in pool device:0 `weights` of 64 MiB
+// from 10 ms to the end and `scratch` of 256 MiB from 20 ms to 60 ms, right above it; on stream 7 a
+// copy into weights at 12 ms, the kernel `gemm` on both at 30 ms and `relu` on scratch at 40 ms, 5
+// ms each; a range "step" around them with "forward" in it; memory ran out at 70 ms.
+MemoryTrace device_trace();
 
 // The same rows as a file.
 [[nodiscard]] Result<void> write_trace(const MemoryTrace& from, const std::string& path);

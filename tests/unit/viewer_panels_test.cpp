@@ -4,149 +4,16 @@
 
 #include <cmath>
 
-#include "tidemark/analyzer/live.h"
-#include "tidemark/viewer/input.h"
-#include "tidemark/viewer/workspace.h"
-#include "viewer_fixtures.h"
+#include "viewer_ui.h"
 
 namespace tidemark::viewer {
 namespace {
 
-using testing::MemoryReader;
 using testing::MemoryTrace;
-
-Document load(const std::shared_ptr<const MemoryTrace>& trace) {
-  auto document = load_document(MemoryReader(trace));
-  EXPECT_TRUE(document.has_value());
-  return std::move(*document);
-}
-
-// One workspace and the hands on it.
-class Ui {
- public:
-  explicit Ui(MemoryTrace trace, PanelName panel = PanelName::kAll, ImVec2 size = {1280, 900})
-      : trace_(std::make_shared<const MemoryTrace>(std::move(trace))),
-        context_(ImGui::CreateContext()),
-        document(load(trace_)),
-        state(document),
-        live(
-            [t = trace_]() -> Result<std::unique_ptr<trace::Reader>> {
-              return std::make_unique<MemoryReader>(t);
-            },
-            analyzer::live_at),
-        workspace(panel) {
-    ImGuiIO& io = ImGui::GetIO();
-    io.IniFilename = nullptr;
-    io.DisplaySize = size;
-    io.BackendFlags |= ImGuiBackendFlags_RendererHasVtxOffset;
-    fonts_ = load_fonts(1.0F);
-    apply_style(Theme::kDark, 1.0F);
-    unsigned char* pixels = nullptr;
-    int width = 0;
-    int height = 0;
-    io.Fonts->GetTexDataAsRGBA32(&pixels, &width, &height);
-    frames(3);
-  }
-  ~Ui() { ImGui::DestroyContext(context_); }
-  Ui(const Ui&) = delete;
-  Ui& operator=(const Ui&) = delete;
-
-  void frame() {
-    ImGui::GetIO().DeltaTime = 1.0F / 60.0F;
-    ImGui::NewFrame();
-    workspace.draw({document, state, live, fonts_});
-    ImGui::Render();
-    live.wait();
-  }
-  void frames(int count) {
-    for (int i = 0; i < count; ++i) frame();
-  }
-  // Long enough that the next press is no double click.
-  void pause() { frames(40); }
-
-  void move(ImVec2 at) {
-#if IMGUI_VERSION_NUM >= 18700
-    ImGui::GetIO().AddMousePosEvent(at.x, at.y);
-#else
-    ImGui::GetIO().MousePos = at;
-#endif
-    frame();
-  }
-  void button(bool down) {
-#if IMGUI_VERSION_NUM >= 18700
-    ImGui::GetIO().AddMouseButtonEvent(0, down);
-#else
-    ImGui::GetIO().MouseDown[0] = down;
-#endif
-    frame();
-  }
-  void wheel(float by) {
-#if IMGUI_VERSION_NUM >= 18700
-    ImGui::GetIO().AddMouseWheelEvent(0, by);
-#else
-    ImGui::GetIO().MouseWheel = by;
-#endif
-    frame();
-  }
-  void key(KeyCode code, bool down) {
-#if IMGUI_VERSION_NUM >= 18700
-    ImGui::GetIO().AddKeyEvent(code, down);
-#else
-    ImGui::GetIO().KeysDown[code] = down;
-#endif
-    frame();
-  }
-  void press(KeyCode code) {
-    key(code, true);
-    key(code, false);
-  }
-  void click(ImVec2 at) {
-    pause();
-    move(at);
-    button(true);
-    button(false);
-  }
-
-  const TimelinePanel& timeline() const { return workspace.timeline(); }
-  float plot_x(double share) const {
-    return timeline().plot().min.x +
-           std::floor(static_cast<float>(share) * timeline().plot().width());
-  }
-  float track_y(size_t track) const {
-    const auto& box = timeline().tracks().at(track);
-    return (box.min.y + box.max.y) / 2;
-  }
-  double moment_at(float x) const { return state.axis.to_ns(x - timeline().plot().min.x); }
-
-  // Vertices of exactly this colour inside `box`.
-  size_t drawn(Colour colour, const TimelinePanel::Box& box) const {
-    size_t count = 0;
-    const ImDrawData* data = ImGui::GetDrawData();
-    for (int i = 0; i < data->CmdListsCount; ++i) {
-      for (const ImDrawVert& v : data->CmdLists[i]->VtxBuffer) {
-        if (v.col == to_u32(colour) && v.pos.x >= box.min.x - 2 && v.pos.x <= box.max.x + 2 &&
-            v.pos.y >= box.min.y - 2 && v.pos.y <= box.max.y + 2) {
-          ++count;
-        }
-      }
-    }
-    return count;
-  }
-
- private:
-  std::shared_ptr<const MemoryTrace> trace_;
-  ImGuiContext* context_;
-  Fonts fonts_;
-
- public:
-  const Document document;
-  ViewState state;
-  LiveWorker live;
-  Workspace workspace;
-};
+using testing::Ui;
 
 TEST(viewer_panels, every_track_draws_its_curve_in_its_own_colour) {
-  Ui ui(testing::training_trace());
+  Ui ui(testing::training_trace(), PanelName::kAll, {1280, 1800});
   ASSERT_EQ(ui.timeline().tracks().size(), 6U);
   for (size_t i = 0; i < 6; ++i) {
     const Colour colour = series_colour(ui.document.tracks[i].curve.series, Theme::kDark);

@@ -62,7 +62,9 @@ class viewer_program : public ::testing::Test {
   Outcome shell(const std::string& command) const {
     const std::string log = in_folder("log");
     const std::string line = "cd '" + folder_.string() + "' && VIEW='" + TIDEMARK_VIEW_PROGRAM +
-                             "' && export VIEW && ( " + command + " ) >'" + log + "' 2>&1";
+                             "' && XDG_STATE_HOME='" + folder_.string() +
+                             "/state' && export VIEW XDG_STATE_HOME && ( " + command + " ) >'" +
+                             log + "' 2>&1";
     const int status = std::system(line.c_str());  // NOLINT: the line is this test's own
     std::ostringstream text;
     text << std::ifstream(log).rdbuf();
@@ -117,6 +119,28 @@ TEST_F(viewer_program, each_panel_can_be_pictured_alone) {
     ASSERT_EQ(outcome.status, 0) << outcome.text;
     EXPECT_GT(picture("p.png").count(series_colour(kPool, Theme::kDark)), 0U) << panel;
   }
+  for (const char* panel :
+       {"details", "flame", "treemap", "findings", "whatif", "search", "compare"}) {
+    const Outcome outcome =
+        shell(std::string("$VIEW gpt2.db --screenshot p.png --size 640x400 --panel ") + panel);
+    ASSERT_EQ(outcome.status, 0) << outcome.text;
+    EXPECT_EQ(picture("p.png").width, 640) << panel;
+  }
+}
+
+TEST_F(viewer_program, one_command_pictures_every_panel) {
+  write_training();
+  const Outcome outcome =
+      shell("$VIEW gpt2.db --compare gpt2.db --screenshots pictures --size 900x700");
+  ASSERT_EQ(outcome.status, 0) << outcome.text;
+  EXPECT_EQ(outcome.text, "");
+  for (const char* name : {"live", "details", "range", "flame", "treemap", "findings", "whatif",
+                           "search", "compare"}) {
+    const Pixels pixels = picture(std::string("pictures/") + name + ".png");
+    ASSERT_EQ(pixels.width, 900) << name;
+    // The second trace's curve lies over the first's.
+    EXPECT_GT(pixels.count(palette(Theme::kDark).compared), 20U) << name;
+  }
 }
 
 TEST_F(viewer_program, a_picture_of_one_pixel_and_one_of_an_8k_screen_are_made) {
@@ -143,7 +167,13 @@ TEST_F(viewer_program, wrong_use_and_what_is_no_trace_get_one_line_and_status_2)
        {"$VIEW", "$VIEW missing.db", "$VIEW text.db --screenshot a.png", "$VIEW gpt2.db --size 12",
         "$VIEW gpt2.db --size 0x5", "$VIEW gpt2.db --size 99999x9",
         "$VIEW gpt2.db --panel nonsense", "$VIEW gpt2.db --theme blue", "$VIEW gpt2.db --nonsense",
-        "$VIEW gpt2.db --screenshot nowhere/a.png"}) {
+        "$VIEW gpt2.db --screenshot nowhere/a.png", "$VIEW gpt2.db --screenshots text.db",
+        "$VIEW gpt2.db --compare missing.db --screenshot a.png",
+        "head -c 100000 gpt2.db >cut.db; "
+        "$VIEW cut.db --screenshot a.png",
+        "cp gpt2.db new.db; printf '\\0\\0\\377\\377' | dd of=new.db bs=1 seek=60 conv=notrunc "
+        "2>/dev/null; "
+        "$VIEW new.db --screenshot a.png"}) {
     const Outcome outcome = shell(command);
     EXPECT_EQ(outcome.status, 2) << command << ": " << outcome.text;
     EXPECT_EQ(lines(outcome.text), 1U) << command << ": " << outcome.text;

@@ -1,4 +1,4 @@
-// The program: loads a trace and shows it, in a window until that is closed or once into a file.
+// The program: loads a trace and shows it, in a window until that is closed or once into files.
 #pragma once
 
 #include <string>
@@ -10,7 +10,9 @@ namespace tidemark::viewer {
 
 struct Options {
   std::string trace;
-  std::string screenshot;  // "": a window
+  std::string compare;      // "": none; else the trace whose curves are drawn over the first's
+  std::string screenshot;   // "": a window
+  std::string screenshots;  // a folder: one picture of each panel
   Size size{1440, 900};
   PanelName panel = PanelName::kAll;
   Theme theme = Theme::kDark;

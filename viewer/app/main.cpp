@@ -40,6 +40,12 @@ int view(int argc, char** argv) {
   app.add_option("--screenshot", options.screenshot,
                  "Write a picture to this file; needs no display")
       ->type_name("PNG");
+  app.add_option("--screenshots", options.screenshots,
+                 "Write a picture of each panel into this folder; needs no display")
+      ->type_name("FOLDER");
+  app.add_option("--compare", options.compare,
+                 "A second trace, whose curves are drawn over the first's")
+      ->type_name("FILE");
   app.add_option("--size", size, "Of the window or picture, in pixels (1440x900)")
       ->type_name("WxH")
       ->check([&](const std::string& text) { return parse_size(text, &options.size); });

@@ -141,6 +141,11 @@ class Offscreen final : public Surface {
     ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
   }
 
+  void fonts_changed() override {
+    ImGui_ImplOpenGL3_DestroyFontsTexture();
+    ImGui_ImplOpenGL3_CreateFontsTexture();
+  }
+
   Result<Image> read_back() override {
     const size_t row = static_cast<size_t>(size_.width) * 4;
     const size_t rows = static_cast<size_t>(size_.height);

@@ -35,6 +35,10 @@ class Surface {
   virtual bool wait() = 0;
   virtual void begin_frame() = 0;
   virtual void end_frame(Colour background) = 0;
+  // The atlas was made anew: what was uploaded of it is stale. Between frames.
+  virtual void fonts_changed() = 0;
+  // The file that was dropped onto it since the last call; "": none.
+  virtual std::string take_dropped() { return {}; }
   // The last frame.
   [[nodiscard]] virtual Result<Image> read_back() = 0;
 };

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "surface.h"
 #include "tidemark/viewer/input.h"
@@ -37,6 +38,11 @@ std::string& last_error() {
   return error;
 }
 
+std::string& dropped_file() {
+  static std::string path;
+  return path;
+}
+
 class Window final : public Surface {
  public:
   explicit Window(GLFWwindow* window)
@@ -52,6 +58,9 @@ class Window final : public Surface {
       if (key == GLFW_KEY_Q && action == GLFW_PRESS && (modifiers & GLFW_MOD_CONTROL) != 0) {
         glfwSetWindowShouldClose(window, GLFW_TRUE);
       }
+    });
+    glfwSetDropCallback(window_, [](GLFWwindow*, int count, const char** paths) {
+      if (count > 0) dropped_file() = paths[0];
     });
     glfw_started_ = ImGui_ImplGlfw_InitForOpenGL(window_, true);
     opengl_started_ = glfw_started_ && ImGui_ImplOpenGL3_Init("#version 130");
@@ -106,6 +115,13 @@ class Window final : public Surface {
     ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
     glfwSwapBuffers(window_);
   }
+
+  void fonts_changed() override {
+    ImGui_ImplOpenGL3_DestroyFontsTexture();
+    ImGui_ImplOpenGL3_CreateFontsTexture();
+  }
+
+  std::string take_dropped() override { return std::exchange(dropped_file(), {}); }
 
   Result<Image> read_back() override {
     return fail("a window cannot be read back; use an offscreen surface");

@@ -56,6 +56,40 @@ std::string stack_caption(std::span<const trace::Frame> frames, size_t depth) {
   return caption.empty() ? "(no stack)" : caption;
 }
 
+std::string outermost_caption(const StackText& text) {
+  // The second of the user's own frames from outside: the first is the whole program.
+  std::vector<const trace::Frame*> told;
+  for (auto frame = text.frames.rbegin(); frame != text.frames.rend(); ++frame) {
+    if (analyzer::role_of(*frame) == analyzer::FrameRole::kUser) told.push_back(&*frame);
+  }
+  if (told.empty()) {
+    for (auto frame = text.frames.rbegin(); frame != text.frames.rend(); ++frame) {
+      const analyzer::FrameRole role = analyzer::role_of(*frame);
+      if (role == analyzer::FrameRole::kLibrary) told.push_back(&*frame);
+    }
+  }
+  if (told.empty()) return text.caption;
+  return frame_caption(*told[told.size() > 2 ? 2 : told.size() - 1]);
+}
+
+std::string live_csv(const LiveAnswer& answer) {
+  const auto quoted = [](const std::string& text) {
+    if (text.find_first_of(",\"\n") == std::string::npos) return text;
+    std::string result = "\"";
+    for (const char c : text) {
+      if (c == '"') result += '"';
+      result += c;
+    }
+    return result + '"';
+  };
+  std::string csv = "bytes,blocks,call,allocated_at\n";
+  for (const LiveRow& row : answer.rows) {
+    csv += fmt::format("{},{},{},{}\n", row.bytes, row.count, quoted(row.api),
+                       quoted(row.text->caption));
+  }
+  return csv;
+}
+
 void LiveTable::set_answer(std::shared_ptr<const LiveAnswer> answer) {
   if (answer == answer_) return;
   answer_ = std::move(answer);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "tidemark/analyzer/text.h"
+#include "tidemark/viewer/details.h"
 
 namespace tidemark::viewer {
 
@@ -109,17 +110,7 @@ std::shared_ptr<const LiveAnswer> LiveWorker::answer(const Question& question) {
 
 std::shared_ptr<const StackText> LiveWorker::text_of(trace::StackId stack) {
   auto& slot = texts_[stack];
-  if (slot == nullptr) {
-    const auto frames = reader_->frames(stack);
-    StackText text{{}, {frames.begin(), frames.end()}};
-    for (trace::Frame& frame : text.frames) {  // untrusted
-      frame.function = analyzer::printable(frame.function);
-      frame.file = analyzer::printable(frame.file);
-      frame.module = analyzer::printable(frame.module);
-    }
-    text.caption = stack_caption(text.frames);
-    slot = std::make_shared<const StackText>(std::move(text));
-  }
+  if (slot == nullptr) slot = read_stack(*reader_, stack);
   return slot;
 }
 

@@ -22,6 +22,7 @@ constexpr Palette kDark = {.background = rgb(0x12151B),
                            .text_dim = rgb(0x8F99A8),
                            .accent = rgb(0x6CB6FF),
                            .cursor = rgb(0xF4F6F8),
+                           .compared = rgb(0xFF6FB5),
                            .good = rgb(0x4CC38A),
                            .warning = rgb(0xE8A33D),
                            .bad = rgb(0xF0705A)};
@@ -36,6 +37,7 @@ constexpr Palette kLight = {.background = rgb(0xECEEF2),
                             .text_dim = rgb(0x626C7A),
                             .accent = rgb(0x0B66C3),
                             .cursor = rgb(0x20262E),
+                            .compared = rgb(0xC2186B),
                             .good = rgb(0x13794B),
                             .warning = rgb(0x9A5B00),
                             .bad = rgb(0xC0341D)};
@@ -88,6 +90,80 @@ Colour series_colour(const analyzer::Series& series, Theme theme) {
   return mix(base, theme == Theme::kDark ? rgb(0xFFFFFF) : rgb(0x000000), pale);
 }
 
+Colour category_colour(analyzer::Category category, Theme theme) {
+  using analyzer::Category;
+  const auto& hues = theme == Theme::kDark ? kOnDark : kOnLight;
+  const Colour far = theme == Theme::kDark ? rgb(0xFFFFFF) : rgb(0x000000);
+  switch (category) {
+    case Category::kParameter:
+      return hues.at(kBlue);
+    case Category::kGradient:
+      return hues.at(kVermillion);
+    case Category::kOptimizerState:
+      return hues.at(kPurple);
+    case Category::kActivation:
+      return hues.at(kGreen);
+    case Category::kInput:
+      return mix(hues.at(kYellow), far, 0.35);
+    case Category::kTemporary:
+      return hues.at(kYellow);
+    case Category::kWorkspace:
+      return hues.at(kOrange);
+    case Category::kCommunication:
+      return mix(hues.at(kBlue), far, 0.45);
+    case Category::kFramework:
+      return mix(hues.at(kGrey), far, 0.25);
+    case Category::kUnknown:
+      break;
+  }
+  return hues.at(kGrey);
+}
+
+Colour slice_colour(SliceKind kind, Theme theme) {
+  const auto& hues = theme == Theme::kDark ? kOnDark : kOnLight;
+  switch (kind) {
+    case SliceKind::kKernel:
+      return hues.at(kBlue);
+    case SliceKind::kCopyToDevice:
+      return hues.at(kGreen);
+    case SliceKind::kCopyToHost:
+      return hues.at(kVermillion);
+    case SliceKind::kCopyOther:
+      return hues.at(kYellow);
+    case SliceKind::kSet:
+      return hues.at(kPurple);
+    case SliceKind::kRange:
+      return hues.at(kOrange);
+    case SliceKind::kIteration:
+    case SliceKind::kPhase:
+      break;
+  }
+  return hues.at(kGrey);
+}
+
+Colour phase_colour(analyzer::Phase phase, Theme theme) {
+  const auto& hues = theme == Theme::kDark ? kOnDark : kOnLight;
+  switch (phase) {
+    case analyzer::Phase::kForward:
+      return hues.at(kGreen);
+    case analyzer::Phase::kBackward:
+      return hues.at(kVermillion);
+    case analyzer::Phase::kOptimizer:
+      return hues.at(kPurple);
+    case analyzer::Phase::kSetup:
+    case analyzer::Phase::kOther:
+      break;
+  }
+  return hues.at(kGrey);
+}
+
+Colour name_colour(std::string_view name, Theme theme) {
+  uint32_t hash = 2166136261U;  // FNV-1a
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  const auto& hues = theme == Theme::kDark ? kOnDark : kOnLight;
+  return hues.at((hash >> 8) % (hues.size() - 1));  // not grey: that is for what is not known
+}
+
 Colour severity_colour(trace::Severity severity, Theme theme) {
   const Palette& colours = palette(theme);
   switch (severity) {
@@ -109,6 +185,10 @@ Colour with_alpha(Colour colour, double alpha) {
 Colour mix(Colour a, Colour b, double share) {
   return {mix(a.red, b.red, share), mix(a.green, b.green, share), mix(a.blue, b.blue, share),
           mix(a.alpha, b.alpha, share)};
+}
+
+Colour readable_on(Colour ground, Colour one, Colour other) {
+  return contrast(ground, one) >= contrast(ground, other) ? one : other;
 }
 
 double contrast(Colour a, Colour b) {

@@ -107,7 +107,20 @@ int64_t PeakPyramid::peak_moment(int64_t begin_ns, int64_t end_ns) const {
   const int64_t peak = over(begin_ns, end_ns).max;
   if (value_at(begin_ns) == peak || end_ns <= begin_ns) return begin_ns;
   size_t index = lower_index(points_, begin_ns + 1);
-  while (points_[index].bytes != peak) ++index;  // `over` saw it, so it is there
+  while (points_[index].bytes != peak) {  // `over` saw it, so it is there
+    ++index;
+    // Groups that do not reach it are passed over, the widest that begins here first.
+    size_t group = index;
+    size_t level = 0;
+    size_t width = 1;
+    while (level < levels_.size() && group % kFan == 0 && group / kFan < levels_[level].size() &&
+           levels_[level][group / kFan].max < peak) {
+      group /= kFan;
+      ++level;
+      width *= kFan;
+    }
+    if (level > 0) index = (group + 1) * width;
+  }
   return points_[index].time_ns;
 }
 

@@ -71,6 +71,12 @@ void TimeAxis::frame(int64_t begin_ns, int64_t end_ns) {
   clamp();
 }
 
+void TimeAxis::show(double begin_ns, double span_ns) {
+  begin_ = begin_ns;
+  span_ = span_ns;
+  clamp();
+}
+
 void TimeAxis::reveal(int64_t time_ns) {
   const double time = static_cast<double>(time_ns);
   const double room = span_ * 0.05;

@@ -5,35 +5,9 @@
 #include <algorithm>
 
 #include "tidemark/viewer/format.h"
+#include "widgets.h"
 
 namespace tidemark::viewer {
-namespace {
-
-void right_aligned(const std::string& text) {
-  const float room = ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(text.c_str()).x;
-  if (room > 0) ImGui::SetCursorPosX(ImGui::GetCursorPosX() + room);
-  ImGui::TextUnformatted(text.c_str());
-}
-
-void share_bar(const PanelContext& context, const LiveRow& row, Colour colour) {
-  const ImVec2 at = ImGui::GetCursorScreenPos();
-  const float width = ImGui::GetContentRegionAvail().x;
-  const float height = ImGui::GetTextLineHeight();
-  ImDrawList* list = ImGui::GetWindowDrawList();
-  const float filled = std::max(1.0F, width * static_cast<float>(row.share));
-  list->AddRectFilled({at.x, at.y + height * 0.12F}, {at.x + filled, at.y + height * 0.92F},
-                      to_u32(with_alpha(colour, 0.38)), 2.0F);
-  draw_text(list, context.fonts.regular, {at.x + width, at.y}, context.colours().text,
-            format_percent(row.share), Align::kRight);
-  ImGui::Dummy({width, height});
-}
-
-std::string plural(uint64_t count, const char* noun) {
-  return fmt::format("{} {}{}", format_count(count), noun, count == 1 ? "" : "s");
-}
-
-}  // namespace
-
 void LivePanel::draw(const PanelContext& context) {
   const ViewState& state = context.state;
   if (context.document.find(state.selected) == nullptr) {
@@ -142,7 +116,7 @@ void LivePanel::draw_row(const PanelContext& context, size_t position) {
   ImGui::SetCursorPosX(left);
   right_aligned(format_bytes(static_cast<int64_t>(row.bytes)));
   ImGui::TableNextColumn();
-  share_bar(context, row, series_colour(table_.answer()->series, context.state.theme));
+  share_bar(context, row.share, series_colour(table_.answer()->series, context.state.theme));
   ImGui::TableNextColumn();
   right_aligned(format_count(row.count));
   ImGui::TableNextColumn();
@@ -168,37 +142,7 @@ void LivePanel::draw_stack(const PanelContext& context, ImVec2 size) const {
         fmt::format("{}  \u00b7  {} by {}", format_bytes_exact(static_cast<int64_t>(row.bytes)),
                     plural(row.count, "block"), row.api.empty() ? "?" : row.api));
     ImGui::Dummy({0, em * 0.15F});
-    if (row.text->frames.empty()) text_coloured(colours.text_dim, "No call stack was recorded");
-    ImGuiListClipper clipper;
-    clipper.Begin(static_cast<int>(row.text->frames.size()));
-    while (clipper.Step()) {
-      for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-        const trace::Frame& frame = row.text->frames[static_cast<size_t>(i)];
-        const bool python = frame.kind == trace::FrameKind::kPython;
-        const std::string name = frame.function.empty()
-                                     ? fmt::format("[{}]", base_name(frame.module))
-                                     : short_function(frame.function);
-        ImGui::BeginGroup();
-        text_coloured(python ? colours.accent : colours.text, name);
-        ImGui::SameLine(0, em * 0.7F);
-        const std::string place = frame_place(frame) + (frame.inlined ? "  inlined" : "");
-        text_coloured(colours.text_dim, place);
-        ImGui::EndGroup();
-        if (ImGui::IsItemHovered()) {
-          ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {12, 9});
-          ImGui::BeginTooltip();
-          ImGui::PushTextWrapPos(em * 48.0F);
-          ImGui::TextUnformatted(frame.function.c_str());
-          if (!frame.file.empty()) {
-            ImGui::TextUnformatted(fmt::format("{}:{}", frame.file, frame.line).c_str());
-          }
-          ImGui::TextUnformatted(frame.module.c_str());
-          ImGui::PopTextWrapPos();
-          ImGui::EndTooltip();
-          ImGui::PopStyleVar();
-        }
-      }
-    }
+    stack_lines(context, *row.text);
   }
   ImGui::EndChild();
   ImGui::PopStyleVar();

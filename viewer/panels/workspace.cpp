@@ -1,7 +1,9 @@
 #include "tidemark/viewer/workspace.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "tidemark/viewer/input.h"
 
@@ -9,8 +11,25 @@ namespace tidemark::viewer {
 namespace {
 
 constexpr const char* kHints =
-    "wheel zoom  \u00b7  drag pan  \u00b7  click cursor  \u00b7  A D W S move  \u00b7  F all  "
-    "\u00b7  P peak  \u00b7  , . previous and next change  \u00b7  T theme  \u00b7  Ctrl+Q quit";
+    "? help  \u00b7  Ctrl+K commands  \u00b7  / search  \u00b7  wheel zoom  \u00b7  drag pan  "
+    "\u00b7  Shift+drag range  \u00b7  click for details  \u00b7  F frame  \u00b7  P peak";
+
+struct Tab {
+  PanelName panel;
+  const char* name;   // for --panel
+  const char* title;  // of the tab; null: none
+};
+constexpr std::array<Tab, 11> kTabs = {{{PanelName::kAll, "all", nullptr},
+                                        {PanelName::kTimeline, "timeline", nullptr},
+                                        {PanelName::kSummary, "summary", nullptr},
+                                        {PanelName::kLive, "live", "Live"},
+                                        {PanelName::kDetails, "details", "Details"},
+                                        {PanelName::kFlame, "flame", "Flame graph"},
+                                        {PanelName::kTreemap, "treemap", "Treemap"},
+                                        {PanelName::kFindings, "findings", "Findings"},
+                                        {PanelName::kWhatIf, "whatif", "What if"},
+                                        {PanelName::kSearch, "search", "Search"},
+                                        {PanelName::kCompare, "compare", "Compare"}}};
 
 // A panel's ground, with its padding; end_card() closes it.
 void begin_card(const PanelContext& context, const char* id, float height) {
@@ -40,43 +59,167 @@ void begin_whole_display(float margin) {
 }  // namespace
 
 std::optional<PanelName> panel_from(std::string_view name) {
-  if (name == "all") return PanelName::kAll;
-  if (name == "timeline") return PanelName::kTimeline;
-  if (name == "live") return PanelName::kLive;
-  if (name == "summary") return PanelName::kSummary;
+  for (const Tab& tab : kTabs) {
+    if (name == tab.name) return tab.panel;
+  }
   return std::nullopt;
+}
+
+void Workspace::show(PanelName panel) {
+  below_ = panel;
+  wanted_ = panel;
+}
+
+void Workspace::handle_keys(const PanelContext& context) {
+  const ImGuiIO& io = ImGui::GetIO();
+  if (io.KeyCtrl) {
+    if (key_pressed(kKeyK)) palette_.open();
+    if (key_pressed(kKeyO)) open_requested_ = true;
+    if (key_pressed(kKeyE)) export_requested_ = true;
+    if (key_pressed(kKeyPlus)) ++scale_steps_;
+    if (key_pressed(kKeyMinus)) --scale_steps_;
+    return;
+  }
+  if (io.KeyAlt) {
+    if (key_pressed(kKeyLeft)) context.state.back();
+    if (key_pressed(kKeyRight)) context.state.forward();
+    return;
+  }
+  if (io.WantTextInput) return;
+  if (key_pressed(kKeyT)) {
+    context.state.theme = context.state.theme == Theme::kDark ? Theme::kLight : Theme::kDark;
+  }
+  if (key_pressed(kKeySlash)) {
+    if (io.KeyShift) {
+      help_ = !help_;
+    } else {
+      show(PanelName::kSearch);
+      search_.focus();
+    }
+  }
+  if (key_pressed(kKeyEscape) && !help_ && !palette_.is_open()) context.state.choose({});
+}
+
+// What was clicked is what the user wants to read about.
+void Workspace::follow_choice(const PanelContext& context) {
+  const ViewState& state = context.state;
+  const bool fresh = state.choice != last_choice_ || state.range != last_range_;
+  const bool chosen =
+      state.range || state.choice.block != trace::AllocationId{} || state.choice.operation != 0;
+  last_choice_ = state.choice;
+  last_range_ = state.range;
+  if (!fresh) return;
+  const bool reading = below_ == PanelName::kSearch && !state.range;  // the list of hits
+  if (chosen && !reading) show(PanelName::kDetails);
+  if (!chosen && below_ == PanelName::kDetails) show(PanelName::kLive);
 }
 
 void Workspace::draw(const PanelContext& context) {
   const float em = context.fonts.regular->FontSize;
-  if (key_pressed(kKeyT) && !ImGui::GetIO().WantTextInput) {
-    context.state.theme = context.state.theme == Theme::kDark ? Theme::kLight : Theme::kDark;
-  }
+  handle_keys(context);
+  follow_choice(context);
   ImGui::PushFont(context.fonts.regular);
   begin_whole_display(std::floor(em * 0.5F));
-  const float room = ImGui::GetContentRegionAvail().y;
-  switch (only_) {
-    case PanelName::kAll:
-      draw_all(context);
-      break;
-    case PanelName::kTimeline:
-      begin_card(context, "timeline", room);
-      timeline_.draw(context, ImGui::GetContentRegionAvail().y);
-      end_card();
-      break;
-    case PanelName::kLive:
-      begin_card(context, "live", room);
-      live_.draw(context);
-      end_card();
-      break;
-    case PanelName::kSummary:
-      begin_card(context, "summary", room);
-      draw_summary(context);
-      end_card();
-      break;
+  if (only_ == PanelName::kAll) {
+    draw_all(context);
+  } else {
+    begin_card(context, "only", ImGui::GetContentRegionAvail().y);
+    draw_panel(context, only_);
+    end_card();
   }
   ImGui::End();
   ImGui::PopFont();
+  palette_.draw(context, commands(context));
+  draw_help(context, &help_);
+}
+
+void Workspace::draw_panel(const PanelContext& context, PanelName panel) {
+  switch (panel) {
+    case PanelName::kAll:
+    case PanelName::kTimeline:
+      timeline_.draw(context, ImGui::GetContentRegionAvail().y);
+      break;
+    case PanelName::kSummary:
+      draw_summary(context);
+      break;
+    case PanelName::kLive:
+      live_.draw(context);
+      break;
+    case PanelName::kDetails:
+      details_.draw(context);
+      break;
+    case PanelName::kFlame:
+      flame_.draw(context);
+      break;
+    case PanelName::kTreemap:
+      treemap_.draw(context);
+      break;
+    case PanelName::kFindings:
+      if (const auto words = findings_.draw(context)) search_.look_for(*words);
+      break;
+    case PanelName::kWhatIf:
+      whatif_.draw(context);
+      break;
+    case PanelName::kSearch:
+      search_.draw(context);
+      break;
+    case PanelName::kCompare:
+      draw_compare(context);
+      break;
+  }
+}
+
+void Workspace::draw_tabs(const PanelContext& context) {
+  if (!ImGui::BeginTabBar("below", ImGuiTabBarFlags_FittingPolicyScroll)) return;
+  const std::optional<PanelName> wanted = std::exchange(wanted_, std::nullopt);
+  for (const Tab& tab : kTabs) {
+    if (tab.title == nullptr) continue;
+    if (tab.panel == PanelName::kCompare && context.comparison == nullptr) continue;
+    const ImGuiTabItemFlags flags =
+        wanted == tab.panel ? ImGuiTabItemFlags_SetSelected : ImGuiTabItemFlags_None;
+    if (!ImGui::BeginTabItem(tab.title, nullptr, flags)) continue;
+    if (!wanted) below_ = tab.panel;
+    if (below_ == tab.panel) draw_panel(context, tab.panel);
+    ImGui::EndTabItem();
+  }
+  ImGui::EndTabBar();
+}
+
+std::vector<Command> Workspace::commands(const PanelContext& context) {
+  if (!palette_.is_open()) return {};
+  ViewState& state = context.state;
+  std::vector<Command> list;
+  const auto add = [&](std::string name, std::string keys, std::function<void()> run) {
+    list.push_back({std::move(name), std::move(keys), std::move(run)});
+  };
+  add("Go to the peak of the selected series", "P",
+      [&context] { context.state.go_to_peak(context.document); });
+  add("Show the whole recording", "F", [&state] { state.axis.frame_all(); });
+  add("Back", "Alt+Left", [&state] { state.back(); });
+  add("Forward", "Alt+Right", [&state] { state.forward(); });
+  add("Light or dark", "T",
+      [&state] { state.theme = state.theme == Theme::kDark ? Theme::kLight : Theme::kDark; });
+  add(state.by_category ? "Colour by series" : "Colour by category", "",
+      [&state] { state.by_category = !state.by_category; });
+  add("Show all tracks", "", [&state] { state.tracks.show_all(); });
+  for (const Tab& tab : kTabs) {
+    if (tab.title == nullptr) continue;
+    add(std::string("Panel: ") + tab.title, "", [this, &tab] { show(tab.panel); });
+  }
+  for (const Track& track : context.document.tracks) {
+    add("Select " + track.name, "",
+        [&state, series = track.curve.series] { state.select(series); });
+  }
+  for (const TrackRow& row : state.tracks.all()) {
+    add((row.hidden ? "Show track: " : "Hide track: ") + row.name, "",
+        [&state, row] { state.tracks.hide(row, !row.hidden); });
+  }
+  add("Larger text", "Ctrl+=", [this] { ++scale_steps_; });
+  add("Smaller text", "Ctrl+-", [this] { --scale_steps_; });
+  add("Open another trace", "Ctrl+O", [this] { open_requested_ = true; });
+  add("Export what is live as CSV", "Ctrl+E", [this] { export_requested_ = true; });
+  add("Help", "?", [this] { help_ = true; });
+  return list;
 }
 
 void Workspace::draw_all(const PanelContext& context) {
@@ -94,15 +237,18 @@ void Workspace::draw_all(const PanelContext& context) {
   timeline_.draw(context, ImGui::GetContentRegionAvail().y);
   end_card();
   draw_splitter(context, room);
-  begin_card(context, "live", room - timeline);
+  begin_card(context, "below", room - timeline);
   ImGui::PopStyleVar();
-  live_.draw(context);
+  draw_tabs(context);
   end_card();
 
   const ImVec2 at = ImGui::GetCursorScreenPos();
-  draw_text(ImGui::GetWindowDrawList(), fonts.small, {at.x + em * 0.9F, at.y},
-            with_alpha(context.colours().text_dim, 0.8),
-            elide(fonts.small, kHints, ImGui::GetContentRegionAvail().x - em));
+  draw_text(
+      ImGui::GetWindowDrawList(), fonts.small, {at.x + em * 0.9F, at.y},
+      with_alpha(context.colours().text_dim, 0.8),
+      elide(fonts.small,
+            context.working.empty() ? std::string(kHints) : std::string(context.working) + " ...",
+            ImGui::GetContentRegionAvail().x - em));
 }
 
 void Workspace::draw_splitter(const PanelContext& context, float room) {
@@ -122,13 +268,13 @@ void Workspace::draw_splitter(const PanelContext& context, float room) {
                                             to_u32(colour), height);
 }
 
-void draw_loading(const Fonts& fonts, Theme theme, std::string_view path) {
+void draw_loading(const Fonts& fonts, Theme theme, std::string_view path, std::string_view doing) {
   ImGui::PushFont(fonts.regular);
   begin_whole_display(0);
   const ImVec2 size = ImGui::GetIO().DisplaySize;
   ImDrawList* list = ImGui::GetWindowDrawList();
   const float em = fonts.regular->FontSize;
-  draw_text(list, fonts.title, {size.x / 2, size.y / 2 - em * 2}, palette(theme).text, "Reading",
+  draw_text(list, fonts.title, {size.x / 2, size.y / 2 - em * 2}, palette(theme).text, doing,
             Align::kCentre);
   draw_text(list, fonts.regular, {size.x / 2, size.y / 2}, palette(theme).text_dim,
             elide(fonts.regular, path, size.x - em * 2), Align::kCentre);

@@ -18,6 +18,8 @@ struct StackText {
 
 // Python frames where there are any, else native ones: at most `depth`, innermost first.
 std::string stack_caption(std::span<const trace::Frame> frames, size_t depth = 3);
+// The outermost frame that tells something: what a treemap groups by.
+std::string outermost_caption(const StackText& text);
 // "file.py:42", "libc.so.6", "" when neither is known.
 std::string frame_place(const trace::Frame& frame);
 
@@ -38,6 +40,9 @@ struct LiveAnswer {
   std::vector<LiveRow> rows;  // most bytes first
   std::string error;          // not "": there are no rows, and why
 };
+
+// The rows as comma-separated values with a heading; what holds commas or quotes is quoted.
+std::string live_csv(const LiveAnswer& answer);
 
 enum class LiveColumn : uint8_t { kBytes, kCount, kApi, kStack };
 

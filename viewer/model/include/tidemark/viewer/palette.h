@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
-#include "tidemark/analyzer/usage.h"
+#include "tidemark/analyzer/categories.h"
+#include "tidemark/viewer/slice_lane.h"
 
 namespace tidemark::viewer {
 
@@ -30,6 +32,7 @@ struct Palette {
   Colour text_dim;
   Colour accent;
   Colour cursor;
+  Colour compared;  // a second trace's curves
   Colour good;
   Colour warning;
   Colour bad;
@@ -37,10 +40,18 @@ struct Palette {
 
 const Palette& palette(Theme theme);
 Colour series_colour(const analyzer::Series& series, Theme theme);
+// What blocks are, and what streams and phases do: the same hues, each told apart by lightness too.
+Colour category_colour(analyzer::Category category, Theme theme);
+Colour slice_colour(SliceKind kind, Theme theme);
+Colour phase_colour(analyzer::Phase phase, Theme theme);
+// One of a few hues for a name: the same name has the same colour in every picture.
+Colour name_colour(std::string_view name, Theme theme);
 Colour severity_colour(trace::Severity severity, Theme theme);
 Colour with_alpha(Colour colour, double alpha);
 // share 0: a, 1: b.
 Colour mix(Colour a, Colour b, double share);
+// Of the two that which stands out more from `ground`.
+Colour readable_on(Colour ground, Colour one, Colour other);
 // WCAG 2 contrast, 1 to 21.
 double contrast(Colour a, Colour b);
 

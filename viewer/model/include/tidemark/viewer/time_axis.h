@@ -46,6 +46,8 @@ class TimeAxis {
   void pan_by(double pixels);
   void frame_all();
   void frame(int64_t begin_ns, int64_t end_ns);
+  // The same to a fraction of a nanosecond: what begin_ns() and span_ns() gave.
+  void show(double begin_ns, double span_ns);
   // Moves the span, if need be, so that `time_ns` is inside with some room around it.
   void reveal(int64_t time_ns);
 

@@ -2,8 +2,10 @@
 // a sort order); all that two panels share is in ViewState.
 #pragma once
 
+#include "tidemark/viewer/comparison.h"
 #include "tidemark/viewer/document.h"
 #include "tidemark/viewer/live_worker.h"
+#include "tidemark/viewer/questions.h"
 #include "tidemark/viewer/style.h"
 #include "tidemark/viewer/view_state.h"
 
@@ -14,8 +16,16 @@ struct PanelContext {
   ViewState& state;
   LiveWorker& live;
   const Fonts& fonts;
+  // Null until they are loaded; `questions` and `comparison` where there are none.
+  const Activity* activity = nullptr;
+  const Insight* insight = nullptr;
+  Questions* questions = nullptr;
+  const Comparison* comparison = nullptr;
+  std::string_view working = {};  // what is being loaded; "": all is there
 
   const Palette& colours() const { return palette(state.theme); }
+  // The curve to be drawn over a recorded one; null: nothing is changed, or not this series.
+  std::shared_ptr<const Forecast> forecast_of(const analyzer::Series& series) const;
 };
 
 }  // namespace tidemark::viewer

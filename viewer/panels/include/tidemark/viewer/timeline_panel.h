@@ -1,6 +1,8 @@
-// The tracks over the common time axis. Wheel: zoom about the mouse. Drag: pan. Click: cursor, at
-// the highest moment of the clicked pixel column, and the clicked series is selected. Double click
-// or F: all. A D W S: pan and zoom. Comma, full stop: neighbouring change. P: peak.
+// The tracks over the common time axis. Wheel: zoom about the mouse. Drag: pan. Shift-drag: select
+// a range. Click on a curve: cursor, at the highest moment of the clicked pixel column, and the
+// series is selected; on a block, a kernel or copy: its details; on an iteration, a phase or a
+// range of the program: that range. Double click: all. Click on a name: select; right click: pin,
+// move, hide. Keys are in keys.h.
 #pragma once
 
 #include <vector>
@@ -8,6 +10,14 @@
 #include "tidemark/viewer/panel_context.h"
 
 namespace tidemark::viewer {
+
+// A block as it was drawn: what is seen can be clicked.
+struct DrawnBar {
+  Bar bar;
+  analyzer::Series series;
+  ImVec2 min;
+  ImVec2 max;
+};
 
 class TimelinePanel {
  public:
@@ -20,32 +30,51 @@ class TimelinePanel {
     ImVec2 max{0, 0};
     float width() const { return max.x - min.x; }
     float height() const { return max.y - min.y; }
+    bool holds_y(float y) const { return y >= min.y && y < max.y; }
+  };
+  struct Row {
+    TrackRow track;
+    Box box;  // of the plot; may lie outside of what is scrolled into view
   };
   const Box& plot() const { return plot_; }
-  // One per track of the document; may lie outside of what is scrolled into view.
+  const std::vector<Row>& rows() const { return rows_; }
+  // One per usage track of the document; empty boxes of hidden ones.
   const std::vector<Box>& tracks() const { return tracks_; }
+  // Of all rows of blocks.
+  const std::vector<DrawnBar>& bars() const { return bars_; }
 
  private:
   void draw_axis(const PanelContext& context, const Box& box) const;
-  // Fills tracks_; returns the height of all together.
-  float place_tracks(const PanelContext& context, ImVec2 origin, float height);
-  void draw_tracks(const PanelContext& context, float height);
-  void draw_track(const PanelContext& context, const Track& track, const Box& box,
-                  std::vector<Column>* columns) const;
-  void draw_gutter(const PanelContext& context, const Track& track, const Box& box) const;
+  void place_rows(const PanelContext& context, ImVec2 origin, float height);
+  void draw_rows(const PanelContext& context, float height);
+  void draw_row(const PanelContext& context, const Row& row);
+  void draw_row_menu(const PanelContext& context);
   void draw_cursor_line(const PanelContext& context) const;
   void draw_cursor_label(const PanelContext& context) const;
   void draw_hover(const PanelContext& context) const;
   void handle_mouse(const PanelContext& context);
+  void handle_drag(const PanelContext& context);
+  void handle_click(const PanelContext& context);
   void handle_keys(const PanelContext& context) const;
-  const Track* track_at(const PanelContext& context, float y) const;
+  const Row* row_at(float y) const;
+  // The lane of slices at this height of a row, and their texts; null where there is none.
+  const SliceLane* lane_at(const PanelContext& context, const Row& row, float y,
+                           const std::vector<std::string>** texts) const;
+  const Slice* slice_at(const PanelContext& context, const Row& row, ImVec2 at,
+                        const std::vector<std::string>** texts) const;
+  // What is drawn at the mouse or nearest within a few pixels.
+  const DrawnBar* bar_at(ImVec2 at) const;
 
   float gutter_ = 0;
   Box plot_;
+  std::vector<Row> rows_;
   std::vector<Box> tracks_;
-  std::vector<Column> columns_;
+  std::vector<DrawnBar> bars_;
   bool hovered_ = false;
   bool dragged_ = false;
+  bool selecting_ = false;  // a range, by Shift
+  double grabbed_ns_ = 0;
+  TrackRow menu_row_;
 };
 
 }  // namespace tidemark::viewer

@@ -1,20 +1,41 @@
-// The whole window: all panels in their places, or one of them alone.
+// The whole window: the timeline above, one of the other panels below, or one of them alone; the
+// help and the command palette over them.
 #pragma once
 
 #include <optional>
 #include <string_view>
+#include <utility>
 
+#include "tidemark/viewer/compare_panel.h"
+#include "tidemark/viewer/details_panel.h"
+#include "tidemark/viewer/findings_panel.h"
 #include "tidemark/viewer/live_panel.h"
+#include "tidemark/viewer/overlays.h"
+#include "tidemark/viewer/search_panel.h"
+#include "tidemark/viewer/share_panels.h"
 #include "tidemark/viewer/summary_panel.h"
 #include "tidemark/viewer/timeline_panel.h"
+#include "tidemark/viewer/whatif_panel.h"
 
 namespace tidemark::viewer {
 
-enum class PanelName : uint8_t { kAll, kTimeline, kLive, kSummary };
+enum class PanelName : uint8_t {
+  kAll,
+  kTimeline,
+  kSummary,
+  kLive,
+  kDetails,
+  kFlame,
+  kTreemap,
+  kFindings,
+  kWhatIf,
+  kSearch,
+  kCompare,
+};
 
-// "all", "timeline", "live", "summary".
 std::optional<PanelName> panel_from(std::string_view name);
-inline constexpr const char* kPanelNames = "all, timeline, live, summary";
+inline constexpr const char* kPanelNames =
+    "all, timeline, summary, live, details, flame, treemap, findings, whatif, search, compare";
 
 class Workspace {
  public:
@@ -22,20 +43,55 @@ class Workspace {
   // One frame's worth of panels over the whole display; between NewFrame and Render.
   void draw(const PanelContext& context);
 
+  // The panel below the timeline; opened with the next frame.
+  void show(PanelName panel);
+  PanelName below() const { return below_; }
+  bool help_is_open() const { return help_; }
+  // What the user asked the program for, once; see app.
+  bool take_open_request() { return std::exchange(open_requested_, false); }
+  int take_scale_steps() { return std::exchange(scale_steps_, 0); }
+  bool take_export_request() { return std::exchange(export_requested_, false); }
+
   const TimelinePanel& timeline() const { return timeline_; }
   const LivePanel& live() const { return live_; }
+  FlamePanel& flame() { return flame_; }
+  TreemapPanel& treemap() { return treemap_; }
+  WhatIfPanel& whatif() { return whatif_; }
+  SearchPanel& search() { return search_; }
+  CommandPalette& palette() { return palette_; }
 
  private:
   void draw_all(const PanelContext& context);
   void draw_splitter(const PanelContext& context, float room);
+  void draw_tabs(const PanelContext& context);
+  void draw_panel(const PanelContext& context, PanelName panel);
+  void handle_keys(const PanelContext& context);
+  void follow_choice(const PanelContext& context);
+  std::vector<Command> commands(const PanelContext& context);
 
   PanelName only_;
+  PanelName below_ = PanelName::kLive;
+  std::optional<PanelName> wanted_;
+  Choice last_choice_;
+  std::optional<TimeRange> last_range_;
+  bool help_ = false;
+  bool open_requested_ = false;
+  bool export_requested_ = false;
+  int scale_steps_ = 0;
   TimelinePanel timeline_;
   LivePanel live_;
-  float timeline_share_ = 0.61F;
+  DetailsPanel details_;
+  FlamePanel flame_;
+  TreemapPanel treemap_;
+  FindingsPanel findings_;
+  WhatIfPanel whatif_;
+  SearchPanel search_;
+  CommandPalette palette_;
+  float timeline_share_ = 0.66F;
 };
 
 // What is shown before a document is there.
-void draw_loading(const Fonts& fonts, Theme theme, std::string_view path);
+void draw_loading(const Fonts& fonts, Theme theme, std::string_view path,
+                  std::string_view doing = "Reading");
 
 }  // namespace tidemark::viewer

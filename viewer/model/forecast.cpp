@@ -1,0 +1,150 @@
+#include "tidemark/viewer/forecast.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace tidemark::viewer {
+namespace {
+
+using analyzer::Schedule;
+using analyzer::ScheduledBlock;
+using analyzer::UsagePoint;
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+// In the order in which predict() applies them.
+Result<void> apply(Schedule& schedule, const analyzer::WhatIf& what) {
+  analyzer::Changes changes;
+  Result<void> done;
+  if (what.checkpoint && !what.checkpoint->module.empty()) {
+    done = analyzer::find_layers(schedule, what.checkpoint->module);
+  }
+  if (done && what.precision) done = lower_precision(schedule, *what.precision, changes);
+  if (done && what.autocast) done = autocast(schedule, *what.autocast, changes);
+  if (done && what.optimizer) done = change_optimizer(schedule, *what.optimizer, changes);
+  if (done && what.checkpoint) done = checkpoint(schedule, *what.checkpoint, changes);
+  if (done && what.batch != 1) done = scale_batch(schedule, what.batch, changes);
+  if (done && what.keep_gradients) done = keep_gradients(schedule, changes);
+  if (done && what.accumulate != 1) done = accumulate(schedule, what.accumulate, changes);
+  return done;
+}
+
+struct Event {
+  int64_t position = 0;
+  bool allocates = false;
+  uint32_t block = 0;
+};
+
+std::vector<Event> events_of(const Schedule& schedule) {
+  std::vector<Event> events;
+  events.reserve(2 * schedule.blocks.size());
+  for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
+    const ScheduledBlock& block = schedule.blocks[i];
+    if (block.bytes == 0 || block.end <= block.begin) continue;
+    events.push_back({block.begin, true, i});
+    if (block.end != ScheduledBlock::kForever) events.push_back({block.end, false, i});
+  }
+  std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
+    return std::tie(a.position, a.allocates, a.block) < std::tie(b.position, b.allocates, b.block);
+  });
+  return events;
+}
+
+// Points of one moment become one: its highest value, lest the peak be lost.
+void add(std::vector<UsagePoint>* points, int64_t time_ns, uint64_t bytes, int64_t* pending) {
+  const auto value = static_cast<int64_t>(bytes);
+  if (!points->empty() && points->back().time_ns >= time_ns) {
+    points->back().bytes = std::max(points->back().bytes, value);
+    *pending = value;
+    return;
+  }
+  // What a moment ended with holds from the next nanosecond on.
+  if (!points->empty() && points->back().bytes != *pending &&
+      points->back().time_ns + 1 < time_ns) {
+    points->push_back({points->back().time_ns + 1, *pending});
+  }
+  points->push_back({time_ns, value});
+  *pending = value;
+}
+
+Result<void> draw_curves(const Schedule& schedule, Forecast* result) {
+  const std::string& chosen = result->choice.allocator;
+  auto model = analyzer::make_allocator(chosen.empty() ? schedule.allocator : chosen);
+  if (!model) return tl::unexpected(model.error());
+  std::vector<analyzer::BlockHandle> handles(schedule.blocks.size());
+  int64_t allocated_then = 0;
+  int64_t reserved_then = 0;
+  for (const Event& event : events_of(schedule)) {
+    if (event.allocates) {
+      const auto handle = (*model)->allocate(schedule.blocks[event.block].bytes, 0);
+      if (!handle) return fail("the allocator's model has no room: choose another allocator");
+      handles[event.block] = *handle;
+    } else {
+      (*model)->free(handles[event.block]);
+    }
+    const int64_t now = schedule.time_at(event.position);
+    add(&result->allocated, now, (*model)->allocated_bytes(), &allocated_then);
+    add(&result->reserved, now, (*model)->reserved_bytes(), &reserved_then);
+  }
+  return {};
+}
+
+}  // namespace
+
+bool WhatIfChoice::changes_nothing() const {
+  return batch == 1 && !checkpoint && precision == 0 && optimizer == 0 && accumulate == 1 &&
+         !keep_gradients;
+}
+
+analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
+  analyzer::WhatIf what;
+  what.batch = choice.batch;
+  if (choice.checkpoint) what.checkpoint = analyzer::CheckpointPlan{"", choice.checkpoint_every};
+  if (choice.precision == 1) what.precision = analyzer::Precision::kBfloat16;
+  if (choice.precision == 2) what.precision = analyzer::Precision::kFloat16;
+  if (choice.precision == 3) what.autocast = analyzer::Precision::kBfloat16;
+  if (choice.precision == 4) what.autocast = analyzer::Precision::kFloat16;
+  if (choice.optimizer > 0) {
+    what.optimizer = static_cast<analyzer::OptimizerKind>(choice.optimizer - 1);
+  }
+  what.accumulate = choice.accumulate;
+  what.keep_gradients = choice.keep_gradients;
+  what.allocator = choice.allocator;
+  return what;
+}
+
+Forecast forecast(const Schedule& schedule, const WhatIfChoice& choice) {
+  Forecast result;
+  result.choice = choice;
+  result.series = schedule.series;
+  const analyzer::WhatIf what = to_whatif(choice);
+  auto prediction = analyzer::predict(schedule, what);
+  if (!prediction) {
+    result.error = prediction.error().message;
+    return result;
+  }
+  result.prediction = std::move(*prediction);
+  Schedule changed = schedule;
+  if (what.changes_nothing()) {
+    for (ScheduledBlock& block : changed.blocks) block.bytes = block.recorded_bytes;
+  }
+  auto done = apply(changed, what);
+  if (done) done = draw_curves(changed, &result);
+  if (!done) result.error = done.error().message;
+  result.allocated_pyramid = PeakPyramid(result.allocated);
+  result.reserved_pyramid = PeakPyramid(result.reserved);
+  return result;
+}
+
+const std::vector<Card>& known_cards() {
+  static const std::vector<Card> cards = {
+      {"T4 (15 GiB)", 15360 * kMiB},       {"RTX 3090 / 4090 (24 GiB)", 24564 * kMiB},
+      {"L4 (22.5 GiB)", 23034 * kMiB},     {"A10G (22 GiB)", 23028 * kMiB},
+      {"RTX 5090 (32 GiB)", 32607 * kMiB}, {"V100 (32 GiB)", 32768 * kMiB},
+      {"A100 (40 GiB)", 40960 * kMiB},     {"L40S (45 GiB)", 46068 * kMiB},
+      {"A100 (80 GiB)", 81920 * kMiB},     {"H100 (80 GiB)", 81559 * kMiB},
+      {"H200 (141 GB)", 143771 * kMiB},    {"B200 (180 GiB)", 183359 * kMiB}};
+  return cards;
+}
+
+}  // namespace tidemark::viewer

@@ -1,0 +1,53 @@
+// The what-if panel's answer: the analyzer's prediction, and the curve of the changed schedule over
+// time, so that it can be drawn over the recorded one. The curve's peak is the prediction's.
+//
+// Pure; any thread. A Schedule is built once (it reads the trace) and then only copied.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tidemark/analyzer/whatif.h"
+#include "tidemark/viewer/pyramid.h"
+
+namespace tidemark::viewer {
+
+// What the sliders and switches say; compares equal when nothing would change.
+struct WhatIfChoice {
+  int16_t device = 0;
+  double batch = 1;
+  bool checkpoint = false;
+  uint32_t checkpoint_every = 1;
+  int precision = 0;  // 0: as recorded, 1: bf16, 2: fp16, 3 and 4: the same within autocast
+  int optimizer = 0;  // 0: as recorded, else OptimizerKind + 1
+  uint32_t accumulate = 1;
+  bool keep_gradients = false;
+  std::string allocator;  // "": as recorded
+  bool operator==(const WhatIfChoice&) const = default;
+  bool changes_nothing() const;
+};
+
+analyzer::WhatIf to_whatif(const WhatIfChoice& choice);
+
+struct Forecast {
+  WhatIfChoice choice;
+  analyzer::Series series;
+  analyzer::Prediction prediction;
+  std::vector<analyzer::UsagePoint> allocated;
+  std::vector<analyzer::UsagePoint> reserved;
+  PeakPyramid allocated_pyramid;
+  PeakPyramid reserved_pyramid;
+  std::string error;  // not "": nothing else is there, and why
+};
+
+// Recorded events stand at their times, a transform's own at that of the event before.
+Forecast forecast(const analyzer::Schedule& schedule, const WhatIfChoice& choice);
+
+// Cards people have, by their memory as nvidia-smi reports it.
+struct Card {
+  const char* name;
+  uint64_t bytes;
+};
+const std::vector<Card>& known_cards();
+
+}  // namespace tidemark::viewer

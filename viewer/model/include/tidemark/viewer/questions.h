@@ -1,0 +1,39 @@
+// What panels ask that takes longer than a frame: details of a choice, a search, a forecast. Each
+// kind of question has a thread and a Reader of its own. For the thread that draws; `on_answer` is
+// called from the workers' threads and may only wake it.
+#pragma once
+
+#include <memory>
+
+#include "tidemark/viewer/details.h"
+#include "tidemark/viewer/forecast.h"
+#include "tidemark/viewer/loader.h"
+#include "tidemark/viewer/newest_worker.h"
+#include "tidemark/viewer/search.h"
+
+namespace tidemark::viewer {
+
+class Questions {
+ public:
+  // `loaded`: the pieces that are there; called from the workers' threads.
+  Questions(const Loader::Open& open, std::function<Loaded()> loaded,
+            const std::function<void()>& on_answer = {});
+
+  struct SearchText {
+    std::string text;
+    bool with_kernels = false;  // once they are loaded
+    bool operator==(const SearchText&) const = default;
+  };
+  NewestWorker<DetailsQuestion, Details>& details() { return *details_; }
+  NewestWorker<SearchText, SearchAnswer>& search() { return *search_; }
+  NewestWorker<WhatIfChoice, std::shared_ptr<const Forecast>>& forecast() { return *forecast_; }
+  bool busy() const;
+  void wait() const;
+
+ private:
+  std::unique_ptr<NewestWorker<DetailsQuestion, Details>> details_;
+  std::unique_ptr<NewestWorker<SearchText, SearchAnswer>> search_;
+  std::unique_ptr<NewestWorker<WhatIfChoice, std::shared_ptr<const Forecast>>> forecast_;
+};
+
+}  // namespace tidemark::viewer

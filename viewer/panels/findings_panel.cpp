@@ -1,0 +1,103 @@
+#include "tidemark/viewer/findings_panel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tidemark/viewer/format.h"
+#include "widgets.h"
+
+namespace tidemark::viewer {
+namespace {
+
+const char* headline(analyzer::Pattern pattern) {
+  switch (pattern) {
+    case analyzer::Pattern::kUnused:
+      return "never used";
+    case analyzer::Pattern::kDeadWrite:
+      return "written, never read";
+    case analyzer::Pattern::kEarlyAllocation:
+      return "allocated too early";
+    case analyzer::Pattern::kLateDeallocation:
+      return "freed too late";
+    case analyzer::Pattern::kGrowth:
+      return "grows each iteration";
+    case analyzer::Pattern::kReservedUnused:
+      return "reserved, not used";
+  }
+  return analyzer::to_string(pattern);
+}
+
+}  // namespace
+
+std::optional<std::string> FindingsPanel::draw(const PanelContext& context) {
+  std::optional<std::string> look_for;
+  if (context.insight == nullptr) {
+    placeholder(context, "looking for waste ...");
+    return look_for;
+  }
+  const Palette& colours = context.colours();
+  const auto& findings = context.insight->findings;
+  for (const std::string& failure : context.insight->failures) {
+    text_coloured(colours.warning, failure);
+  }
+  if (findings.empty()) {
+    placeholder(context, "No wasted memory was found in this trace");
+    return look_for;
+  }
+  if (selected_ && *selected_ >= findings.size()) selected_.reset();
+  const float em = ImGui::GetFontSize();
+  const ImVec2 room = ImGui::GetContentRegionAvail();
+  const float below = std::floor(em * 5.5F);
+  constexpr ImGuiTableFlags kFlags = ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg |
+                                     ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerV |
+                                     ImGuiTableFlags_NoSavedSettings;
+  if (ImGui::BeginTable("findings", 5, kFlags, {0, std::max(room.y - below, em * 3.0F)})) {
+    ImGui::TableSetupScrollFreeze(0, 1);
+    ImGui::TableSetupColumn("Bytes", ImGuiTableColumnFlags_WidthFixed, em * 6.0F);
+    ImGui::TableSetupColumn("What", ImGuiTableColumnFlags_WidthFixed, em * 10.0F);
+    ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed, em * 4.5F);
+    ImGui::TableSetupColumn("Saves at the peak", ImGuiTableColumnFlags_WidthFixed, em * 9.0F);
+    ImGui::TableSetupColumn("Where", ImGuiTableColumnFlags_WidthStretch);
+    ImGui::TableHeadersRow();
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(findings.size()));
+    while (clipper.Step()) {
+      for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
+        const analyzer::Finding& finding = findings[static_cast<size_t>(i)];
+        ImGui::TableNextRow();
+        ImGui::TableNextColumn();
+        if (row_button(i, selected_ == static_cast<size_t>(i),
+                       format_bytes(static_cast<int64_t>(finding.bytes)))) {
+          selected_ = static_cast<size_t>(i);
+          context.state.remember();
+          context.state.select(finding.series);
+          context.state.go_to_peak(context.document);
+          context.state.remember();
+          if (!finding.file.empty()) {
+            look_for = fmt::format("{}:{}", base_name(finding.file), finding.line);
+          }
+        }
+        ImGui::TableNextColumn();
+        text_coloured(colours.warning, headline(finding.pattern));
+        ImGui::TableNextColumn();
+        right_aligned(format_count(finding.count));
+        ImGui::TableNextColumn();
+        right_aligned(format_bytes(finding.peak_bytes - finding.peak_without_bytes));
+        ImGui::TableNextColumn();
+        ImGui::TextUnformatted(finding.where.empty() ? analyzer::series_text(finding.series).c_str()
+                                                     : finding.where.c_str());
+      }
+    }
+    ImGui::EndTable();
+  }
+  const analyzer::Finding& shown = findings[selected_.value_or(0)];
+  ImGui::PushTextWrapPos(0);
+  ImGui::TextUnformatted(shown.evidence.c_str());
+  text_coloured(colours.good, shown.mend);
+  ImGui::PopTextWrapPos();
+  return look_for;
+}
+
+}  // namespace tidemark::viewer

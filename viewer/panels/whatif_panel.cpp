@@ -1,0 +1,176 @@
+#include "tidemark/viewer/whatif_panel.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+
+#include "tidemark/viewer/format.h"
+#include "widgets.h"
+
+namespace tidemark::viewer {
+namespace {
+
+constexpr std::array kPrecisions = {"as recorded", "bfloat16", "float16", "autocast to bfloat16",
+                                    "autocast to float16"};
+constexpr std::array kOptimizers = {"as recorded",        "SGD",      "SGD with momentum", "Adam",
+                                    "Adam, 8-bit states", "Adafactor"};
+struct Allocator {
+  const char* name;
+  const char* spec;
+};
+constexpr std::array<Allocator, 6> kAllocators = {
+    {{"as recorded", ""},
+     {"PyTorch, default settings", "torch"},
+     {"PyTorch, expandable segments", "torch:expandable_segments:True"},
+     {"PyTorch, max_split_size_mb:128", "torch:max_split_size_mb:128"},
+     {"cudaMallocAsync", "cuda-malloc-async"},
+     {"cudaMalloc for each block", "cuda-malloc"}}};
+
+template <size_t N>
+void choose(const char* label, int* value, const std::array<const char*, N>& names) {
+  ImGui::Combo(label, value, names.data(), static_cast<int>(N));
+}
+
+std::string batch_text(double factor) {
+  return factor >= 1 ? fmt::format("{:.4g} x", factor) : fmt::format("1/{:.4g} x", 1 / factor);
+}
+
+int64_t as_bytes(uint64_t bytes) { return static_cast<int64_t>(bytes); }
+
+}  // namespace
+
+void WhatIfPanel::set_batch(double factor) {
+  batch_log2_ = static_cast<float>(std::log2(factor));
+  choice_.batch = factor;
+}
+
+void WhatIfPanel::draw(const PanelContext& context) {
+  if (context.questions == nullptr) {
+    placeholder(context, "No trace to predict from");
+    return;
+  }
+  const float width = ImGui::GetContentRegionAvail().x;
+  const float em = ImGui::GetFontSize();
+  ImGui::BeginChild("controls", {std::floor(std::min(width * 0.45F, em * 34)), 0});
+  draw_controls(context);
+  ImGui::EndChild();
+  ImGui::SameLine(0, em);
+  ImGui::PushStyleColor(ImGuiCol_ChildBg, to_vec4(context.colours().plot));
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {em * 0.8F, em * 0.5F});
+  ImGui::BeginChild("outcome", {0, 0}, false, ImGuiWindowFlags_AlwaysUseWindowPadding);
+  ImGui::PopStyleVar();
+  ImGui::PopStyleColor();
+  context.questions->forecast().request(choice_);
+  if (const auto answered = context.questions->forecast().latest()) shown_ = answered->answer;
+  draw_outcome(context);
+  ImGui::EndChild();
+}
+
+void WhatIfPanel::draw_controls(const PanelContext& context) {
+  const float em = ImGui::GetFontSize();
+  ImGui::PushItemWidth(em * 15);
+  // Powers of two and their halves: what people try.
+  ImGui::SliderFloat("##batch", &batch_log2_, -4, 6, batch_text(choice_.batch).c_str());
+  batch_min_ = ImGui::GetItemRectMin();
+  batch_max_ = ImGui::GetItemRectMax();
+  ImGui::SameLine();
+  ImGui::TextUnformatted("batch");
+  batch_log2_ = std::round(batch_log2_ * 4) / 4;
+  choice_.batch = std::exp2(static_cast<double>(batch_log2_));
+  int steps = static_cast<int>(choice_.accumulate);
+  ImGui::SliderInt("gradient accumulation", &steps, 1, 16);
+  choice_.accumulate = static_cast<uint32_t>(std::max(steps, 1));
+  ImGui::Checkbox("checkpoint the layers", &choice_.checkpoint);
+  if (choice_.checkpoint) {
+    int every = static_cast<int>(choice_.checkpoint_every);
+    ImGui::SliderInt("every so many layers", &every, 1, 8);
+    choice_.checkpoint_every = static_cast<uint32_t>(std::max(every, 1));
+  }
+  choose("precision", &choice_.precision, kPrecisions);
+  choose("optimizer", &choice_.optimizer, kOptimizers);
+  ImGui::Checkbox("keep gradients between steps", &choice_.keep_gradients);
+  if (ImGui::BeginCombo("allocator", kAllocators.at(static_cast<size_t>(allocator_)).name)) {
+    for (size_t i = 0; i < kAllocators.size(); ++i) {
+      if (ImGui::Selectable(kAllocators.at(i).name, static_cast<int>(i) == allocator_)) {
+        allocator_ = static_cast<int>(i);
+      }
+    }
+    ImGui::EndCombo();
+  }
+  choice_.allocator = kAllocators.at(static_cast<size_t>(allocator_)).spec;
+  const auto& cards = known_cards();
+  const char* card = card_ < 0 ? "as recorded" : cards[static_cast<size_t>(card_)].name;
+  if (ImGui::BeginCombo("card", card)) {
+    if (ImGui::Selectable("as recorded", card_ < 0)) card_ = -1;
+    for (size_t i = 0; i < cards.size(); ++i) {
+      if (ImGui::Selectable(cards[i].name, static_cast<int>(i) == card_)) {
+        card_ = static_cast<int>(i);
+      }
+    }
+    ImGui::EndCombo();
+  }
+  context.state.capacity_bytes = card_ < 0 ? 0 : as_bytes(cards[static_cast<size_t>(card_)].bytes);
+  ImGui::PopItemWidth();
+  if (ImGui::Button("As recorded")) {
+    choice_ = {};
+    batch_log2_ = 0;
+    allocator_ = 0;
+  }
+}
+
+void WhatIfPanel::draw_outcome(const PanelContext& context) const {
+  const Palette& colours = context.colours();
+  if (shown_ == nullptr) {
+    placeholder(context, "reading the schedule ...");
+    return;
+  }
+  if (!(shown_->choice == choice_)) text_coloured(colours.text_dim, "predicting ...");
+  if (!shown_->error.empty()) {
+    ImGui::PushTextWrapPos(0);
+    text_coloured(colours.warning, shown_->error);
+    ImGui::PopTextWrapPos();
+    return;
+  }
+  const analyzer::Prediction& prediction = shown_->prediction;
+  const auto change = [](uint64_t now, uint64_t before) {
+    return before == 0
+               ? std::string()
+               : fmt::format("{:+.1f} %",
+                             (static_cast<double>(now) / static_cast<double>(before) - 1) * 100);
+  };
+  heading(context, "Predicted peak " + format_bytes(as_bytes(prediction.predicted.allocated)),
+          change(prediction.predicted.allocated, prediction.recorded.allocated));
+  fact_line(context, "allocated", format_bytes(as_bytes(prediction.predicted.allocated)),
+            "recorded " + format_bytes(as_bytes(prediction.recorded.allocated)));
+  fact_line(context, "reserved", format_bytes(as_bytes(prediction.predicted.reserved)),
+            "recorded " + format_bytes(as_bytes(prediction.recorded.reserved)));
+  fact_line(context, "card needs", format_bytes(as_bytes(prediction.needed_bytes())),
+            "without the driver's context");
+  fact_line(context, "time", fmt::format("{:.2f} x", prediction.time_ratio()), "of a step");
+  int64_t capacity = context.state.capacity_bytes;
+  if (capacity == 0 && context.activity != nullptr) {
+    capacity = context.activity->capacity_of(
+        {trace::Layer::kPool, trace::Space::kDevice, shown_->choice.device});
+  }
+  if (capacity > 0) {
+    const analyzer::Fit fit = analyzer::fit_of(prediction, static_cast<uint64_t>(capacity));
+    const std::string of = " into " + format_bytes(capacity);
+    if (fit == analyzer::Fit::kFits) text_coloured(colours.good, "fits" + of);
+    if (fit == analyzer::Fit::kTooCloseToTell) {
+      text_coloured(colours.warning, "too close to tell whether it fits" + of);
+    }
+    if (fit == analyzer::Fit::kDoesNotFit) text_coloured(colours.bad, "does not fit" + of);
+  }
+  for (const std::string& unknown : prediction.changes.unknown) {
+    text_coloured(colours.warning, "left out: " + unknown);
+  }
+  if (!prediction.changes.assumptions.empty()) heading(context, "Assumed");
+  ImGui::PushTextWrapPos(0);
+  for (const std::string& assumption : prediction.changes.assumptions) {
+    text_coloured(colours.text_dim, assumption);
+  }
+  ImGui::PopTextWrapPos();
+}
+
+}  // namespace tidemark::viewer

@@ -1,0 +1,30 @@
+// Small things that several panels draw: facts, links to blocks, call stacks, shares.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "tidemark/viewer/panel_context.h"
+
+namespace tidemark::viewer {
+
+std::string plural(uint64_t count, const char* noun);
+std::string signed_bytes(int64_t bytes);  // "+1.50 GiB"
+void right_aligned(const std::string& text);
+// A bar of this share of the column, and the share in words.
+void share_bar(const PanelContext& context, double share, Colour colour);
+// "name   value   more", each in its place on one line.
+void fact_line(const PanelContext& context, std::string_view name, std::string_view value,
+               std::string_view more = {});
+// A heading within a panel.
+void heading(const PanelContext& context, std::string_view text, std::string_view more = {});
+// A line that can be clicked, over the whole row of a table; true when it was.
+bool row_button(int id, bool selected, const std::string& text);
+// Size, what and when; a click goes there. For tables of three columns.
+void block_row(const PanelContext& context, const BlockLink& link);
+// One frame a line, innermost first; hovering tells all, a click copies FILE:LINE.
+void stack_lines(const PanelContext& context, const StackText& stack);
+// In the middle of what is left of the panel.
+void placeholder(const PanelContext& context, std::string_view text);
+
+}  // namespace tidemark::viewer
