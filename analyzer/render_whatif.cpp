@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tidemark/analyzer/text.h"
@@ -40,6 +41,32 @@ std::string capacity_line(const Prediction& prediction, uint64_t capacity) {
                      format_bytes(need - capacity));
 }
 
+// Memory against time, where checkpoints were planned: only plans that need less than those before.
+std::string plans_text(const Prediction& prediction) {
+  std::string text;
+  uint64_t least = std::numeric_limits<uint64_t>::max();
+  for (const CheckpointPoint& point : prediction.plans) {
+    if (point.peaks.reserved >= least) continue;
+    least = point.peaks.reserved;
+    const bool chosen = point.layers == prediction.planned_layers;
+    text += fmt::format("  {} {:3} layers computed again: {:>9} reserved, step time {:.2f} x\n",
+                        chosen ? '>' : ' ', point.layers, format_bytes(point.peaks.reserved),
+                        point.time_ratio);
+  }
+  return text;
+}
+
+Json plans_json(const Prediction& prediction) {
+  Json json = Json::array();
+  for (const CheckpointPoint& point : prediction.plans) {
+    Json one = peaks_json(point.peaks);
+    one["layers"] = point.layers;
+    one["time_ratio"] = point.time_ratio;
+    json.push_back(one);
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string whatif_text(const Prediction& prediction) {
@@ -64,6 +91,7 @@ std::string whatif_text(const Prediction& prediction) {
                error.change_reserved ? signed_percent(*error.change_reserved) : "–"});
   }
   std::string text = table.text();
+  text += plans_text(prediction);
   text += fmt::format("  step time {:.2f} x\n", prediction.time_ratio());
   text += fmt::format("  beside the pool: {} of libraries, and the driver's context\n",
                       format_bytes(prediction.beside_pool_bytes));
@@ -83,6 +111,10 @@ std::string whatif_json(const Prediction& prediction) {
   if (prediction.capacity) json["fits"] = fit_of(prediction, *prediction.capacity) == Fit::kFits;
   json["assumptions"] = prediction.changes.assumptions;
   json["unknown"] = prediction.changes.unknown;
+  if (!prediction.plans.empty()) {
+    json["checkpoint_plans"] = plans_json(prediction);
+    json["checkpointed_layers"] = prediction.planned_layers;
+  }
   if (prediction.measured) {
     const PredictionError error = error_of(prediction);
     json["measured"] = peaks_json(*prediction.measured);

@@ -19,6 +19,7 @@ void add_report(CLI::App& app, int& status);
 void add_diff(CLI::App& app, int& status);
 void add_sql(CLI::App& app, int& status);
 void add_whatif(CLI::App& app, int& status);
+void add_advise(CLI::App& app, int& status);
 void add_view(CLI::App& app, int& status);
 
 // Parses and runs `arguments` (without the program's name); returns the exit status.

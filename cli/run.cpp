@@ -96,6 +96,7 @@ int run(const std::vector<std::string>& arguments) {
   add_diff(app, status);
   add_sql(app, status);
   add_whatif(app, status);
+  add_advise(app, status);
   add_view(app, status);
   add_doctor(app, command, status);
   try {

@@ -118,6 +118,8 @@ class WorkReader {
                              [](const auto& a, const auto& b) { return a.start_ns < b.start_ns; });
     return std::move(items_);
   }
+  // Of the fastest large copy, in bytes a second.
+  double link() const { return link_; }
 
  private:
   WorkItem item(int64_t start_ns, int64_t end_ns, trace::StackId stack) {
@@ -148,6 +150,7 @@ class WorkReader {
     auto read = reader_.transfers([&](std::span<const trace::Transfer> batch) {
       for (const trace::Transfer& row : batch) {
         if (row.device != device_) continue;
+        note_speed(row);
         WorkItem copy = item(row.start_ns, row.end_ns, row.stack);
         add(copy, row.src_allocation);
         add(copy, row.dst_allocation);
@@ -164,6 +167,14 @@ class WorkReader {
       }
     });
   }
+  void note_speed(const trace::Transfer& row) {
+    constexpr uint64_t kLarge = uint64_t{1} << 20;
+    const bool crosses =
+        row.kind == trace::TransferKind::kHtoD || row.kind == trace::TransferKind::kDtoH;
+    if (!crosses || row.bytes < kLarge || row.end_ns <= row.start_ns) return;
+    const double seconds = static_cast<double>(row.end_ns - row.start_ns) / 1e9;
+    link_ = std::max(link_, static_cast<double>(row.bytes) / seconds);
+  }
   void add(WorkItem& item, trace::AllocationId id) {
     const auto found = index_.find(static_cast<int64_t>(id));
     if (found != index_.end() &&
@@ -178,6 +189,7 @@ class WorkReader {
   std::unordered_map<int64_t, uint32_t> index_;
   std::unordered_map<int64_t, uint32_t> kernel_item_;
   std::vector<WorkItem> items_;
+  double link_ = 0;
 };
 
 // What no frame places belongs where the newest of its blocks was made.
@@ -310,8 +322,10 @@ Result<Raw> read_schedule(const trace::Reader& reader, const Structure& structur
   }
   place(*rows, schedule);
   if (schedule.series.space == trace::Space::kDevice) {
-    const auto items = WorkReader(reader, schedule, roles).read();
+    WorkReader work(reader, schedule, roles);
+    const auto items = work.read();
     if (!items) return tl::unexpected(items.error());
+    schedule.link_bytes_per_second = work.link();
     add_work(*items, raw, schedule);
   }
   place_iterations(structure, raw, schedule);

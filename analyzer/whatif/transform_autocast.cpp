@@ -30,15 +30,6 @@ bool starts_with_any(std::string_view text, std::span<const std::string_view> pr
 
 // Autocast's lists for CUDA, as far as these operators make memory (PyTorch 2.11).
 Kind kind_of(std::string_view operation) {
-  static constexpr std::array<std::string_view, 26> kHalf = {
-      "addmm",        "mm",         "bmm",          "baddbmm",      "addbmm",
-      "addmv",        "linear",     "matmul",       "einsum",       "convolution",
-      "_convolution", "conv1d",     "conv2d",       "conv3d",       "conv_transpose",
-      "cudnn_conv",   "_cudnn_rnn", "_efficient_a", "_flash_atten", "_scaled_dot",
-      "_thnn_fused",  "AddmmBack",  "MmBack",       "BmmBack",      "ConvolutionBack",
-      "CudnnRnnBack"};
-  static constexpr std::array<std::string_view, 3> kHalfNodes = {
-      "ScaledDotProduct", "CudnnConvolutionBack", "LinearBack"};
   static constexpr std::array<std::string_view, 17> kFull = {"native_layer_norm",
                                                              "_softmax",
                                                              "_log_softmax",
@@ -58,9 +49,7 @@ Kind kind_of(std::string_view operation) {
                                                              "cosh"};
   static constexpr std::array<std::string_view, 3> kNorms = {"cudnn_batch_norm",
                                                              "native_batch_norm", "_batch_norm"};
-  if (starts_with_any(operation, kHalf) || starts_with_any(operation, kHalfNodes)) {
-    return Kind::kHalf;
-  }
+  if (is_product(operation)) return Kind::kHalf;
   if (starts_with_any(operation, kNorms)) return Kind::kNormalizesHalf;
   return starts_with_any(operation, kFull) ? Kind::kFull : Kind::kWidest;
 }
@@ -230,13 +219,15 @@ class Autocast {
     int64_t last = 0;
     for (const uint32_t w : used_by_[block]) {
       const DeviceWork& work = schedule_.work[w];
-      if (work.iteration == step && work.phase == Phase::kBackward && is_product(work)) {
+      if (work.iteration == step && work.phase == Phase::kBackward && made_by_product(work)) {
         last = std::max(last, work.position + 1);
       }
     }
     return last;
   }
-  bool is_product(const DeviceWork& work) const { return kind_of(made_in(work)) == Kind::kHalf; }
+  bool made_by_product(const DeviceWork& work) const {
+    return kind_of(made_in(work)) == Kind::kHalf;
+  }
   // The operation that did it.
   const std::string& made_in(const DeviceWork& work) const {
     return operation(*std::ranges::max_element(schedule_.blocks_of(work)));
@@ -318,7 +309,7 @@ class Autocast {
         if (work.phase == Phase::kForward) last = std::max(last, work.position);
         if (work.phase != Phase::kBackward) continue;
         const bool of_copy =
-            (replaced_[i] && is_product(work)) || (raised_[i] && is_full_node(made_in(work)));
+            (replaced_[i] && made_by_product(work)) || (raised_[i] && is_full_node(made_in(work)));
         others = others || !of_copy;
       }
       if (!others) block.end = std::min(block.end, last + 2);
@@ -342,10 +333,7 @@ class Autocast {
 }  // namespace
 
 Result<void> autocast(Schedule& schedule, Precision precision, Changes& changes) {
-  if (auto steps = need_steps(schedule, "--autocast"); !steps) return steps;
-  if (schedule.work.empty()) {
-    return fail("--autocast needs to know what kernels were handed; record with --device=auto");
-  }
+  if (auto known = need_work(schedule, "--autocast"); !known) return known;
   Autocast(schedule).run();
   changes.assumptions.push_back(fmt::format(
       "autocast to {}: matrix products, convolutions and attention work on 16-bit copies of their "

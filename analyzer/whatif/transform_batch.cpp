@@ -10,6 +10,10 @@ Result<void> scale_batch(Schedule& schedule, double factor, Changes& changes) {
     if (block.law == BatchLaw::kPerSample) block.bytes = scaled(block.bytes, factor);
   }
   changes.compute *= factor;
+  if (factor < 1) {
+    changes.unknown.emplace_back(
+        "what smaller kernels cost that fill the device less; norms over the batch see less of it");
+  }
   changes.assumptions.push_back(fmt::format(
       "{}x the batch: inputs, activations and their temporaries grow with it, parameters, "
       "gradients, "
@@ -33,6 +37,35 @@ Result<void> keep_gradients(Schedule& schedule, Changes& changes) {
   changes.assumptions.emplace_back("gradients are zeroed, not given back, between steps");
   return {};
 }
+
+namespace {
+
+// The times of the events of forward and backward come again for each micro-batch.
+void repeat_times(Schedule& schedule, uint32_t times) {
+  std::vector<int64_t> repeated;
+  int64_t later = 0;
+  size_t next = 0;
+  const auto index = [&](int64_t position) {
+    return std::min(static_cast<size_t>(position / Schedule::kStride), schedule.event_ns.size());
+  };
+  for (const ScheduledStep& step : schedule.iterations) {
+    const size_t begin = index(step.begin);
+    const size_t end = index(step.optimizer);
+    if (begin >= end) continue;
+    for (; next < end; ++next) repeated.push_back(schedule.event_ns[next] + later);
+    const int64_t length = schedule.event_ns[end - 1] - schedule.event_ns[begin] + 1;
+    for (uint32_t k = 1; k < times; ++k) {
+      later += length;
+      for (size_t i = begin; i < end; ++i) repeated.push_back(schedule.event_ns[i] + later);
+    }
+  }
+  for (; next < schedule.event_ns.size(); ++next) {
+    repeated.push_back(schedule.event_ns[next] + later);
+  }
+  schedule.event_ns = std::move(repeated);
+}
+
+}  // namespace
 
 Result<void> accumulate(Schedule& schedule, uint32_t times, Changes& changes) {
   if (auto steps = need_steps(schedule, "--accumulate"); !steps) return steps;
@@ -90,6 +123,7 @@ Result<void> accumulate(Schedule& schedule, uint32_t times, Changes& changes) {
     }
   }
   schedule.blocks.insert(schedule.blocks.end(), blocks.begin(), blocks.end());
+  repeat_times(schedule, times);
   changes.compute *= times;
   changes.assumptions.push_back(fmt::format(
       "{} micro-batches of the batch before each optimizer step; gradients are added up in place",

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "transform_parts.h"
+#include "whatif_parts.h"
 
 namespace tidemark::analyzer {
 namespace {
@@ -15,25 +16,6 @@ struct Layer {
   int64_t last_use = 0;                         // position of forward's last event of it
   int64_t backward = ScheduledBlock::kForever;  // where backward first asks for what it saved
 };
-
-struct Uses {
-  int64_t last_forward = 0;
-  int64_t first_backward = ScheduledBlock::kForever;
-};
-
-std::vector<Uses> uses_of(const Schedule& schedule) {
-  std::vector<Uses> uses(schedule.blocks.size());
-  for (const DeviceWork& work : schedule.work) {
-    for (const uint32_t block : schedule.blocks_of(work)) {
-      if (work.phase == Phase::kForward) {
-        uses[block].last_forward = std::max(uses[block].last_forward, work.position);
-      } else if (work.phase == Phase::kBackward) {
-        uses[block].first_backward = std::min(uses[block].first_backward, work.position);
-      }
-    }
-  }
-  return uses;
-}
 
 std::vector<Layer> layers_of(const Schedule& schedule) {
   std::vector<Layer> layers(schedule.instances.size());
@@ -115,6 +97,24 @@ std::vector<int64_t> forward_times(const Schedule& schedule) {
 
 }  // namespace
 
+std::vector<LayerCost> checkpoint_costs(const Schedule& schedule) {
+  const auto times = forward_times(schedule);
+  const auto layers = layers_of(schedule);
+  const auto uses = uses_of(schedule);
+  std::vector<LayerCost> costs;
+  for (const Layer& layer : layers) {
+    if (layer.iteration != schedule.iterations.size()) continue;
+    LayerCost cost;
+    for (const uint32_t i : layer.blocks) {
+      cost.recompute_ns += times[i];
+      const bool output = uses[i].last_forward > layer.last_use;
+      if (schedule.blocks[i].saved && !output) cost.saved_bytes += schedule.blocks[i].bytes;
+    }
+    costs.push_back(cost);
+  }
+  return costs;
+}
+
 Result<void> checkpoint(Schedule& schedule, const CheckpointPlan& plan, Changes& changes) {
   if (auto steps = need_steps(schedule, "--checkpoint"); !steps) return steps;
   if (schedule.instances.empty()) {
@@ -130,7 +130,9 @@ Result<void> checkpoint(Schedule& schedule, const CheckpointPlan& plan, Changes&
   uint32_t ordinal = 0;  // within its step
   for (size_t i = 0; i < layers.size(); ++i) {
     if (i > 0 && layers[i].iteration != layers[i - 1].iteration) ordinal = 0;
-    if (layers[i].blocks.empty() || ordinal++ % plan.every != 0) continue;
+    const uint32_t place = ordinal++;
+    if (layers[i].blocks.empty() || place % plan.every != 0) continue;
+    if (!plan.only.empty() && std::ranges::find(plan.only, place) == plan.only.end()) continue;
     const int64_t again_ns = checkpointer.run(layers[i], times);
     if (layers[i].iteration != last) continue;
     ++count;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cmath>
+#include <span>
+#include <string_view>
 
 #include "tidemark/analyzer/transforms.h"
 
@@ -18,8 +20,40 @@ inline Result<void> need_steps(const Schedule& schedule, const char* what) {
               "record with --stacks=all");
 }
 
+// Also what kernels were handed.
+Result<void> need_work(const Schedule& schedule, const char* what);
+
+// An empty lifetime is none.
+inline void drop(ScheduledBlock& block) { block.end = block.begin; }
+
 // A block of a transform's own that stands beside another.
 ScheduledBlock beside(const ScheduledBlock& block, uint64_t bytes, int64_t begin, int64_t end);
+
+// Where the passes of a block's step use it.
+struct Uses {
+  int64_t last_forward = 0;
+  int64_t first_backward = ScheduledBlock::kForever;
+  int64_t last_backward = 0;
+};
+std::vector<Uses> uses_of(const Schedule& schedule);
+
+// Where backward first asks for what a layer saved, as of Schedule::instances; kForever: nowhere.
+// Backward comes to the layers in their reverse order.
+std::vector<int64_t> backward_of_layers(const Schedule& schedule, const std::vector<Uses>& uses);
+
+// What of the last step's time on the device `counts` says yes to. The whole of it is 1.
+template <class Counts>
+double share_of_step(const Schedule& schedule, const Counts& counts) {
+  const auto last = static_cast<uint32_t>(schedule.iterations.size());
+  int64_t whole = 0;
+  int64_t counted = 0;
+  for (const DeviceWork& work : schedule.work) {
+    if (work.iteration != last) continue;
+    whole += work.end_ns - work.start_ns;
+    if (counts(work)) counted += work.end_ns - work.start_ns;
+  }
+  return whole == 0 ? 0 : static_cast<double>(counted) / static_cast<double>(whole);
+}
 
 // A loss in full precision gives its gradient in it, which is then copied to the logits'
 // precision: the block becomes the copy (its size is left to the caller), and the gradient itself
@@ -29,5 +63,40 @@ ScheduledBlock full_gradient_of_logits(Schedule& schedule, size_t block);
 // Summing full floats over the rows of a matrix takes a scratch twice as large as the matrix;
 // summing 16-bit floats takes none (recorded on an H100, PyTorch 2.11).
 bool is_reduction_scratch(const Schedule& schedule, size_t block);
+
+// Matrix products, convolutions, attention and their nodes of backward.
+bool is_product(std::string_view operation);
+
+// A product of what a layer is given and a weight, in one step.
+struct WeightProduct {
+  uint32_t weight = 0;
+  uint32_t input = 0;
+  uint32_t output = 0;
+  // Of the weight's matrix, from the sizes of what goes in and comes out.
+  double inputs = 0;
+  double outputs = 0;
+};
+// Within the layers, in order of time.
+std::vector<WeightProduct> products_of(const Schedule& schedule);
+
+// The trained parameters with what backward and the optimizer have for each: blocks of one kind
+// pair up with parameters by their sizes, largest first.
+class TrainedParameters {
+ public:
+  explicit TrainedParameters(const Schedule& schedule);
+  std::span<const uint32_t> all() const { return parameters_; }
+  // Gradients, states and temporaries of the optimizer.
+  std::vector<uint32_t> kept_for(uint32_t parameter) const;
+  std::vector<uint32_t> gradients_of(uint32_t parameter) const;
+  // Bytes of optimizer states for each byte of the parameters.
+  double state_ratio() const { return state_ratio_; }
+
+ private:
+  void pair(const Schedule& schedule, std::vector<uint32_t> blocks, bool gradients);
+  std::vector<uint32_t> parameters_;  // largest first
+  std::vector<std::vector<uint32_t>> gradients_;
+  std::vector<std::vector<uint32_t>> of_optimizer_;
+  double state_ratio_ = 0;
+};
 
 }  // namespace tidemark::analyzer

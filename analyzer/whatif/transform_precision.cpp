@@ -35,18 +35,6 @@ void add_input_copy(const ScheduledBlock& block, std::vector<ScheduledBlock>& ad
 
 }  // namespace
 
-ScheduledBlock beside(const ScheduledBlock& block, uint64_t bytes, int64_t begin, int64_t end) {
-  ScheduledBlock added = block;
-  added.origin = {};
-  added.bytes = bytes;
-  added.recorded_bytes = 0;
-  added.begin = begin;
-  added.end = end;
-  added.saved = false;
-  added.category = Category::kTemporary;
-  return added;
-}
-
 bool is_reduction_scratch(const Schedule& schedule, size_t i) {
   const ScheduledBlock& block = schedule.blocks[i];
   if (block.phase != Phase::kBackward || !operation_of(schedule, block).starts_with("sum_dim")) {
@@ -91,6 +79,7 @@ Result<void> lower_precision(Schedule& schedule, Precision precision, Changes& c
     add_input_copy(block, added);
   }
   schedule.blocks.insert(schedule.blocks.end(), added.begin(), added.end());
+  schedule.float_bytes = 2;
   changes.assumptions.push_back(fmt::format(
       "all of the model in {}: parameters, gradients, optimizer states and activations take half; "
       "statistics, masks, indices and losses in full precision stay as they are",

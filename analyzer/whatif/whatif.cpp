@@ -1,16 +1,20 @@
 #include "tidemark/analyzer/whatif.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <tuple>
 
 #include "tidemark/analyzer/replay.h"
+#include "tidemark/analyzer/units.h"
+#include "whatif_parts.h"
 
 namespace tidemark::analyzer {
 namespace {
 
 // In order of position; at one position frees come first: what is given back there can be taken
 // again.
-std::vector<AllocatorEvent> events_of(const Schedule& schedule) {
+std::vector<std::pair<int64_t, AllocatorEvent>> ordered_events(const Schedule& schedule) {
   std::vector<std::pair<int64_t, AllocatorEvent>> ordered;
   ordered.reserve(2 * schedule.blocks.size());
   for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
@@ -27,10 +31,51 @@ std::vector<AllocatorEvent> events_of(const Schedule& schedule) {
     return std::tuple(event.first, allocates, event.second.lifetime);
   };
   std::ranges::sort(ordered, {}, key);
+  return ordered;
+}
+
+std::vector<AllocatorEvent> events_of(const Schedule& schedule) {
+  const auto ordered = ordered_events(schedule);
   std::vector<AllocatorEvent> events;
   events.reserve(ordered.size());
   for (const auto& [position, event] : ordered) events.push_back(event);
   return events;
+}
+
+Result<void> quantize(Schedule& schedule, const Quantization& how, Changes& changes) {
+  Result<void> done;
+  if (how.weights) done = quantize_weights(schedule, *how.weights, changes);
+  if (done && how.optimizer) done = change_optimizer(schedule, OptimizerKind::kAdam8bit, changes);
+  if (done && how.activations) done = quantize_activations(schedule, changes);
+  return done;
+}
+
+Result<void> change_model(Schedule& schedule, const WhatIf& what, Changes& changes) {
+  Result<void> done;
+  if (what.precision) done = lower_precision(schedule, *what.precision, changes);
+  if (done && what.autocast) done = autocast(schedule, *what.autocast, changes);
+  if (done && what.low_rank != 0) done = factor_weights(schedule, what.low_rank, changes);
+  if (done && what.prune) {
+    done = what.prune->structured ? prune_widths(schedule, what.prune->share, changes)
+                                  : mask_weights(schedule, what.prune->share, changes);
+  }
+  if (done && what.freeze) done = freeze(schedule, *what.freeze, changes);
+  if (done && what.optimizer) done = change_optimizer(schedule, *what.optimizer, changes);
+  if (done && what.lora != 0) done = low_rank_adapters(schedule, what.lora, changes);
+  if (done && what.quantize) done = quantize(schedule, *what.quantize, changes);
+  return done;
+}
+
+Result<void> offload(Schedule& schedule, Offload what, Changes& changes) {
+  switch (what) {
+    case Offload::kActivations:
+      return offload_activations(schedule, changes);
+    case Offload::kOptimizer:
+      return offload_optimizer(schedule, changes);
+    case Offload::kParameters:
+      break;
+  }
+  return offload_parameters(schedule, changes);
 }
 
 Result<void> apply(Schedule& schedule, const WhatIf& what, Changes& changes) {
@@ -38,12 +83,18 @@ Result<void> apply(Schedule& schedule, const WhatIf& what, Changes& changes) {
   if (what.checkpoint && !what.checkpoint->module.empty()) {
     done = find_layers(schedule, what.checkpoint->module);
   }
-  if (done && what.precision) done = lower_precision(schedule, *what.precision, changes);
-  if (done && what.autocast) done = autocast(schedule, *what.autocast, changes);
-  if (done && what.optimizer) done = change_optimizer(schedule, *what.optimizer, changes);
+  if (done) done = change_model(schedule, what, changes);
   if (done && what.checkpoint) done = checkpoint(schedule, *what.checkpoint, changes);
+  if (done && what.offload) done = offload(schedule, *what.offload, changes);
+  if (done && what.inference) done = inference(schedule, changes);
   if (done && what.batch != 1) done = scale_batch(schedule, what.batch, changes);
+  if (done && what.sequence != 1) done = scale_sequence(schedule, what.sequence, changes);
+  if (done && what.fuse_backward) done = fuse_backward(schedule, changes);
   if (done && what.keep_gradients) done = keep_gradients(schedule, changes);
+  if (done && what.shard) {
+    done = what.shard->stage == 0 ? data_parallel(schedule, what.shard->world, changes)
+                                  : shard(schedule, what.shard->stage, what.shard->world, changes);
+  }
   if (done && what.accumulate != 1) done = accumulate(schedule, what.accumulate, changes);
   return done;
 }
@@ -61,25 +112,90 @@ Result<std::optional<PeakBytes>> replay_peaks(const Schedule& schedule,
   return PeakBytes{outcome.peak_allocated_bytes, outcome.peak_reserved_bytes};
 }
 
+Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what) {
+  ChangedSchedule changed{schedule, {}};
+  if (what.changes_nothing()) {
+    // Recorded blocks stand for their requests exactly: each was the smallest that fitted.
+    for (ScheduledBlock& block : changed.schedule.blocks) block.bytes = block.recorded_bytes;
+    return changed;
+  }
+  if (auto done = apply(changed.schedule, what, changed.changes); !done) {
+    return tl::unexpected(done.error());
+  }
+  return changed;
+}
+
+namespace {
+
+const std::string& allocator_of(const Schedule& schedule, const WhatIf& what) {
+  return what.allocator.empty() ? schedule.allocator : what.allocator;
+}
+
+// Turns "as many as it takes" into a plan.
+Result<WhatIf> with_plan(const Schedule& schedule, const WhatIf& what, Prediction& prediction) {
+  if (!what.checkpoint || !what.checkpoint->fit) return what;
+  auto curve = plan_checkpoints(schedule, what);
+  if (!curve) return tl::unexpected(curve.error());
+  const uint64_t capacity = *what.checkpoint->fit;
+  const auto chosen = cheapest_fit(*curve, schedule.beside_pool_bytes, capacity);
+  if (!chosen) {
+    return fail(fmt::format(
+        "--checkpoint auto: no plan fits into {}: with all layers computed again {} are reserved",
+        format_bytes(capacity), format_bytes(curve->points.back().peaks.reserved)));
+  }
+  WhatIf planned = what;
+  planned.checkpoint = curve->plans[*chosen];
+  prediction.plans = std::move(curve->points);
+  prediction.planned_layers = prediction.plans[*chosen].layers;
+  return planned;
+}
+
+}  // namespace
+
 Result<Prediction> predict(const Schedule& schedule, const WhatIf& what) {
   Prediction prediction;
   prediction.beside_pool_bytes = schedule.beside_pool_bytes;
   prediction.recorded = {schedule.recorded_peak_allocated, schedule.recorded_peak_reserved};
-  // Recorded blocks stand for their requests exactly: each was the smallest that fitted.
-  Schedule untouched = schedule;
-  for (ScheduledBlock& block : untouched.blocks) block.bytes = block.recorded_bytes;
-  const auto baseline = replay_peaks(untouched, schedule.allocator);
+  const auto untouched = change(schedule, {});
+  if (!untouched) return tl::unexpected(untouched.error());
+  const auto baseline = replay_peaks(untouched->schedule, schedule.allocator);
   if (!baseline) return tl::unexpected(baseline.error());
   prediction.baseline = baseline->value_or(PeakBytes{});
-  Schedule changed = what.changes_nothing() ? untouched : schedule;
-  if (auto done = apply(changed, what, prediction.changes); !done) {
-    return tl::unexpected(done.error());
-  }
-  const auto peaks =
-      replay_peaks(changed, what.allocator.empty() ? schedule.allocator : what.allocator);
+  const auto planned = with_plan(schedule, what, prediction);
+  if (!planned) return tl::unexpected(planned.error());
+  auto changed = change(schedule, *planned);
+  if (!changed) return tl::unexpected(changed.error());
+  prediction.changes = std::move(changed->changes);
+  const auto peaks = replay_peaks(changed->schedule, allocator_of(schedule, what));
   if (!peaks) return tl::unexpected(peaks.error());
   prediction.predicted = peaks->value_or(PeakBytes{});
   return prediction;
+}
+
+Result<std::vector<PredictedPoint>> predicted_curve(const Schedule& schedule, const WhatIf& what) {
+  Prediction unused;
+  const auto planned = with_plan(schedule, what, unused);
+  if (!planned) return tl::unexpected(planned.error());
+  const auto changed = change(schedule, *planned);
+  if (!changed) return tl::unexpected(changed.error());
+  auto model = make_allocator(allocator_of(schedule, what));
+  if (!model) return tl::unexpected(model.error());
+  std::vector<BlockHandle> handles(changed->schedule.blocks.size());
+  std::vector<PredictedPoint> points;
+  for (const auto& [position, event] : ordered_events(changed->schedule)) {
+    if (event.kind == AllocatorEvent::Kind::kAllocate) {
+      handles[event.lifetime] = (*model)->allocate(event.bytes, event.stream).value_or(0);
+    } else {
+      (*model)->free(handles[event.lifetime]);
+    }
+    const int64_t time_ns = changed->schedule.time_at(position);
+    const uint64_t allocated = (*model)->allocated_bytes();
+    if (points.empty() || points.back().time_ns < time_ns) points.push_back({time_ns, 0, 0});
+    PredictedPoint& point = points.back();
+    point.allocated_bytes = std::max(point.allocated_bytes, allocated);
+    point.reserved_bytes = std::max(point.reserved_bytes, (*model)->reserved_bytes());
+  }
+  return points;
 }
 
 Fit fit_of(const Prediction& prediction, uint64_t capacity) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "tidemark/analyzer/advise.h"
 #include "tidemark/analyzer/whatif.h"
 
 namespace tidemark::analyzer {
@@ -251,6 +252,220 @@ TEST(WhatIf, autocast_keeps_16_bit_copies_of_what_products_read_in_place_of_it) 
   Schedule unknown = one_product();
   unknown.work.clear();
   EXPECT_FALSE(autocast(unknown, Precision::kBfloat16, changes)) << "no kernels, no products";
+}
+
+// One layer of one product: a weight of 64 x 64, 32 rows go in and come out; Adam's states.
+Schedule one_layer() {
+  Builder build;
+  build.schedule.operations = {"", "addmm"};
+  build.schedule.calls.emplace_back();
+  build.schedule.instances.push_back({"Layer", 1, 0, 0});
+  const uint32_t weight =
+      build.add(16384, 0, Phase::kSetup, Category::kParameter, BatchLaw::kFixed);
+  ScheduledStep times;
+  times.begin = build.now();
+  const uint32_t x =
+      build.add(8192, 1, Phase::kForward, Category::kActivation, BatchLaw::kPerSample);
+  build.work(Phase::kForward, 1, {x}, 10);
+  const uint32_t y =
+      build.add(8192, 1, Phase::kForward, Category::kActivation, BatchLaw::kPerSample, 1);
+  build.schedule.blocks[y].operation = 1;
+  build.schedule.instances[0].begin = build.schedule.instances[0].end =
+      build.schedule.blocks[y].begin;
+  build.work(Phase::kForward, 1, {weight, x, y}, 10);
+  times.backward = build.now();
+  const uint32_t gradient =
+      build.add(16384, 1, Phase::kBackward, Category::kGradient, BatchLaw::kFixed);
+  build.work(Phase::kBackward, 1, {x, y, gradient}, 10);
+  build.end(y);
+  build.end(x);
+  times.optimizer = build.now();
+  const uint32_t state =
+      build.add(32768, 1, Phase::kOptimizer, Category::kOptimizerState, BatchLaw::kFixed);
+  build.work(Phase::kOptimizer, 1, {weight, gradient, state}, 10);
+  build.end(gradient);
+  times.end = build.now();
+  build.schedule.iterations.push_back(times);
+  return build.schedule;
+}
+
+// Bytes of lifetimes that are not empty.
+uint64_t bytes_of(const Schedule& schedule, Category category) {
+  uint64_t sum = 0;
+  for (const ScheduledBlock& block : schedule.blocks) {
+    if (block.category == category && block.end > block.begin) sum += block.bytes;
+  }
+  return sum;
+}
+
+TEST(WhatIf, adapters_alone_have_gradients_and_states) {
+  Schedule schedule = one_layer();
+  Changes changes;
+  ASSERT_TRUE(low_rank_adapters(schedule, 4, changes));
+  const uint64_t adapters = 4 * (64 + 64) * 4;
+  EXPECT_EQ(bytes_of(schedule, Category::kParameter), 16384 + adapters);
+  EXPECT_EQ(bytes_of(schedule, Category::kGradient), adapters);
+  EXPECT_EQ(bytes_of(schedule, Category::kOptimizerState), 2 * adapters);
+}
+
+TEST(WhatIf, factored_weights_shrink_with_all_that_is_kept_for_them) {
+  Schedule schedule = one_layer();
+  Changes changes;
+  ASSERT_TRUE(factor_weights(schedule, 8, changes));
+  EXPECT_EQ(bytes_of(schedule, Category::kParameter), 16384U / 4) << "8 x (64 + 64) of 64 x 64";
+  EXPECT_EQ(bytes_of(schedule, Category::kGradient), 16384U / 4);
+  EXPECT_EQ(bytes_of(schedule, Category::kOptimizerState), 32768U / 4);
+}
+
+TEST(WhatIf, quantized_weights_are_bits_and_scales_and_learn_nothing) {
+  Schedule schedule = one_layer();
+  Changes changes;
+  ASSERT_TRUE(quantize_weights(schedule, {4, 64}, changes));
+  EXPECT_EQ(bytes_of(schedule, Category::kParameter), 64U * 64 / 2 + 64 * 4);
+  EXPECT_EQ(bytes_of(schedule, Category::kGradient), 0U);
+  EXPECT_EQ(bytes_of(schedule, Category::kOptimizerState), 0U);
+}
+
+TEST(WhatIf, masks_save_nothing_and_a_narrower_layer_does) {
+  Schedule masked = one_layer();
+  Schedule narrow = one_layer();
+  Changes changes;
+  ASSERT_TRUE(mask_weights(masked, 0.5, changes));
+  EXPECT_EQ(bytes_of(masked, Category::kParameter), 3U * 16384);
+  ASSERT_TRUE(prune_widths(narrow, 0.5, changes));
+  EXPECT_EQ(bytes_of(narrow, Category::kParameter), 16384U / 2);
+  EXPECT_EQ(bytes_of(narrow, Category::kActivation), 8192U) << "what went in and came out, halved";
+  EXPECT_FALSE(mask_weights(masked, 1.5, changes));
+}
+
+TEST(WhatIf, backward_ends_behind_frozen_layers) {
+  Schedule schedule = two_steps();
+  Changes changes;
+  ASSERT_TRUE(freeze(schedule, 0.5, changes));
+  // P, X, and of the second layer B and Q, where g is made and the loss is there.
+  EXPECT_EQ(peak(schedule), 1000U + 10 + 100 + 50 + 20 + 1);
+  EXPECT_NEAR(changes.extra_time, -30.0 / 120, 1e-9) << "the first layer's backward";
+}
+
+TEST(WhatIf, inference_keeps_nothing_for_backward) {
+  Schedule schedule = two_steps();
+  Changes changes;
+  ASSERT_TRUE(inference(schedule, changes));
+  EXPECT_EQ(peak(schedule), 1000U + 10 + 100 + 50) << "P, X, and a layer's two";
+  EXPECT_NEAR(changes.extra_time, -70.0 / 120, 1e-9);
+}
+
+TEST(WhatIf, gradients_are_given_back_at_once_where_the_optimizer_works_in_backward) {
+  Schedule schedule = two_steps();
+  Changes changes;
+  ASSERT_TRUE(fuse_backward(schedule, changes));
+  for (const ScheduledBlock& block : schedule.blocks) {
+    if (block.category != Category::kGradient) continue;
+    EXPECT_LE(block.end - block.begin, kStride);
+  }
+}
+
+TEST(WhatIf, all_pairs_of_positions_grow_with_the_square_of_the_length) {
+  Schedule schedule = two_steps();
+  for (ScheduledBlock& block : schedule.blocks) block.attention_pairs = block.bytes == 100;
+  Changes changes;
+  ASSERT_TRUE(scale_sequence(schedule, 2, changes));
+  EXPECT_EQ(peak(schedule), kPeak + 10 + 3 * 100 + 50 + 20);
+}
+
+TEST(WhatIf, data_parallel_ranks_have_buckets_and_sharded_ones_their_part) {
+  Schedule parallel = two_steps();
+  Changes changes;
+  ASSERT_TRUE(data_parallel(parallel, 2, changes));
+  EXPECT_EQ(peak(parallel), kPeak + 1000);
+  Schedule sharded = two_steps();
+  ASSERT_TRUE(shard(sharded, 3, 4, changes));
+  EXPECT_EQ(sharded.blocks.front().bytes, 250U);
+  EXPECT_EQ(bytes_of(sharded, Category::kOptimizerState), 500U);
+  EXPECT_GT(bytes_of(sharded, Category::kCommunication), 0U) << "whole parameters, gathered";
+  EXPECT_FALSE(shard(sharded, 4, 4, changes));
+  EXPECT_FALSE(shard(sharded, 3, 1, changes));
+}
+
+TEST(WhatIf, what_waits_on_the_host_costs_its_way_there_and_back) {
+  Schedule schedule = two_steps();
+  schedule.link_bytes_per_second = 1e9;
+  schedule.iterations[0].end_ns = 1200;
+  Schedule states = schedule;
+  Changes changes;
+  ASSERT_TRUE(offload_activations(schedule, changes));
+  // A, O, B and Q, 300 bytes each way at a byte a nanosecond, of a step of 1200 ns.
+  EXPECT_NEAR(changes.extra_time, 0.5, 1e-9);
+  Changes of_states;
+  ASSERT_TRUE(offload_optimizer(states, of_states));
+  EXPECT_EQ(peak(states), kPeak - 2000);
+  EXPECT_EQ(of_states.unknown.size(), 1U) << "the host's step";
+}
+
+// Without parameters that dwarf the layers.
+Schedule light_steps() {
+  Schedule light = two_steps();
+  for (ScheduledBlock& block : light.blocks) {
+    if (block.bytes >= 1000) block.bytes = block.recorded_bytes = 1;
+  }
+  light.allocator = "exact";
+  return light;
+}
+
+// What fit_of asks for.
+uint64_t room_for(uint64_t reserved) { return reserved + reserved / 10 + (uint64_t{768} << 20); }
+
+TEST(WhatIf, planned_checkpoints_are_as_few_as_fit) {
+  const Schedule light = light_steps();
+  const uint64_t most = peak(light);
+  WhatIf what;
+  what.checkpoint.emplace();
+  what.checkpoint->fit = room_for(most);
+  EXPECT_EQ(predict(light, what).value().planned_layers, 0U);
+  what.checkpoint->fit = room_for(most - 100);
+  const auto planned = predict(light, what);
+  ASSERT_TRUE(planned);
+  EXPECT_GT(planned->planned_layers, 0U);
+  EXPECT_EQ(planned->plans.size(), 3U) << "none, one and both layers";
+  what.checkpoint->fit = 1000;
+  const auto none = predict(light, what);
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().message.find("no plan fits"), std::string::npos);
+}
+
+TEST(WhatIf, advice_fits_and_comes_cheapest_first) {
+  const Schedule light = light_steps();
+  const auto list = advise(light, room_for(peak(light) - 60));
+  ASSERT_TRUE(list);
+  EXPECT_NE(list->fits_untouched, Fit::kFits);
+  ASSERT_FALSE(list->choices.empty());
+  EXPECT_LE(list->choices.size(), AdviceList::kMost);
+  double time = 0;
+  for (const Advice& choice : list->choices) {
+    EXPECT_EQ(fit_of(choice.prediction, list->capacity), Fit::kFits);
+    EXPECT_GE(choice.prediction.time_ratio() + 0.005, time);
+    EXPECT_FALSE(choice.changes.empty());
+    time = choice.prediction.time_ratio();
+  }
+  EXPECT_LT(list->largest_batch, 1);
+  EXPECT_GT(list->largest_batch_with_choice, list->largest_batch);
+  EXPECT_FALSE(advise(Schedule{}, 1000));
+}
+
+TEST(WhatIf, a_predicted_curve_has_the_predicted_peak) {
+  Schedule light = light_steps();
+  for (int64_t i = 0; i < 64; ++i) light.event_ns.push_back(10 * i);
+  WhatIf what;
+  what.batch = 2;
+  const auto curve = predicted_curve(light, what);
+  ASSERT_TRUE(curve);
+  uint64_t most = 0;
+  for (size_t i = 0; i < curve->size(); ++i) {
+    most = std::max(most, (*curve)[i].allocated_bytes);
+    if (i == 0) continue;
+    EXPECT_LT((*curve)[i - 1].time_ns, (*curve)[i].time_ns);
+  }
+  EXPECT_EQ(most, predict(light, what).value().predicted.allocated);
 }
 
 TEST(WhatIf, what_a_schedule_does_not_show_is_said) {

@@ -101,6 +101,9 @@ struct Schedule {
       operations;  // of autograd or ATen: "addmm", "NativeLayerNormBackward0"; [0] is ""
   std::vector<std::vector<ForwardCall>> calls;  // of each stack, outermost first
   std::vector<int64_t> event_ns;                // when the event at position i * kStride was
+  uint32_t float_bytes = 4;                     // of an element of a parameter
+  // The fastest copy of 1 MiB and more between host and device; 0: there was none.
+  double link_bytes_per_second = 0;
   // The allocator model that stands for what was recorded: "torch", or "exact" where there was no
   // framework's pool.
   std::string allocator = "torch";

@@ -25,6 +25,10 @@ enum class Precision : uint8_t { kBfloat16, kFloat16 };
 struct CheckpointPlan {
   std::string module;  // class; "": the layers that repeat
   uint32_t every = 1;  // of these, each k-th
+  // By their places in a step, from 0; empty: all of them.
+  std::vector<uint32_t> only;
+  // Only as many as it takes to fit into so many bytes, the cheapest first.
+  std::optional<uint64_t> fit;
 };
 
 enum class OptimizerKind : uint8_t { kSgd, kMomentum, kAdam, kAdam8bit, kAdafactor };
@@ -41,6 +45,37 @@ enum class OptimizerKind : uint8_t { kSgd, kMomentum, kAdam, kAdam8bit, kAdafact
                                             Changes& changes);
 // Each step's forward and backward `times` times, with gradients added up.
 [[nodiscard]] Result<void> accumulate(Schedule& schedule, uint32_t times, Changes& changes);
+// Sequences of another length.
+[[nodiscard]] Result<void> scale_sequence(Schedule& schedule, double factor, Changes& changes);
+// The first layers, a share of them, and all before them learn nothing.
+[[nodiscard]] Result<void> freeze(Schedule& schedule, double share, Changes& changes);
+// Forward alone.
+[[nodiscard]] Result<void> inference(Schedule& schedule, Changes& changes);
+// The optimizer works in backward, and gives back each gradient at once.
+[[nodiscard]] Result<void> fuse_backward(Schedule& schedule, Changes& changes);
+// LoRA: all is frozen but matrices of this rank beside the layers' weights.
+[[nodiscard]] Result<void> low_rank_adapters(Schedule& schedule, uint32_t rank, Changes& changes);
+// Each weight of the layers as a product of two of this rank.
+[[nodiscard]] Result<void> factor_weights(Schedule& schedule, uint32_t rank, Changes& changes);
+
+struct WeightBits {
+  uint32_t bits = 8;
+  uint32_t group = 128;  // elements with one scale
+};
+[[nodiscard]] Result<void> quantize_weights(Schedule& schedule, const WeightBits& how,
+                                            Changes& changes);
+[[nodiscard]] Result<void> quantize_activations(Schedule& schedule, Changes& changes);
+// A share of each weight masked, or of the layers' inner width removed.
+[[nodiscard]] Result<void> mask_weights(Schedule& schedule, double share, Changes& changes);
+[[nodiscard]] Result<void> prune_widths(Schedule& schedule, double share, Changes& changes);
+// Over several devices, of which this is one.
+[[nodiscard]] Result<void> data_parallel(Schedule& schedule, uint32_t world, Changes& changes);
+[[nodiscard]] Result<void> shard(Schedule& schedule, uint32_t stage, uint32_t world,
+                                 Changes& changes);
+// What waits on the host.
+[[nodiscard]] Result<void> offload_activations(Schedule& schedule, Changes& changes);
+[[nodiscard]] Result<void> offload_optimizer(Schedule& schedule, Changes& changes);
+[[nodiscard]] Result<void> offload_parameters(Schedule& schedule, Changes& changes);
 // zero_grad(set_to_none=False): gradients are never given back.
 [[nodiscard]] Result<void> keep_gradients(Schedule& schedule, Changes& changes);
 

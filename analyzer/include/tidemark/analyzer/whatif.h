@@ -12,26 +12,64 @@
 
 namespace tidemark::analyzer {
 
+struct Quantization {
+  std::optional<WeightBits> weights;
+  bool optimizer = false;    // 8 bits
+  bool activations = false;  // 8 bits, of what is saved
+};
+
+struct Pruning {
+  double share = 0;
+  bool structured = false;
+};
+
+struct Sharding {
+  uint32_t stage = 0;  // of ZeRO; 0: plain data parallelism
+  uint32_t world = 0;  // ranks
+};
+
+enum class Offload : uint8_t { kActivations, kOptimizer, kParameters };
+
+// The changes that are asked for, in the order in which they are made: model, precision, optimizer,
+// memory, size, devices.
 struct WhatIf {
-  double batch = 1;  // factor
+  double batch = 1;     // factor
+  double sequence = 1;  // factor
   std::optional<CheckpointPlan> checkpoint;
   std::optional<Precision> precision;
   std::optional<Precision> autocast;
   std::optional<OptimizerKind> optimizer;
+  std::optional<Quantization> quantize;
+  std::optional<Pruning> prune;
+  std::optional<double> freeze;  // share of the layers
+  std::optional<Sharding> shard;
+  std::optional<Offload> offload;
+  uint32_t lora = 0;  // ranks of matrices; 0: none
+  uint32_t low_rank = 0;
   uint32_t accumulate = 1;
+  bool inference = false;
+  bool fuse_backward = false;
   bool keep_gradients = false;
   std::string allocator;  // "": that of the schedule
 
   // Nothing of the schedule: recorded blocks are replayed as they are.
   bool changes_nothing() const {
-    return batch == 1 && !checkpoint && !precision && !autocast && !optimizer && accumulate == 1 &&
-           !keep_gradients;
+    return batch == 1 && sequence == 1 && !checkpoint && !precision && !autocast && !optimizer &&
+           !quantize && !prune && !freeze && !shard && !offload && lora == 0 && low_rank == 0 &&
+           accumulate == 1 && !inference && !fuse_backward && !keep_gradients;
   }
 };
 
 struct PeakBytes {
   uint64_t allocated = 0;  // blocks handed out
   uint64_t reserved = 0;   // held from the driver
+};
+
+// One plan of checkpoints.
+struct CheckpointPoint {
+  size_t layers = 0;  // that are computed again
+  PeakBytes peaks;
+  double time_ratio = 1;
 };
 
 struct Prediction {
@@ -42,6 +80,9 @@ struct Prediction {
   uint64_t beside_pool_bytes = 0;     // what libraries have of the device beside the pool
   Capacity capacity;                  // that was asked about
   std::optional<PeakBytes> measured;  // of a run with the change
+  // Where checkpoints were planned: memory against time, and how many layers were chosen.
+  std::vector<CheckpointPoint> plans;
+  size_t planned_layers = 0;
 
   // Of the changed step's time to the recorded one's.
   double time_ratio() const { return changes.compute * (1 + changes.extra_time); }
@@ -69,7 +110,16 @@ struct PredictionError {
 [[nodiscard]] Result<std::optional<PeakBytes>> replay_peaks(const Schedule& schedule,
                                                             const std::string& allocator,
                                                             Capacity capacity = {});
-// Fails where a transform does, or the allocator's name is none.
+// Fails where a transform does, the allocator's name is none, or no plan of checkpoints fits.
 [[nodiscard]] Result<Prediction> predict(const Schedule& schedule, const WhatIf& what);
+
+// The changed schedule's usage over the recorded time (repeated parts take their time again).
+struct PredictedPoint {
+  int64_t time_ns = 0;           // strictly ascending
+  uint64_t allocated_bytes = 0;  // most of those at this moment
+  uint64_t reserved_bytes = 0;
+};
+[[nodiscard]] Result<std::vector<PredictedPoint>> predicted_curve(const Schedule& schedule,
+                                                                  const WhatIf& what);
 
 }  // namespace tidemark::analyzer

@@ -1,0 +1,74 @@
+// Which layers to compute again. Those that give most bytes for the time they take come first:
+// where layers are alike that is the best there is. Each plan is replayed, since what a plan saves
+// at the peak is less than the sum of what its layers keep.
+#include <algorithm>
+#include <numeric>
+
+#include "transform_parts.h"
+#include "whatif_parts.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+// Of each layer of a step, in order.
+std::vector<uint32_t> best_first(const std::vector<LayerCost>& costs) {
+  std::vector<uint32_t> order(costs.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::ranges::stable_sort(order, std::ranges::greater{}, [&](uint32_t i) {
+    return static_cast<double>(costs[i].saved_bytes) /
+           static_cast<double>(std::max<int64_t>(costs[i].recompute_ns, 1));
+  });
+  return order;
+}
+
+bool fits(const CheckpointPoint& point, uint64_t beside, uint64_t capacity) {
+  Prediction prediction;
+  prediction.predicted = point.peaks;
+  prediction.beside_pool_bytes = beside;
+  return fit_of(prediction, capacity) == Fit::kFits;
+}
+
+}  // namespace
+
+Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf& what) {
+  if (auto known = need_work(schedule, "--checkpoint auto"); !known) {
+    return tl::unexpected(known.error());
+  }
+  const auto order = best_first(checkpoint_costs(schedule));
+  if (order.empty()) {
+    return fail("--checkpoint auto: no layers that repeat: the stacks show no modules of Python");
+  }
+  constexpr size_t kMostPlans = 24;
+  const size_t plans = std::min(order.size(), kMostPlans);
+  CheckpointCurve curve;
+  CheckpointPlan plan = what.checkpoint.value_or(CheckpointPlan{});
+  plan.fit.reset();
+  WhatIf one = what;
+  for (size_t k = 0; k <= plans; ++k) {
+    const size_t layers = k * order.size() / plans;
+    one.checkpoint = std::nullopt;
+    if (layers > 0) {
+      plan.only.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(layers));
+      one.checkpoint = plan;
+    }
+    auto changed = change(schedule, one);
+    if (!changed) return tl::unexpected(changed.error());
+    const auto peaks =
+        replay_peaks(changed->schedule, one.allocator.empty() ? schedule.allocator : one.allocator);
+    if (!peaks) return tl::unexpected(peaks.error());
+    const double time = changed->changes.compute * (1 + changed->changes.extra_time);
+    curve.points.push_back({layers, peaks->value_or(PeakBytes{}), time});
+    curve.plans.push_back(one.checkpoint);
+  }
+  return curve;
+}
+
+std::optional<size_t> cheapest_fit(const CheckpointCurve& curve, uint64_t beside_pool_bytes,
+                                   uint64_t capacity) {
+  for (size_t i = 0; i < curve.points.size(); ++i) {
+    if (fits(curve.points[i], beside_pool_bytes, capacity)) return i;
+  }
+  return std::nullopt;
+}
+
+}  // namespace tidemark::analyzer

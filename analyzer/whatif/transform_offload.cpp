@@ -1,0 +1,157 @@
+// What waits on the host instead of on the device, and what its way there and back takes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "transform_parts.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+// PCIe of the fourth generation, where no large copy was recorded.
+constexpr double kAssumedLink = 25e9;
+
+struct Link {
+  double bytes_per_second = kAssumedLink;
+  std::string text;
+};
+
+Link link_of(const Schedule& schedule) {
+  Link link;
+  if (schedule.link_bytes_per_second > 0) {
+    link.bytes_per_second = schedule.link_bytes_per_second;
+    link.text = fmt::format("{:.1f} GB/s, the fastest large copy of the trace",
+                            link.bytes_per_second / 1e9);
+  } else {
+    link.text = "25 GB/s, assumed: the trace has no copy of 1 MiB or more";
+  }
+  return link;
+}
+
+// Of the last step: how long it took from begin to end, and its kernels of each pass.
+struct StepTime {
+  double step = 0;
+  double forward = 0;
+  double backward = 0;
+};
+
+StepTime time_of(const Schedule& schedule) {
+  StepTime time;
+  // The last step's end is a guess where nothing came after it.
+  const size_t at = schedule.iterations.size() > 1 ? schedule.iterations.size() - 2 : 0;
+  const ScheduledStep& step = schedule.iterations[at];
+  time.step = static_cast<double>(step.end_ns - step.begin_ns) / 1e9;
+  for (const DeviceWork& work : schedule.work) {
+    if (work.iteration != at + 1) continue;
+    const double seconds = static_cast<double>(work.end_ns - work.start_ns) / 1e9;
+    if (work.phase == Phase::kForward) time.forward += seconds;
+    if (work.phase == Phase::kBackward) time.backward += seconds;
+  }
+  return time;
+}
+
+void say_time(const char* what, double bytes_out, double bytes_back, const Schedule& schedule,
+              bool waits, Changes& changes) {
+  const Link link = link_of(schedule);
+  const StepTime time = time_of(schedule);
+  const double out = bytes_out / link.bytes_per_second;
+  const double back = bytes_back / link.bytes_per_second;
+  const double left = std::max(out - time.forward, 0.0) + std::max(back - time.backward, 0.0);
+  if (time.step > 0) changes.extra_time += (waits ? out + back : left) / time.step;
+  changes.assumptions.push_back(fmt::format(
+      "{}: {:.1f} MiB out and {:.1f} MiB back in each step at {}: {:.1f} ms, of which kernels "
+      "could "
+      "hide {:.1f} ms{}",
+      what, bytes_out / (1 << 20), bytes_back / (1 << 20), link.text, 1e3 * (out + back),
+      1e3 * (out + back - left), waits ? "; PyTorch's own way waits for all of it" : ""));
+}
+
+}  // namespace
+
+Result<void> offload_activations(Schedule& schedule, Changes& changes) {
+  if (auto known = need_work(schedule, "--offload activations"); !known) return known;
+  const auto uses = uses_of(schedule);
+  const auto steady = static_cast<uint32_t>(schedule.iterations.size());
+  std::vector<ScheduledBlock> added;
+  double bytes = 0;
+  for (uint32_t i = 0; i < uses.size(); ++i) {
+    ScheduledBlock& block = schedule.blocks[i];
+    if (block.iteration == 0 || !block.saved || block.category == Category::kInput ||
+        uses[i].first_backward == ScheduledBlock::kForever) {
+      continue;
+    }
+    if (block.iteration == steady) bytes += static_cast<double>(block.bytes);
+    const int64_t old_end = block.end;
+    block.end = std::min(block.end, std::max(uses[i].last_forward, block.begin) + 2);
+    // Each node of backward that uses it brings its own copy; it is there for that node alone.
+    ScheduledBlock back = block;
+    back.origin = {};
+    back.begin = uses[i].first_backward - Schedule::kStride / 2;
+    back.end = std::min(old_end, std::max(uses[i].last_backward, uses[i].first_backward) + 2);
+    block.saved = false;
+    added.push_back(back);
+  }
+  schedule.blocks.insert(schedule.blocks.end(), added.begin(), added.end());
+  say_time("saved tensors wait on the host (torch.autograd.graph.save_on_cpu)", bytes, bytes,
+           schedule, true, changes);
+  return {};
+}
+
+Result<void> offload_optimizer(Schedule& schedule, Changes& changes) {
+  if (auto steps = need_steps(schedule, "--offload optimizer"); !steps) return steps;
+  double bytes = 0;
+  for (ScheduledBlock& block : schedule.blocks) {
+    if (block.trained) bytes += static_cast<double>(block.bytes);
+    const bool scratch = block.phase == Phase::kOptimizer && block.iteration > 0;
+    if (block.category == Category::kOptimizerState || scratch) drop(block);
+  }
+  const auto optimizer = [](const DeviceWork& work) { return work.phase == Phase::kOptimizer; };
+  changes.extra_time -= share_of_step(schedule, optimizer);
+  say_time("the optimizer's states and step on the host", bytes, bytes, schedule, true, changes);
+  changes.unknown.emplace_back("how long the optimizer's step takes on the host's processor");
+  return {};
+}
+
+Result<void> offload_parameters(Schedule& schedule, Changes& changes) {
+  if (auto known = need_work(schedule, "--offload parameters"); !known) return known;
+  // Each parameter comes when a pass first works on it and goes when it has last done so.
+  struct Span {
+    int64_t begin = ScheduledBlock::kForever;
+    int64_t end = 0;
+  };
+  std::map<std::tuple<uint32_t, uint32_t, Phase>, Span> spans;
+  for (const DeviceWork& work : schedule.work) {
+    if (work.iteration == 0 || work.phase == Phase::kOther) continue;
+    for (const uint32_t i : schedule.blocks_of(work)) {
+      if (!schedule.blocks[i].trained) continue;
+      Span& span = spans[{i, work.iteration, work.phase}];
+      span.begin = std::min(span.begin, work.position);
+      span.end = std::max(span.end, work.position);
+    }
+  }
+  std::vector<ScheduledBlock> added;
+  double bytes = 0;
+  double back = 0;
+  const auto steady = static_cast<uint32_t>(schedule.iterations.size());
+  for (const auto& [key, span] : spans) {
+    const auto& [i, step, phase] = key;
+    ScheduledBlock block = beside(schedule.blocks[i], schedule.blocks[i].bytes,
+                                  span.begin - Schedule::kStride / 2, span.end + 1);
+    block.iteration = step;
+    block.phase = phase;
+    added.push_back(block);
+    if (step != steady) continue;
+    bytes += static_cast<double>(block.bytes);
+    if (phase == Phase::kOptimizer) back += static_cast<double>(block.bytes);
+  }
+  for (ScheduledBlock& block : schedule.blocks) {
+    if (block.trained) drop(block);
+  }
+  schedule.blocks.insert(schedule.blocks.end(), added.begin(), added.end());
+  say_time("parameters wait on the host and come for each pass", back, bytes, schedule, false,
+           changes);
+  return {};
+}
+
+}  // namespace tidemark::analyzer

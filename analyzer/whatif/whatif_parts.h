@@ -1,0 +1,36 @@
+// What predicting, planning and advising share.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "tidemark/analyzer/whatif.h"
+
+namespace tidemark::analyzer {
+
+struct ChangedSchedule {
+  Schedule schedule;
+  Changes changes;
+};
+// The schedule with all that is asked for.
+[[nodiscard]] Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what);
+
+struct CheckpointCurve {
+  std::vector<CheckpointPoint> points;  // ascending in layers
+  std::vector<std::optional<CheckpointPlan>> plans;
+};
+// With what.checkpoint's module and everything else that is asked for.
+[[nodiscard]] Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule,
+                                                       const WhatIf& what);
+// The first that fits with room for the error; each takes more time than those before.
+std::optional<size_t> cheapest_fit(const CheckpointCurve& curve, uint64_t beside_pool_bytes,
+                                   uint64_t capacity);
+
+// Of each layer of the last step: what checkpointing it gives back, and takes.
+struct LayerCost {
+  uint64_t saved_bytes = 0;
+  int64_t recompute_ns = 0;
+};
+std::vector<LayerCost> checkpoint_costs(const Schedule& schedule);
+
+}  // namespace tidemark::analyzer
