@@ -99,7 +99,10 @@ bool WhatIfChoice::changes_nothing() const {
 analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
   analyzer::WhatIf what;
   what.batch = choice.batch;
-  if (choice.checkpoint) what.checkpoint = analyzer::CheckpointPlan{"", choice.checkpoint_every};
+  if (choice.checkpoint) {
+    what.checkpoint.emplace();
+    what.checkpoint->every = choice.checkpoint_every;
+  }
   if (choice.precision == 1) what.precision = analyzer::Precision::kBfloat16;
   if (choice.precision == 2) what.precision = analyzer::Precision::kFloat16;
   if (choice.precision == 3) what.autocast = analyzer::Precision::kBfloat16;
