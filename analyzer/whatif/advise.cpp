@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <functional>
 
 #include "transform_parts.h"
@@ -70,16 +71,18 @@ class Adviser {
   void try_sets(size_t size) { extend(0, 0, size); }
 
   std::vector<Advice> take() {
-    std::ranges::stable_sort(fits_, [](const Found& a, const Found& b) {
-      const double slower = a.advice.prediction.time_ratio() - b.advice.prediction.time_ratio();
-      if (std::abs(slower) > 0.005) return slower < 0;
-      return std::popcount(a.set) < std::popcount(b.set);
-    });
+    // Times that look alike when they are printed are alike.
+    const auto key = [](const Found& found) {
+      return std::pair(std::lround(100 * found.advice.prediction.time_ratio()),
+                       std::popcount(found.set));
+    };
+    std::ranges::stable_sort(fits_, {}, key);
     std::vector<Advice> result;
     std::vector<uint32_t> taken;
     for (Found& found : fits_) {
+      const uint32_t set = with_halves(found.set);
       const bool more_than_needed =
-          std::ranges::any_of(taken, [&](uint32_t other) { return (other & found.set) == other; });
+          std::ranges::any_of(taken, [&](uint32_t other) { return (other & set) == other; });
       if (more_than_needed || result.size() == AdviceList::kMost) continue;
       taken.push_back(found.set);
       result.push_back(std::move(found.advice));

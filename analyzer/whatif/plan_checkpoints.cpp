@@ -51,7 +51,7 @@ Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf&
       plan.only.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(layers));
       one.checkpoint = plan;
     }
-    auto changed = change(schedule, one);
+    auto changed = change_planned(schedule, one);
     if (!changed) return tl::unexpected(changed.error());
     const auto peaks =
         replay_peaks(changed->schedule, one.allocator.empty() ? schedule.allocator : one.allocator);

@@ -112,7 +112,7 @@ Result<std::optional<PeakBytes>> replay_peaks(const Schedule& schedule,
   return PeakBytes{outcome.peak_allocated_bytes, outcome.peak_reserved_bytes};
 }
 
-Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what) {
+Result<ChangedSchedule> change_planned(const Schedule& schedule, const WhatIf& what) {
   ChangedSchedule changed{schedule, {}};
   if (what.changes_nothing()) {
     // Recorded blocks stand for their requests exactly: each was the smallest that fitted.
@@ -156,14 +156,14 @@ Result<Prediction> predict(const Schedule& schedule, const WhatIf& what) {
   Prediction prediction;
   prediction.beside_pool_bytes = schedule.beside_pool_bytes;
   prediction.recorded = {schedule.recorded_peak_allocated, schedule.recorded_peak_reserved};
-  const auto untouched = change(schedule, {});
+  const auto untouched = change_planned(schedule, {});
   if (!untouched) return tl::unexpected(untouched.error());
   const auto baseline = replay_peaks(untouched->schedule, schedule.allocator);
   if (!baseline) return tl::unexpected(baseline.error());
   prediction.baseline = baseline->value_or(PeakBytes{});
   const auto planned = with_plan(schedule, what, prediction);
   if (!planned) return tl::unexpected(planned.error());
-  auto changed = change(schedule, *planned);
+  auto changed = change_planned(schedule, *planned);
   if (!changed) return tl::unexpected(changed.error());
   prediction.changes = std::move(changed->changes);
   const auto peaks = replay_peaks(changed->schedule, allocator_of(schedule, what));
@@ -172,30 +172,11 @@ Result<Prediction> predict(const Schedule& schedule, const WhatIf& what) {
   return prediction;
 }
 
-Result<std::vector<PredictedPoint>> predicted_curve(const Schedule& schedule, const WhatIf& what) {
+Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what) {
   Prediction unused;
   const auto planned = with_plan(schedule, what, unused);
   if (!planned) return tl::unexpected(planned.error());
-  const auto changed = change(schedule, *planned);
-  if (!changed) return tl::unexpected(changed.error());
-  auto model = make_allocator(allocator_of(schedule, what));
-  if (!model) return tl::unexpected(model.error());
-  std::vector<BlockHandle> handles(changed->schedule.blocks.size());
-  std::vector<PredictedPoint> points;
-  for (const auto& [position, event] : ordered_events(changed->schedule)) {
-    if (event.kind == AllocatorEvent::Kind::kAllocate) {
-      handles[event.lifetime] = (*model)->allocate(event.bytes, event.stream).value_or(0);
-    } else {
-      (*model)->free(handles[event.lifetime]);
-    }
-    const int64_t time_ns = changed->schedule.time_at(position);
-    const uint64_t allocated = (*model)->allocated_bytes();
-    if (points.empty() || points.back().time_ns < time_ns) points.push_back({time_ns, 0, 0});
-    PredictedPoint& point = points.back();
-    point.allocated_bytes = std::max(point.allocated_bytes, allocated);
-    point.reserved_bytes = std::max(point.reserved_bytes, (*model)->reserved_bytes());
-  }
-  return points;
+  return change_planned(schedule, *planned);
 }
 
 Fit fit_of(const Prediction& prediction, uint64_t capacity) {

@@ -8,12 +8,8 @@
 
 namespace tidemark::analyzer {
 
-struct ChangedSchedule {
-  Schedule schedule;
-  Changes changes;
-};
-// The schedule with all that is asked for.
-[[nodiscard]] Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what);
+// As change(), of a question whose checkpoints are planned already.
+[[nodiscard]] Result<ChangedSchedule> change_planned(const Schedule& schedule, const WhatIf& what);
 
 struct CheckpointCurve {
   std::vector<CheckpointPoint> points;  // ascending in layers

@@ -452,20 +452,17 @@ TEST(WhatIf, advice_fits_and_comes_cheapest_first) {
   EXPECT_FALSE(advise(Schedule{}, 1000));
 }
 
-TEST(WhatIf, a_predicted_curve_has_the_predicted_peak) {
+TEST(WhatIf, the_changed_schedule_is_what_is_predicted_and_repeated_parts_take_their_time) {
   Schedule light = light_steps();
   for (int64_t i = 0; i < 64; ++i) light.event_ns.push_back(10 * i);
   WhatIf what;
   what.batch = 2;
-  const auto curve = predicted_curve(light, what);
-  ASSERT_TRUE(curve);
-  uint64_t most = 0;
-  for (size_t i = 0; i < curve->size(); ++i) {
-    most = std::max(most, (*curve)[i].allocated_bytes);
-    if (i == 0) continue;
-    EXPECT_LT((*curve)[i - 1].time_ns, (*curve)[i].time_ns);
-  }
-  EXPECT_EQ(most, predict(light, what).value().predicted.allocated);
+  what.accumulate = 2;
+  const auto changed = change(light, what);
+  ASSERT_TRUE(changed);
+  EXPECT_EQ(peak(changed->schedule), predict(light, what).value().predicted.allocated);
+  EXPECT_GT(changed->schedule.event_ns.size(), light.event_ns.size());
+  EXPECT_TRUE(std::ranges::is_sorted(changed->schedule.event_ns));
 }
 
 TEST(WhatIf, what_a_schedule_does_not_show_is_said) {

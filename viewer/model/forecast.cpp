@@ -12,23 +12,6 @@ using analyzer::UsagePoint;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
-// In the order in which predict() applies them.
-Result<void> apply(Schedule& schedule, const analyzer::WhatIf& what) {
-  analyzer::Changes changes;
-  Result<void> done;
-  if (what.checkpoint && !what.checkpoint->module.empty()) {
-    done = analyzer::find_layers(schedule, what.checkpoint->module);
-  }
-  if (done && what.precision) done = lower_precision(schedule, *what.precision, changes);
-  if (done && what.autocast) done = autocast(schedule, *what.autocast, changes);
-  if (done && what.optimizer) done = change_optimizer(schedule, *what.optimizer, changes);
-  if (done && what.checkpoint) done = checkpoint(schedule, *what.checkpoint, changes);
-  if (done && what.batch != 1) done = scale_batch(schedule, what.batch, changes);
-  if (done && what.keep_gradients) done = keep_gradients(schedule, changes);
-  if (done && what.accumulate != 1) done = accumulate(schedule, what.accumulate, changes);
-  return done;
-}
-
 struct Event {
   int64_t position = 0;
   bool allocates = false;
@@ -127,12 +110,9 @@ Forecast forecast(const Schedule& schedule, const WhatIfChoice& choice) {
     return result;
   }
   result.prediction = std::move(*prediction);
-  Schedule changed = schedule;
-  if (what.changes_nothing()) {
-    for (ScheduledBlock& block : changed.blocks) block.bytes = block.recorded_bytes;
-  }
-  auto done = apply(changed, what);
-  if (done) done = draw_curves(changed, &result);
+  const auto changed = analyzer::change(schedule, what);
+  const auto done =
+      changed ? draw_curves(changed->schedule, &result) : tl::unexpected(changed.error());
   if (!done) result.error = done.error().message;
   result.allocated_pyramid = PeakPyramid(result.allocated);
   result.reserved_pyramid = PeakPyramid(result.reserved);

@@ -113,13 +113,12 @@ struct PredictionError {
 // Fails where a transform does, the allocator's name is none, or no plan of checkpoints fits.
 [[nodiscard]] Result<Prediction> predict(const Schedule& schedule, const WhatIf& what);
 
-// The changed schedule's usage over the recorded time (repeated parts take their time again).
-struct PredictedPoint {
-  int64_t time_ns = 0;           // strictly ascending
-  uint64_t allocated_bytes = 0;  // most of those at this moment
-  uint64_t reserved_bytes = 0;
+struct ChangedSchedule {
+  Schedule schedule;
+  Changes changes;
 };
-[[nodiscard]] Result<std::vector<PredictedPoint>> predicted_curve(const Schedule& schedule,
-                                                                  const WhatIf& what);
+// The schedule that predict() replays, for those that draw it: its blocks as they are requested,
+// their times by Schedule::time_at. Fails where predict() does.
+[[nodiscard]] Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what);
 
 }  // namespace tidemark::analyzer
