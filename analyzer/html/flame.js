@@ -95,7 +95,9 @@ class FlameGraph {
       made.unshift(this.box(node, 0, width, true));
     const depth = this.place(this.focus, 0, width, made);
     const fill = element('div', {style: {height: `${(depth + 1) * kFrameHeight}px`}});
+    const held = this.graph.contains(document.activeElement);
     this.graph.replaceChildren(fill, ...made);
+    if (held) this.graph.querySelector('[data-focus]').focus({preventScroll: true});
     this.hint.textContent = this.focus === this.root ?
         'Callers stand above what they call; yellow is your own code; the strip below each frame shows its categories. A click zooms, Esc goes back.' :
         `${this.focus.name}: ${formatBytes(this.focus.bytes)} of ${

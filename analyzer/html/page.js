@@ -70,7 +70,21 @@ function chooseSpace(space) {
 
 function training() { return page.report.training; }
 
-function draw() {
+// What had the keyboard's focus is made anew: the focus goes to what takes its place.
+function keepFocus(redraw) {
+  const held = document.activeElement;
+  const home = held.closest('main section, [role=tablist], #filters');
+  const nameOf = (one) => one.getAttribute('aria-label') ?? one.textContent;
+  redraw();
+  if (!home || document.contains(held)) return;
+  const places = [...home.querySelectorAll('button:not([disabled]), [tabindex="0"]')];
+  const same = places.find((one) => nameOf(one) === nameOf(held));
+  (same ?? places[0])?.focus({preventScroll: true});
+}
+
+function draw() { keepFocus(drawAll); }
+
+function drawAll() {
   const {space, filter} = state;
   const rows = space.selected(filter);
   drawSpaces();

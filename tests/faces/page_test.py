@@ -139,6 +139,15 @@ class PageTest:
             self.check.same(f"{selector}: Escape", self.js("totalOf(state.space.selected(state.filter))"), whole)
             self.check.same(f"{selector}: no chip is left", self.count(".chip"), 0)
 
+    def focus(self):
+        """A key that picks something leaves the keyboard where it was."""
+        self.js("document.querySelector('.legend button:not([disabled])').focus()")
+        name = self.js("document.activeElement.textContent")
+        self.chromium.key("Enter", "\r")
+        self.check.same("Enter picks a category", self.count(".chip"), 1)
+        self.check.same("and keeps its place", self.js("document.activeElement.textContent"), name)
+        self.chromium.key("Escape")
+
     def tables(self):
         """Titles sort; arrow keys go from tab to tab; Enter picks a row."""
         self.chromium.click("#owners [data-kind=line]")
@@ -257,7 +266,7 @@ def main():
             for trace in [folder / "gpu.db", *options.traces]:
                 test.show(trace)
                 test.units()
-                for part in (test.selecting, test.tables, test.flame, test.zoom, test.themes):
+                for part in (test.selecting, test.focus, test.tables, test.flame, test.zoom, test.themes):
                     part()
                 test.no_complaints(trace.name)
                 test.picture(f"{trace.stem}-light")
