@@ -10,6 +10,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -29,7 +30,7 @@ def find():
 
 class Browser:
     def __init__(self, path):
-        self.folder = tempfile.TemporaryDirectory(prefix="tidemark-browser-")
+        self.folder = tempfile.mkdtemp(prefix="tidemark-browser-")
         to_browser, self.out = os.pipe()
         self.inp, from_browser = os.pipe()
 
@@ -42,8 +43,8 @@ class Browser:
         self.process = subprocess.Popen(
             [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
              "--hide-scrollbars", "--no-first-run", "--disable-background-networking",
-             f"--user-data-dir={self.folder.name}", "--remote-debugging-pipe", "about:blank"],
-            preexec_fn=descriptors, close_fds=False, stdin=subprocess.DEVNULL,
+             f"--user-data-dir={self.folder}", "--remote-debugging-pipe", "about:blank"],
+            preexec_fn=descriptors, close_fds=False, start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)
         os.close(from_browser)
@@ -59,11 +60,21 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def close(self):
-        self.process.kill()
+        """The browser ends its own processes; what is left of it after a fault is killed."""
+        self.session = None
+        try:
+            self.call("Browser.close")
+            self.process.wait(PATIENCE_S)
+        except (RuntimeError, OSError, subprocess.TimeoutExpired):
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.process.wait()
         os.close(self.out)
         os.close(self.inp)
-        self.folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def call(self, method, **params):
         self.number += 1
