@@ -114,11 +114,13 @@ Result<std::optional<PeakBytes>> replay_peaks(const Schedule& schedule,
 
 Result<ChangedSchedule> change_planned(const Schedule& schedule, const WhatIf& what) {
   ChangedSchedule changed{schedule, {}};
-  if (what.changes_nothing()) {
+  const bool own_allocator = what.allocator.empty() || what.allocator == schedule.allocator;
+  if (what.changes_nothing() && own_allocator) {
     // Recorded blocks stand for their requests exactly: each was the smallest that fitted.
     for (ScheduledBlock& block : changed.schedule.blocks) block.bytes = block.recorded_bytes;
     return changed;
   }
+  // Another allocator, or another size, is asked for what the program asked for.
   if (auto done = apply(changed.schedule, what, changed.changes); !done) {
     return tl::unexpected(done.error());
   }

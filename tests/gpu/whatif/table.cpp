@@ -37,6 +37,33 @@ struct Row {
   double step_seconds = 0;         // the fastest after the first two
 };
 
+// What variants.py does, as the keys of measure.py's arguments.
+void add_changes(const json& one, WhatIf& what) {
+  using tidemark::analyzer::Offload;
+  if (one.contains("freeze")) what.freeze = one.at("freeze").get<double>();
+  what.lora = one.value("lora", 0U);
+  what.low_rank = one.value("low_rank", 0U);
+  if (const std::string bits = one.value("quantize", ""); !bits.empty()) {
+    what.quantize.emplace();
+    what.quantize->weights = {static_cast<uint32_t>(std::stoul(bits)),
+                              static_cast<uint32_t>(std::stoul(bits.substr(bits.find(':') + 1)))};
+  }
+  if (one.contains("prune")) what.prune = {one.at("prune").get<double>(), false};
+  if (one.contains("prune_width")) what.prune = {one.at("prune_width").get<double>(), true};
+  what.sequence = one.value("sequence", 1.0);
+  what.inference = one.value("inference", false);
+  const std::string offload = one.value("offload", "");
+  if (offload == "activations") what.offload = Offload::kActivations;
+  if (offload == "optimizer") what.offload = Offload::kOptimizer;
+  const std::string parallel = one.value("parallel", "");  // of two ranks
+  if (parallel == "ddp") what.shard = {0, 2};
+  if (parallel.starts_with("zero")) {
+    what.shard = {static_cast<uint32_t>(std::stoul(parallel.substr(4))), 2};
+  }
+  const std::string settings = one.value("allocator_settings", "");
+  if (!settings.empty()) what.allocator = "torch:" + settings;
+}
+
 WhatIf question(const json& one, double base_batch) {
   WhatIf what;
   what.batch = one.at("batch").get<double>() / base_batch;
@@ -51,6 +78,8 @@ WhatIf question(const json& one, double base_batch) {
     what.checkpoint.emplace();
     what.checkpoint->module = one.value("checkpoint_module", "");
   }
+  if (what.checkpoint) what.checkpoint->every = one.value("checkpoint_every", 1U);
+  add_changes(one, what);
   what.accumulate = one.at("accumulate").get<uint32_t>();
   what.keep_gradients = one.at("keep_gradients").get<bool>();
   return what;
@@ -98,7 +127,7 @@ void print_table(const std::vector<Row>& rows) {
 void print_times(const std::vector<Row>& rows) {
   std::map<std::string, double> base;
   for (const Row& row : rows) {
-    if (row.prediction.changes.assumptions.empty()) base[row.model] = row.step_seconds;
+    if (row.name == row.model + " base") base[row.model] = row.step_seconds;
   }
   std::vector<double> errors;
   fmt::print("\nstep time of checkpointing    predicted   measured\n");
