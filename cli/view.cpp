@@ -20,6 +20,9 @@ struct ViewOptions {
   std::string screenshot;
   std::string size;
   std::string panel;
+  std::string screenshots;
+  std::string compare;
+  std::string theme;
 };
 
 int view(const ViewOptions& options) {
@@ -34,6 +37,9 @@ int view(const ViewOptions& options) {
   pass("--screenshot", options.screenshot);
   pass("--size", options.size);
   pass("--panel", options.panel);
+  pass("--screenshots", options.screenshots);
+  pass("--compare", options.compare);
+  pass("--theme", options.theme);
   std::vector<char*> arguments;
   arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
@@ -60,6 +66,11 @@ void add_view(CLI::App& app, int& status) {
                       "Draw into this PNG instead of a window");
   command->add_option("--size", options->size, "Of the window or picture, such as 1600x900");
   command->add_option("--panel", options->panel, "Show only this panel");
+  command->add_option("--screenshots", options->screenshots,
+                      "Draw a picture of each panel into this folder");
+  command->add_option("--compare", options->compare,
+                      "A second trace, whose curves are drawn over the first's");
+  command->add_option("--theme", options->theme, "dark or light");
   command->footer("Example:\n  tidemark view train.db --screenshot train.png --size 1600x900");
   command->callback([options, &status] { status = view(*options); });
 }
