@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <thread>
 
 #include "imgui_scope.h"
 #include "screenshots.h"
@@ -49,7 +50,7 @@ class Program {
       }
       open(chosen.value_or(surface_->take_dropped()));
     }
-    if (session_->busy()) leave_at_once(std::move(surface_));
+    if (retired_ || session_->busy()) leave_at_once(std::move(surface_));
     session_.reset();  // its workers wake the window: they end first
     return {};
   }
@@ -80,6 +81,9 @@ class Program {
     options_.trace = path;
     options_.compare.clear();
     options_.theme = theme_;
+    // The one before may be in the middle of a long read: it ends by itself.
+    retired_ = true;
+    std::thread([before = std::move(session_)]() mutable { before.reset(); }).detach();
     session_ = std::make_unique<Session>(options_, wake_window);
   }
 
@@ -92,6 +96,7 @@ class Program {
   Theme theme_ = Theme::kDark;
   Fonts fonts_;
   bool started_ = false;
+  bool retired_ = false;  // an earlier session may still be ending
 };
 
 Result<void> show_window(const Options& options) {

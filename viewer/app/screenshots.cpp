@@ -69,15 +69,16 @@ struct Scene {
   const char* file;
   PanelName panel;
 };
+// The forecast last: its curve stays on the timeline.
 constexpr std::array<Scene, 9> kScenes = {{{"live.png", PanelName::kLive},
                                            {"details.png", PanelName::kDetails},
                                            {"range.png", PanelName::kDetails},
                                            {"flame.png", PanelName::kFlame},
                                            {"treemap.png", PanelName::kTreemap},
                                            {"findings.png", PanelName::kFindings},
-                                           {"whatif.png", PanelName::kWhatIf},
                                            {"search.png", PanelName::kSearch},
-                                           {"compare.png", PanelName::kCompare}}};
+                                           {"compare.png", PanelName::kCompare},
+                                           {"whatif.png", PanelName::kWhatIf}}};
 
 void prepare(Session& session, const Scene& scene) {
   ViewState* state = session.state();
