@@ -9,6 +9,7 @@
 #include <set>
 
 #include "tidemark/analyzer/live.h"
+#include "tidemark/analyzer/report.h"
 #include "tidemark/viewer/details.h"
 #include "tidemark/viewer/flame.h"
 #include "tidemark/viewer/forecast.h"
@@ -337,6 +338,48 @@ TEST(viewer_levels, pieces_come_one_after_the_other_and_errors_come_as_words) {
   const Loader closing([trace]() -> Result<std::unique_ptr<trace::Reader>> {
     return std::make_unique<MemoryReader>(trace);
   });
+}
+
+TEST(viewer_levels, peaks_and_categories_are_those_of_the_report_and_of_sql) {
+  const auto opened = trace::Reader::open(TIDEMARK_SAMPLE_TRACE);
+  ASSERT_TRUE(opened.has_value()) << opened.error().message;
+  const trace::Reader& reader = **opened;
+  const auto report = analyzer::build_report(reader, {});
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  const auto document = load_document(reader);
+  ASSERT_TRUE(document.has_value());
+  const Insight insight = find_insight(reader, *document);
+  ASSERT_EQ(document->tracks.size(), report->series.size());
+  for (const analyzer::SeriesReport& series : report->series) {
+    const Track* track = document->find(series.series);
+    ASSERT_NE(track, nullptr);
+    EXPECT_EQ(track->curve.peak_bytes, series.peak_bytes);
+    EXPECT_EQ(track->pyramid.over(document->begin_ns, document->end_ns).max, series.peak_bytes);
+    std::string live;
+    const std::string at = std::to_string(series.peak_ns);
+    const auto asked = reader.query(
+        "select sum(size) from allocation where layer = '" +
+            std::string(trace::to_string(series.series.layer)) + "' and space = '" +
+            trace::to_string(series.series.space) + "' and alloc_ns <= " + at +
+            " and (free_ns is null or free_ns > " + at + ")",
+        [](std::span<const std::string>) {},
+        [&](std::span<const trace::Cell> row) {
+          live = row[0].text;
+          return true;
+        });
+    ASSERT_TRUE(asked.has_value()) << asked.error().message;
+    EXPECT_EQ(live, std::to_string(series.peak_bytes));
+    const CategoryCurves* curves = insight.categories_of(series.series);
+    if (curves == nullptr || series.series.layer != trace::Layer::kPool) continue;
+    for (const CategoryCurves::Curve& curve : curves->curves) {
+      const int64_t shown = PeakPyramid(curve.points).value_at(series.peak_ns);
+      int64_t reported = 0;
+      for (const analyzer::CategoryBytes& category : series.categories) {
+        if (category.category == analyzer::to_string(curve.category)) reported = category.bytes;
+      }
+      EXPECT_EQ(shown, reported) << category_text(curve.category);
+    }
+  }
 }
 
 TEST(viewer_levels, boxes_of_a_treemap_fill_it_in_proportion_to_their_bytes) {

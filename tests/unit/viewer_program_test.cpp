@@ -192,6 +192,28 @@ TEST_F(viewer_program, without_a_display_it_says_what_to_do_instead) {
             "tidemark-view: no display: use --screenshot PNG, or X11 forwarding (ssh -X)\n");
 }
 
+TEST_F(viewer_program, closing_while_it_loads_ends_at_once_and_cleanly) {
+  ASSERT_EQ(shell("command -v xvfb-run && command -v xdotool").status, 0)
+      << "this test needs a display of its own: install the packages xvfb, xauth and xdotool";
+  testing::MemoryTrace large;
+  large.processes.emplace_back();
+  large.processes[0].id = testing::kTrainer;
+  large.processes[0].pid = 1;
+  const trace::StackId stack = large.stack({});
+  for (int64_t i = 0; i < 1'500'000; ++i) {
+    large.free(large.allocate(trace::Layer::kHeap, trace::Space::kHost,
+                              64 + static_cast<uint64_t>(i) % 4096, i * 100, stack, "malloc"),
+               i * 100 + 50'000);
+  }
+  large.end_ns = 200'000'000;
+  ASSERT_TRUE(testing::write_trace(large, in_folder("large.db")).has_value());
+  const Outcome outcome = shell(
+      "xvfb-run -a -s '-screen 0 900x700x24' sh -c '\"$VIEW\" large.db --size 800x600 & viewer=$!; "
+      "window=$(timeout 60 xdotool search --sync --onlyvisible --name Tidemark: | head -n 1); "
+      "xdotool windowfocus \"$window\" key ctrl+q; wait $viewer'");
+  EXPECT_EQ(outcome.status, 0) << outcome.text;
+}
+
 std::string contents(const std::string& path) {
   std::ostringstream text;
   text << std::ifstream(path, std::ios::binary).rdbuf();
