@@ -74,10 +74,7 @@ Result<void> draw_curves(const Schedule& schedule, Forecast* result) {
 
 }  // namespace
 
-bool WhatIfChoice::changes_nothing() const {
-  return batch == 1 && !checkpoint && precision == 0 && optimizer == 0 && accumulate == 1 &&
-         !keep_gradients;
-}
+bool WhatIfChoice::changes_nothing() const { return to_whatif(*this).changes_nothing(); }
 
 analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
   analyzer::WhatIf what;
@@ -93,6 +90,12 @@ analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
   if (choice.optimizer > 0) {
     what.optimizer = static_cast<analyzer::OptimizerKind>(choice.optimizer - 1);
   }
+  what.sequence = choice.sequence;
+  what.lora = choice.lora;
+  if (choice.shard_stage >= 0) {
+    what.shard = analyzer::Sharding{static_cast<uint32_t>(choice.shard_stage), choice.shard_ranks};
+  }
+  if (choice.offload > 0) what.offload = static_cast<analyzer::Offload>(choice.offload - 1);
   what.accumulate = choice.accumulate;
   what.keep_gradients = choice.keep_gradients;
   what.allocator = choice.allocator;

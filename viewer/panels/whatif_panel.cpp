@@ -15,6 +15,9 @@ constexpr std::array kPrecisions = {"as recorded", "bfloat16", "float16", "autoc
                                     "autocast to float16"};
 constexpr std::array kOptimizers = {"as recorded",        "SGD",      "SGD with momentum", "Adam",
                                     "Adam, 8-bit states", "Adafactor"};
+constexpr std::array kSharding = {"as recorded", "data parallel", "ZeRO 1: optimizer",
+                                  "ZeRO 2: and gradients", "ZeRO 3: and parameters"};
+constexpr std::array kOffloads = {"nothing", "activations", "optimizer states", "parameters"};
 struct Allocator {
   const char* name;
   const char* spec;
@@ -78,6 +81,11 @@ void WhatIfPanel::draw_controls(const PanelContext& context) {
   ImGui::TextUnformatted("batch");
   batch_log2_ = std::round(batch_log2_ * 4) / 4;
   choice_.batch = std::exp2(static_cast<double>(batch_log2_));
+  ImGui::SliderFloat("##sequence", &sequence_log2_, -3, 4, batch_text(choice_.sequence).c_str());
+  ImGui::SameLine();
+  ImGui::TextUnformatted("sequence length");
+  sequence_log2_ = std::round(sequence_log2_ * 4) / 4;
+  choice_.sequence = std::exp2(static_cast<double>(sequence_log2_));
   int steps = static_cast<int>(choice_.accumulate);
   ImGui::SliderInt("gradient accumulation", &steps, 1, 16);
   choice_.accumulate = static_cast<uint32_t>(std::max(steps, 1));
@@ -90,6 +98,18 @@ void WhatIfPanel::draw_controls(const PanelContext& context) {
   choose("precision", &choice_.precision, kPrecisions);
   choose("optimizer", &choice_.optimizer, kOptimizers);
   ImGui::Checkbox("keep gradients between steps", &choice_.keep_gradients);
+  int stage = choice_.shard_stage + 1;
+  choose("over several cards", &stage, kSharding);
+  choice_.shard_stage = stage - 1;
+  if (choice_.shard_stage >= 0) {
+    int ranks = static_cast<int>(choice_.shard_ranks);
+    ImGui::SliderInt("cards", &ranks, 2, 64);
+    choice_.shard_ranks = static_cast<uint32_t>(std::max(ranks, 2));
+  }
+  choose("in host memory", &choice_.offload, kOffloads);
+  int lora = static_cast<int>(choice_.lora);
+  ImGui::SliderInt("LoRA rank (0: none)", &lora, 0, 64);
+  choice_.lora = static_cast<uint32_t>(std::max(lora, 0));
   if (ImGui::BeginCombo("allocator", kAllocators.at(static_cast<size_t>(allocator_)).name)) {
     for (size_t i = 0; i < kAllocators.size(); ++i) {
       if (ImGui::Selectable(kAllocators.at(i).name, static_cast<int>(i) == allocator_)) {
@@ -115,6 +135,7 @@ void WhatIfPanel::draw_controls(const PanelContext& context) {
   if (ImGui::Button("As recorded")) {
     choice_ = {};
     batch_log2_ = 0;
+    sequence_log2_ = 0;
     allocator_ = 0;
   }
 }

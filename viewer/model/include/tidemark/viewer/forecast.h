@@ -16,12 +16,17 @@ namespace tidemark::viewer {
 struct WhatIfChoice {
   int16_t device = 0;
   double batch = 1;
+  double sequence = 1;
   bool checkpoint = false;
   uint32_t checkpoint_every = 1;
   int precision = 0;  // 0: as recorded, 1: bf16, 2: fp16, 3 and 4: the same within autocast
   int optimizer = 0;  // 0: as recorded, else OptimizerKind + 1
   uint32_t accumulate = 1;
   bool keep_gradients = false;
+  uint32_t lora = 0;     // rank; 0: none
+  int shard_stage = -1;  // of ZeRO, 0 to 3; -1: as recorded
+  uint32_t shard_ranks = 8;
+  int offload = 0;        // 0: nothing, else Offload + 1
   std::string allocator;  // "": as recorded
   bool operator==(const WhatIfChoice&) const = default;
   bool changes_nothing() const;

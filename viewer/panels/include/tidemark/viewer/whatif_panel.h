@@ -23,7 +23,8 @@ class WhatIfPanel {
   void draw_outcome(const PanelContext& context) const;
 
   WhatIfChoice choice_;
-  float batch_log2_ = 0;  // the slider's own scale
+  float batch_log2_ = 0;  // the sliders' own scale
+  float sequence_log2_ = 0;
   int allocator_ = 0;
   int card_ = -1;
   std::shared_ptr<const Forecast> shown_;
