@@ -92,6 +92,14 @@ std::string whatif_text(const Prediction& prediction) {
   }
   std::string text = table.text();
   text += plans_text(prediction);
+  constexpr double kUsual = 0.1;
+  const double band = prediction.changes.reserved_band;
+  if (band > kUsual) {
+    const auto reserved = static_cast<double>(prediction.predicted.reserved);
+    text += fmt::format("  reserved between {} and {}: see below\n",
+                        format_bytes(static_cast<uint64_t>(reserved * (1 - band))),
+                        format_bytes(static_cast<uint64_t>(reserved * (1 + band))));
+  }
   text += fmt::format("  step time {:.2f} x\n", prediction.time_ratio());
   text += fmt::format("  beside the pool: {} of libraries, and the driver's context\n",
                       format_bytes(prediction.beside_pool_bytes));
@@ -110,6 +118,7 @@ std::string whatif_json(const Prediction& prediction) {
   json["predicted"]["extra_time_ratio"] = prediction.time_ratio();
   if (prediction.capacity) json["fits"] = fit_of(prediction, *prediction.capacity) == Fit::kFits;
   json["assumptions"] = prediction.changes.assumptions;
+  json["predicted"]["reserved_band"] = prediction.changes.reserved_band;
   json["unknown"] = prediction.changes.unknown;
   if (!prediction.plans.empty()) {
     json["checkpoint_plans"] = plans_json(prediction);

@@ -21,8 +21,9 @@ std::vector<uint32_t> best_first(const std::vector<LayerCost>& costs) {
   return order;
 }
 
-bool fits(const CheckpointPoint& point, uint64_t beside, uint64_t capacity) {
+bool fits(const CheckpointPoint& point, double band, uint64_t beside, uint64_t capacity) {
   Prediction prediction;
+  prediction.changes.reserved_band = band;
   prediction.predicted = point.peaks;
   prediction.beside_pool_bytes = beside;
   return fit_of(prediction, capacity) == Fit::kFits;
@@ -56,6 +57,7 @@ Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf&
     const auto peaks =
         replay_peaks(changed->schedule, one.allocator.empty() ? schedule.allocator : one.allocator);
     if (!peaks) return tl::unexpected(peaks.error());
+    curve.reserved_band = changed->changes.reserved_band;
     const double time = changed->changes.compute * (1 + changed->changes.extra_time);
     curve.points.push_back({layers, peaks->value_or(PeakBytes{}), time});
     curve.plans.push_back(one.checkpoint);
@@ -66,7 +68,7 @@ Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf&
 std::optional<size_t> cheapest_fit(const CheckpointCurve& curve, uint64_t beside_pool_bytes,
                                    uint64_t capacity) {
   for (size_t i = 0; i < curve.points.size(); ++i) {
-    if (fits(curve.points[i], beside_pool_bytes, capacity)) return i;
+    if (fits(curve.points[i], curve.reserved_band, beside_pool_bytes, capacity)) return i;
   }
   return std::nullopt;
 }

@@ -184,7 +184,9 @@ Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what) {
 Fit fit_of(const Prediction& prediction, uint64_t capacity) {
   constexpr uint64_t kContext = uint64_t{768} << 20;
   if (prediction.needed_bytes() > capacity) return Fit::kDoesNotFit;
-  const uint64_t safe = prediction.needed_bytes() + prediction.predicted.reserved / 10 + kContext;
+  const uint64_t safe = prediction.needed_bytes() + kContext +
+                        static_cast<uint64_t>(prediction.changes.reserved_band *
+                                              static_cast<double>(prediction.predicted.reserved));
   return safe <= capacity ? Fit::kFits : Fit::kTooCloseToTell;
 }
 

@@ -14,6 +14,7 @@ namespace tidemark::analyzer {
 struct CheckpointCurve {
   std::vector<CheckpointPoint> points;  // ascending in layers
   std::vector<std::optional<CheckpointPlan>> plans;
+  double reserved_band = 0;  // of each
 };
 // With what.checkpoint's module and everything else that is asked for.
 [[nodiscard]] Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule,

@@ -489,6 +489,23 @@ TEST(WhatIf, fits_is_said_only_where_the_error_and_the_context_have_room) {
   EXPECT_EQ(fit_of(prediction, 13 * kGiB), Fit::kFits);
 }
 
+TEST(WhatIf, where_libraries_choose_anew_more_room_is_asked_for) {
+  constexpr uint64_t kGiB = uint64_t{1} << 30;
+  Schedule schedule = two_steps();
+  Changes changes;
+  ASSERT_TRUE(scale_batch(schedule, 2, changes));
+  EXPECT_EQ(changes.reserved_band, 0.1);
+  schedule.operations.emplace_back("cudnn_convolution");
+  ASSERT_TRUE(scale_batch(schedule, 2, changes));
+  EXPECT_EQ(changes.reserved_band, 0.25);
+  EXPECT_EQ(changes.unknown.size(), 1U);
+  Prediction prediction;
+  prediction.predicted.reserved = 10 * kGiB;
+  EXPECT_EQ(fit_of(prediction, 12 * kGiB), Fit::kFits);
+  prediction.changes = changes;
+  EXPECT_EQ(fit_of(prediction, 12 * kGiB), Fit::kTooCloseToTell);
+}
+
 TEST(WhatIf, errors_are_signed_fractions_of_the_peak_and_of_the_change) {
   Prediction prediction;
   prediction.recorded = {100, 200};

@@ -16,7 +16,9 @@ namespace tidemark::analyzer {
 struct Changes {
   std::vector<std::string> assumptions;  // one sentence each
   std::vector<std::string> unknown;      // what is left out, since a trace cannot tell
-  double compute = 1;     // of the recorded step's time, for the same work on the changed batch
+  double compute = 1;  // of the recorded step's time, for the same work on the changed batch
+  // What the pool reserves may be off by this share, up and down.
+  double reserved_band = 0.1;
   double extra_time = 0;  // further shares of the recorded step's time: recomputation, …
 };
 
