@@ -23,11 +23,11 @@ Result<void> scale_batch(Schedule& schedule, double factor, Changes& changes) {
   }
   changes.compute *= factor;
   if (chooses_algorithms(schedule)) {
-    // Measured: -23 % to +18 % (VGG-16, an LSTM; batch x 2 to x 8).
-    changes.reserved_band = 0.25;
+    // Measured: up to 29 % more than predicted (VGG-16, an LSTM; batch x 2 to x 8).
+    changes.reserved_band = 0.3;
     changes.unknown.emplace_back(
         "cuDNN chooses its algorithms anew for another batch, with other workspaces: what is "
-        "reserved can be a quarter off");
+        "reserved can be 30 % off");
   }
   if (factor < 1) {
     changes.unknown.emplace_back(

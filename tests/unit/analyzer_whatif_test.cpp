@@ -497,7 +497,7 @@ TEST(WhatIf, where_libraries_choose_anew_more_room_is_asked_for) {
   EXPECT_EQ(changes.reserved_band, 0.1);
   schedule.operations.emplace_back("cudnn_convolution");
   ASSERT_TRUE(scale_batch(schedule, 2, changes));
-  EXPECT_EQ(changes.reserved_band, 0.25);
+  EXPECT_EQ(changes.reserved_band, 0.3);
   EXPECT_EQ(changes.unknown.size(), 1U);
   Prediction prediction;
   prediction.predicted.reserved = 10 * kGiB;
