@@ -198,7 +198,9 @@ trace::AllocationId Pairing::begin_block(BlockMap& blocks, uint64_t key,
   return *block = writer_.add_allocation(row);
 }
 
-void Pairing::count_unknown_free(const ProcessState& process) {
+// `frees`: where it was counted as one of a block that the trace holds.
+void Pairing::count_unknown_free(const ProcessState& process, uint64_t& frees) {
+  --frees;
   const char* name = process.forked     ? "frees_of_inherited_memory"
                      : process.attached ? "frees_of_blocks_from_before_attach"
                                         : "frees_of_unknown_memory";
@@ -214,10 +216,11 @@ bool Pairing::on_free(Producer& producer, const wire::Free& record, uint64_t tim
   const bool driver = record.layer == wire::Layer::kDriver;
   BlockMap* blocks = driver ? &process.driver : &process.pool;
   const uint64_t key = driver ? driver_key(record.address, record.header.detail) : record.address;
-  ++(driver ? counts_.driver_frees : counts_.pool_frees);
+  uint64_t& frees = driver ? counts_.driver_frees : counts_.pool_frees;
+  ++frees;
   const trace::AllocationId* found = blocks->find(key);
   if (found == nullptr) {
-    count_unknown_free(process);
+    count_unknown_free(process, frees);
     return true;
   }
   last.kind = LastFree::Kind::kBlock;
@@ -282,7 +285,7 @@ bool Pairing::on_unmap(Producer& producer, const wire::Unmap& record, uint64_t t
   cut_range(process, {record.address, end, trace_time(time_ns), stack->id()},
             api_text(static_cast<uint16_t>(wire::Api::kMunmap)), last);
   last.kind = last.removed.empty() ? LastFree::Kind::kNone : LastFree::Kind::kRange;
-  if (last.removed.empty()) count_unknown_free(process);
+  if (last.removed.empty()) count_unknown_free(process, counts_.unmappings);
   return true;
 }
 

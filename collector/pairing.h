@@ -162,7 +162,7 @@ class Pairing final : public EventSink {
   };
   void cut_range(ProcessState& process, const Range& range, trace::StringId api, LastFree& undo);
   trace::AllocationId begin_block(BlockMap& blocks, uint64_t key, const trace::Allocation& row);
-  void count_unknown_free(const ProcessState& process);
+  void count_unknown_free(const ProcessState& process, uint64_t& frees);
 
   // What the device did; false: wait for the launch or the name.
   struct Late {

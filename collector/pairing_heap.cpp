@@ -116,7 +116,9 @@ void Pairing::give_up_reversed(ProcessState& process, uint64_t before_ns) {
   auto& frees = process.early_frees;
   const auto old_frees = std::partition(
       frees.begin(), frees.end(), [&](const Reversed& free) { return free.time_ns >= before_ns; });
-  for (auto free = old_frees; free != frees.end(); ++free) count_unknown_free(process);
+  for (auto free = old_frees; free != frees.end(); ++free) {
+    count_unknown_free(process, counts_.host_frees);
+  }
   frees.erase(old_frees, frees.end());
 
   auto& blocks = process.overlapped;

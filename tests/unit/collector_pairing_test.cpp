@@ -251,6 +251,7 @@ TEST_F(PairingTest, an_inherited_block_and_a_later_one_at_its_address_are_two) {
   drain(3'000'000);
   EXPECT_EQ(row(0).free_ns, 2'000'000);
   EXPECT_EQ(losses.count("frees_of_unknown_memory"), 1U);
+  EXPECT_EQ(pairing.counts().host_frees, 1U) << "as many as rows that have one";
 }
 
 TEST_F(PairingTest, a_free_long_after_two_blocks_overlapped_is_that_of_the_younger) {
