@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <unordered_set>
 
 namespace tidemark::analyzer {
 namespace {
@@ -102,12 +103,26 @@ bool library_module(std::string_view module) {
   return starts_with_any(base_name(module), names) || contains_any(module, folders);
 }
 
+// Of a library without symbols (Debian's PyTorch) every other frame has no name. One says which
+// library it is, when no named one does; the others say nothing.
+void hide_nameless(std::span<const trace::Frame> frames, std::vector<FrameRole>& roles) {
+  std::unordered_set<std::string_view> told;
+  for (const trace::Frame& frame : frames) {
+    if (!frame.function.empty()) told.insert(frame.module);
+  }
+  for (size_t i = 0; i < frames.size(); ++i) {
+    if (!frames[i].function.empty() || roles[i] != FrameRole::kLibrary) continue;
+    if (!told.insert(frames[i].module).second) roles[i] = FrameRole::kInternal;
+  }
+}
+
 }  // namespace
 
 FrameRole role_of(const trace::Frame& frame) {
   if (frame.kind == trace::FrameKind::kPython) {
     static constexpr std::array<std::string_view, 4> folders = {
         "/site-packages/", "/dist-packages/", "/lib/python3", "/lib64/python3"};
+    if (frame.file.starts_with("<frozen importlib")) return FrameRole::kInternal;
     const bool library = frame.file.starts_with("<frozen") || contains_any(frame.file, folders);
     return library ? FrameRole::kLibrary : FrameRole::kUser;
   }
@@ -130,6 +145,7 @@ StackView view_stack(std::span<const trace::Frame> innermost_first, size_t max_l
       [](const trace::Frame& frame) { return frame.kind == trace::FrameKind::kPython; });
   std::replace(roles.begin(), roles.end(), FrameRole::kInterpreter,
                has_python ? FrameRole::kInternal : FrameRole::kLibrary);
+  hide_nameless(innermost_first, roles);
   const bool all_internal = std::all_of(
       roles.begin(), roles.end(), [](FrameRole role) { return role == FrameRole::kInternal; });
 

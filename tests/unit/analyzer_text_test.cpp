@@ -79,6 +79,7 @@ TEST(StackView, roles_follow_module_file_and_name) {
       native("allocate", "/home/u/app", "/usr/include/c++/12/bits/new_allocator.h"),
       native("_PyObject_Malloc", "/usr/bin/python3.11"),
       native("new_arena", "/opt/py/lib/libpython3.12.so.1.0", "Objects/obmalloc.c"),
+      python("_find_and_load", "<frozen importlib._bootstrap>"),
   };
   for (const auto& frame : internal) {
     EXPECT_EQ(role_of(frame), FrameRole::kInternal) << frame.function << " " << frame.module;
@@ -93,7 +94,7 @@ TEST(StackView, roles_follow_module_file_and_name) {
       native("cublasCreate_v2", "/opt/cuda/libcublas.so.12"),
       python("forward", "/v/lib/python3.12/site-packages/torch/nn/modules/linear.py"),
       python("loads", "/usr/lib/python3.11/json/__init__.py"),
-      python("_find", "<frozen importlib._bootstrap>"),
+      python("_path_split", "<frozen os>"),
   };
   for (const auto& frame : library) {
     EXPECT_EQ(role_of(frame), FrameRole::kLibrary) << frame.function << " " << frame.module;
@@ -146,6 +147,19 @@ TEST(StackView, the_interpreter_speaks_only_where_no_python_frame_does) {
   EXPECT_EQ(shape(view_stack(frames, 8)), "-1 PyList_New Py_RunMain ");
   frames.push_back(python("main", "/home/u/train.py"));
   EXPECT_EQ(shape(view_stack(frames, 8)), "-3 main ");
+}
+
+TEST(StackView, frames_without_a_name_say_no_more_than_their_library) {
+  const std::vector<trace::Frame> frames = {
+      native("", "/usr/lib/libc10.so"),
+      native("", "/usr/lib/libc10.so"),
+      native("", "/usr/lib/libtorch_cpu.so"),
+      native("at::_ops::relu::call", "/usr/lib/libtorch_cpu.so"),
+      native("", "/usr/lib/libtorch_cpu.so"),
+      python("main", "/home/u/train.py")};
+  EXPECT_EQ(shape(view_stack(frames, 8)), " -2 at::_ops::relu::call -1 main ");
+  const std::vector<trace::Frame> stripped = {native("", "/home/u/app"), native("", "/home/u/app")};
+  EXPECT_EQ(view_stack(stripped, 8).lines.size(), 2U) << "the user's own";
 }
 
 TEST(StackView, shows_internal_frames_when_there_is_nothing_else) {

@@ -12,7 +12,7 @@
 namespace tidemark::analyzer {
 
 enum class FrameRole : uint8_t {
-  kInternal,     // allocators (pymalloc too), C and C++ runtime, Tidemark's own hooks
+  kInternal,  // allocators (pymalloc too), C and C++ runtime, Python's import machinery, our hooks
   kInterpreter,  // CPython's own code: internal where Python frames say the same, else a library
   kLibrary,      // installed libraries and packages: PyTorch, CUDA, the Python standard library
   kUser,         // all else
