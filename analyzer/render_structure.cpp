@@ -86,7 +86,8 @@ std::string iterations_text(const Report& report) {
   if (const int64_t usual = usual_ns(structure); usual > 0) {
     out += fmt::format("; {} each", format_ns(usual));
   }
-  out += fmt::format("\n  from what repeats in the {} ({}); phases from {} ({})\n",
+  out += fmt::format("\n  from {} in the {} ({}); phases from {} ({})\n",
+                     structure.by_passes ? "the backward passes" : "what repeats",
                      to_string(structure.basis), to_string(structure.iterations_sureness),
                      structure.phases_from, to_string(structure.phases_sureness));
   return out;

@@ -149,6 +149,7 @@ struct Found {
   Repeats repeats;
   bool sizes_repeat = true;
   bool passes_known = false;  // each repeat has a backward pass, by its stacks
+  bool by_passes = false;
 };
 
 // How many steps before each were part of a backward pass: an iteration has some, and others.
@@ -198,6 +199,60 @@ void begin_with_forward(RoleCache& roles, const Sequence& sequence, Repeats& rep
   if (end > begins.back() && phase_at(end) == Phase::kForward) repeats.end = end;
 }
 
+// Backward passes between two steps of the optimizer (gradients are accumulated); 1 where steps are
+// seen at no even distance: one that takes nothing new is not seen.
+size_t passes_a_step(std::span<const size_t> steps) {
+  if (steps.size() < 2) return 1;
+  const size_t distance = steps[1] - steps[0];
+  for (size_t i = 2; i < steps.size(); ++i) {
+    if (steps[i] - steps[i - 1] != distance) return 1;
+  }
+  return distance;
+}
+
+// A host program does not allocate alike in each turn, and what is alike over several is no
+// iteration: there the passes are counted. One begins with the forward pass that follows a
+// backward pass and, where that is seen, the optimizer's step. Regular: as long as most.
+Repeats passes_of(const Sequence& sequence, RoleCache& roles) {
+  Repeats passes;
+  std::vector<size_t> begins;
+  std::vector<size_t> after_optimizer;  // into begins
+  bool backward = true;
+  bool optimizer = false;
+  for (size_t i = 0; i < sequence.steps.size(); ++i) {
+    const auto phase = roles.phase_of(sequence.steps[i].stack, sequence.steps[i].thread);
+    if (!phase) continue;
+    if (*phase == Phase::kForward && backward) {
+      if (optimizer) after_optimizer.push_back(begins.size());
+      begins.push_back(i);
+      backward = optimizer = false;
+    }
+    backward = backward || *phase == Phase::kBackward;
+    optimizer = optimizer || *phase == Phase::kOptimizer;
+    if (*phase != Phase::kForward) passes.end = i + 1;
+  }
+  if (!backward && !begins.empty()) begins.pop_back();  // not finished
+  const size_t each = passes_a_step(after_optimizer);
+  const size_t first = each > 1 ? after_optimizer[0] % each : 0;
+  for (size_t i = first; i < begins.size(); i += each) passes.begins.push_back(begins[i]);
+  if (passes.begins.empty()) return passes;
+  std::vector<size_t> lengths;
+  for (size_t i = 0; i < passes.begins.size(); ++i) {
+    const size_t end = i + 1 < passes.begins.size() ? passes.begins[i + 1] : passes.end;
+    lengths.push_back(end - passes.begins[i]);
+  }
+  std::vector<size_t> sorted = lengths;
+  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2),
+                   sorted.end());
+  passes.period = sorted[sorted.size() / 2];
+  constexpr size_t quarter = 4;
+  for (const size_t length : lengths) {
+    const size_t off = length > passes.period ? length - passes.period : passes.period - length;
+    passes.regular.push_back(off <= passes.period / quarter);
+  }
+  return passes;
+}
+
 // By stack and size, or by stack alone where that covers more: what a pool hands out is at times
 // larger than what was asked for.
 std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
@@ -221,6 +276,14 @@ std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
       found.sizes_repeat = with_sizes;
     }
     if (!found.repeats.begins.empty()) break;
+  }
+  if (sequence.basis == Basis::kHeap && found.passes_known) {
+    Repeats passes = passes_of(sequence, roles);
+    if (passes.begins.size() > 1 && passes.begins.size() != found.repeats.begins.size()) {
+      found.repeats = std::move(passes);
+      found.sizes_repeat = false;
+      found.by_passes = true;
+    }
   }
   if (found.repeats.begins.empty()) return std::nullopt;
   if (found.passes_known) {
@@ -499,6 +562,7 @@ Result<Structure> find_structure(const trace::Reader& reader) {
   structure.iterations_sureness = regular < 2                         ? Sureness::kGuess
                                   : seen_often || found->passes_known ? Sureness::kSure
                                                                       : Sureness::kLikely;
+  structure.by_passes = found->by_passes;
   find_phases(*found, roles, structure);
   return structure;
 }

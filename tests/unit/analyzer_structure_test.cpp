@@ -81,6 +81,8 @@ class Training {
     reader.end = now_ + 10;
   }
 
+  [[nodiscard]] int64_t now() const { return now_; }
+
   AllocationId add(StackId stack, uint64_t size, int64_t lasts_ns) {
     trace::Allocation row;
     row.id = AllocationId{static_cast<int64_t>(reader.allocation_rows.size()) + 1};
@@ -144,6 +146,34 @@ TEST(Structure, IterationsBeginWhereTheLoopDoesAndTheFirstIsAWarmUp) {
   EXPECT_EQ(structure->phase_at(0), Phase::kSetup);
   EXPECT_EQ(structure->phase_at(training.iteration_begins[0]), Phase::kForward);
   EXPECT_EQ(structure->phase_at(training.iteration_begins[0] + 75), Phase::kBackward);
+}
+
+// On the host no two steps allocate alike: lists grow, caches fill. Two of them may, by chance.
+TEST(Structure, IterationsOfAHostProgramAreItsPassesThoughNoTwoAreAlike) {
+  Training training(1, 0);
+  training.reader.allocation_rows.clear();
+  std::vector<int64_t> begins;
+  constexpr size_t kSteps = 9;
+  for (size_t step = 0; step < kSteps; ++step) {
+    const size_t pages = 4096 * (step % 3 + 1);
+    begins.push_back(training.now());
+    for (size_t i = 0; i <= step % 3; ++i) training.add(kInputs, pages, 5);
+    for (size_t i = 0; i < 20; ++i) training.add(kFirstBlock, pages + 64 * i, 500);
+    for (size_t i = 0; i < 20 + step % 2; ++i) training.add(kBackward, pages, 5);
+    training.add(kMoments, pages, 5);
+  }
+  training.reader.end = training.now();
+  for (trace::Allocation& row : training.reader.allocation_rows) {
+    row.layer = Layer::kHeap;
+    row.space = Space::kHost;
+  }
+  const auto structure = find_structure(training.reader);
+  ASSERT_TRUE(structure.has_value());
+  EXPECT_EQ(structure->basis, Basis::kHeap);
+  EXPECT_TRUE(structure->by_passes);
+  ASSERT_EQ(structure->iterations.size(), kSteps);
+  for (size_t i = 1; i < kSteps; ++i) EXPECT_EQ(structure->iterations[i].begin_ns, begins[i]) << i;
+  EXPECT_EQ(structure->warm_ups(), 0U);
 }
 
 // Two inputs from one line, and two blocks that are alike: nothing before backward occurs only

@@ -60,6 +60,7 @@ struct Structure {
   trace::ProcessId process{};         // whose loop it is
   std::vector<Iteration> iterations;  // ascending; empty: nothing repeats
   Sureness iterations_sureness{};
+  bool by_passes = false;         // their backward passes were counted: no two are alike
   std::vector<PhaseSpan> phases;  // ascending, without gaps, over all time
   Sureness phases_sureness{};
   std::string phases_from;  // "call stacks", "names of functions", …: for people
