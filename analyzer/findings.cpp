@@ -5,24 +5,136 @@
 #include "findings_parts.h"
 
 namespace tidemark::analyzer {
+namespace {
+
+bool kernels_tell(const UseIndex& uses) {
+  for (const trace::AllocationId block : uses.blocks()) {
+    for (size_t i = 0; i < uses.count(block); ++i) {
+      if (uses.use(block, i).kind == UseKind::kKernel) return true;
+    }
+  }
+  return false;
+}
+
+// A use that was lost would make a block look unused.
+bool uses_complete(const trace::Reader& reader) {
+  return std::none_of(reader.losses().begin(), reader.losses().end(), [](const trace::Loss& loss) {
+    return loss.count > 0 &&
+           (loss.severity != trace::Severity::kInfo || loss.name == "graph_kernels_without_access");
+  });
+}
+
+Result<Search> search_in(const trace::Reader& reader, const Structure& structure,
+                         const std::vector<UsageCurve>& curves) {
+  Search search{reader, structure, curves, {}, false};
+  const std::string option = reader.meta("option_window");
+  if (option.empty() || option == "whole") return search;
+  search.windowed = true;
+  auto windows = reader.windows();
+  if (!windows) return tl::unexpected(windows.error());
+  search.windows = std::move(*windows);
+  return search;
+}
+
+bool of_time(const Finding& finding) { return finding.seconds > 0; }
+
+}  // namespace
 
 const char* to_string(Pattern pattern) {
-  constexpr const char* names[] = {
-      "unused", "dead_write", "early_allocation", "late_deallocation", "growth", "reserved_unused"};
+  constexpr const char* names[] = {"unused",
+                                   "dead_write",
+                                   "early_allocation",
+                                   "late_deallocation",
+                                   "temporary_idle",
+                                   "leak",
+                                   "growth",
+                                   "reserved_unused",
+                                   "churn",
+                                   "pageable_copies",
+                                   "small_copies",
+                                   "serial_copies",
+                                   "input_wait"};
+  static_assert(std::size(names) == kPatterns);
   return names[static_cast<size_t>(pattern)];
+}
+
+std::string pattern_text(Pattern pattern) {
+  std::string text = to_string(pattern);
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+bool Search::pool_inside(const Series& series) const {
+  if (series.layer != trace::Layer::kDriver) return false;
+  return std::any_of(curves.begin(), curves.end(), [&](const UsageCurve& curve) {
+    return curve.series.layer == trace::Layer::kPool && curve.series.space == series.space &&
+           curve.series.device == series.device;
+  });
+}
+
+bool Search::seen(int64_t begin_ns, int64_t end_ns) const {
+  if (!windowed) return true;
+  return std::any_of(windows.begin(), windows.end(), [&](const trace::RecordingWindow& window) {
+    return window.begin_ns <= begin_ns && end_ns <= window.end_ns;
+  });
+}
+
+void Group::add(uint64_t size, int64_t begin_ns, int64_t end_ns, int64_t recording_end_ns) {
+  bytes += size;
+  ++count;
+  const int64_t idle_ns = between(begin_ns, std::min(end_ns, recording_end_ns));
+  byte_seconds += static_cast<double>(size) * static_cast<double>(idle_ns) / kNsPerSecond;
+  absences.push_back({begin_ns, end_ns < recording_end_ns ? end_ns : trace::kNever, size});
+}
+
+Finding finding_of(Pattern pattern, const UsageCurve& curve, const Group& group) {
+  Finding finding;
+  finding.pattern = pattern;
+  finding.series = curve.series;
+  finding.bytes = group.bytes;
+  finding.count = group.count;
+  finding.byte_seconds = group.byte_seconds;
+  finding.where = group.line.name;
+  finding.file = group.line.file;
+  finding.line = group.line.line;
+  finding.peak_bytes = curve.peak_bytes;
+  finding.peak_without_bytes = peak_without(curve, group.absences).bytes;
+  return finding;
+}
+
+bool lowers_peak(const Finding& finding) {
+  return (finding.peak_bytes - finding.peak_without_bytes) * kLeastShare >= finding.peak_bytes;
 }
 
 Result<std::vector<Finding>> find_waste(const trace::Reader& reader, const Structure& structure,
                                         const std::vector<UsageCurve>& curves) {
   std::vector<Finding> findings;
+  const auto search = search_in(reader, structure, curves);
+  if (!search) return tl::unexpected(search.error());
+  const bool on_device = std::any_of(curves.begin(), curves.end(), [](const UsageCurve& curve) {
+    return curve.series.space == trace::Space::kDevice;
+  });
+  UseIndex uses;
+  if (on_device && uses_complete(reader)) {
+    auto built = UseIndex::build(reader);
+    if (!built) return tl::unexpected(built.error());
+    uses = std::move(*built);
+  }
+  const bool tell = kernels_tell(uses);
   for (const UsageCurve& curve : curves) {
-    auto found = find_unneeded(reader, curve, findings);
-    if (found) found = find_growth(reader, structure, curve, findings);
-    if (found) found = find_reserved_unused(reader, curve, findings);
+    Result<void> found;
+    if (tell) found = find_unneeded(*search, curve, uses, findings);
+    if (found) found = find_leaks(*search, curve, findings);
+    if (found) found = find_growth(*search, curve, findings);
+    if (found) found = find_reserved_unused(*search, curve, findings);
     if (!found) return tl::unexpected(found.error());
   }
+  auto found = find_churn(*search, findings);
+  if (found) found = find_slow_copies(*search, findings);
+  if (!found) return tl::unexpected(found.error());
   std::stable_sort(findings.begin(), findings.end(), [](const Finding& a, const Finding& b) {
-    return a.byte_seconds > b.byte_seconds;
+    if (of_time(a) != of_time(b)) return of_time(b);
+    return of_time(a) ? a.seconds > b.seconds : a.byte_seconds > b.byte_seconds;
   });
   return findings;
 }

@@ -2,96 +2,125 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <set>
 
-#include "code_line.h"
 #include "findings_parts.h"
 #include "lifetimes.h"
-#include "peak_without.h"
 #include "tidemark/analyzer/units.h"
 
 namespace tidemark::analyzer {
 namespace {
 
-// Live bytes at the end of each regular iteration after the warm-up, where each is above the one
-// before it; empty: it does not grow all the time.
-std::vector<int64_t> rising(const Structure& structure, const UsageCurve& curve) {
-  constexpr size_t several = 3;
-  std::vector<int64_t> levels;
+// The iterations that are compared: all alike, and what there is only at first is there.
+std::vector<Iteration> compared(const Structure& structure) {
+  std::vector<Iteration> iterations;
   for (const Iteration& iteration : structure.iterations) {
-    if (iteration.warm_up || !iteration.regular) continue;
-    levels.push_back(bytes_at(curve, iteration.end_ns - 1));
+    if (!iteration.warm_up && iteration.regular) iterations.push_back(iteration);
+  }
+  return iterations;
+}
+
+constexpr size_t kSeveral = 3;
+
+// Live bytes before each begins, where each is above the one before it; empty: it does not grow all
+// the time. When the last one ends nobody knows for sure.
+std::vector<int64_t> rising(const std::vector<Iteration>& iterations, const UsageCurve& curve) {
+  std::vector<int64_t> levels;
+  for (const Iteration& iteration : iterations) {
+    levels.push_back(bytes_at(curve, iteration.begin_ns - 1));
   }
   const bool rises = std::adjacent_find(levels.begin(), levels.end(), [](int64_t a, int64_t b) {
                        return b <= a;
                      }) == levels.end();
-  return rises && levels.size() >= several ? levels : std::vector<int64_t>{};
+  if (!rises || levels.size() < kSeveral) return {};
+  // Caches that fill rise less and less.
+  const int64_t mean = (levels.back() - levels.front()) / static_cast<int64_t>(levels.size() - 1);
+  const int64_t last = levels.back() - levels[levels.size() - 2];
+  return last * 2 >= mean ? levels : std::vector<int64_t>{};
 }
 
 struct Kept {
-  CodeLine line;
-  uint64_t bytes = 0;
-  uint64_t count = 0;
-  std::vector<Absence> absences;
-  double byte_seconds = 0;
+  Group group;
+  std::set<int32_t> iterations;  // that left something
+  std::vector<Absence> later;    // in the last one, and after it
 };
+using KeptLines = std::map<std::string, Kept>;
 
-}  // namespace
-
-Result<void> find_growth(const trace::Reader& reader, const Structure& structure,
-                         const UsageCurve& curve, std::vector<Finding>& findings) {
-  const std::vector<int64_t> levels = rising(structure, curve);
-  if (levels.empty()) return {};
-  const auto steps = static_cast<int64_t>(levels.size() - 1);
-  const int64_t growth = (levels.back() - levels.front()) / steps;
-  if (growth < curve.peak_bytes / kLeastShare) return {};
-  const auto first = std::find_if(structure.iterations.begin(), structure.iterations.end(),
-                                  [](const Iteration& one) { return !one.warm_up; });
-  const int64_t begin_ns = first->begin_ns;
-  const int64_t end_ns = structure.iterations.back().end_ns;
-  const Lifetimes lifetimes(reader);
-  std::map<std::string, Kept> lines;
+// What was allocated from the first to the last of these and lived when the last began, by line.
+Result<KeptLines> kept_lines(const Search& search, const UsageCurve& curve, int64_t first_ns,
+                             int64_t last_ns) {
+  const Lifetimes lifetimes(search.reader);
+  KeptLines lines;
+  std::map<trace::StackId, CodeLine> known;
   trace::AllocationFilter filter = filter_for(curve.series);
-  filter.begin_ns = begin_ns;
-  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+  filter.begin_ns = last_ns - 1;
+  auto read = search.reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
       const int64_t end = lifetimes.end_ns(row);
-      if (row.alloc_ns < begin_ns || row.alloc_ns >= end_ns || end < end_ns) continue;
-      CodeLine line = code_line(reader.frames(row.alloc_stack));
-      Kept& kept = lines[line.file + line.name];
-      kept.line = std::move(line);
-      kept.bytes += row.size;
-      ++kept.count;
-      kept.absences.push_back({row.alloc_ns, end, row.size});
-      constexpr double ns_per_second = 1e9;
-      kept.byte_seconds += static_cast<double>(row.size) *
-                           static_cast<double>(end_ns - row.alloc_ns) / ns_per_second;
+      if (row.alloc_ns < first_ns || end < last_ns) continue;
+      const auto [line, fresh] = known.try_emplace(row.alloc_stack);
+      if (fresh) line->second = code_line(search.reader.frames(row.alloc_stack));
+      Kept& kept = lines[line->second.file + line->second.name];
+      if (row.alloc_ns >= last_ns) {
+        kept.later.push_back({row.alloc_ns, end, row.size});
+        continue;
+      }
+      kept.group.line = line->second;
+      kept.group.add(row.size, row.alloc_ns, end, search.reader.end_ns());
+      kept.iterations.insert(search.structure.iteration_at(row.alloc_ns));
     }
   });
   if (!read) return tl::unexpected(read.error());
-  if (lines.empty()) return {};
-  const auto most = std::max_element(lines.begin(), lines.end(), [](const auto& a, const auto& b) {
-    return a.second.bytes < b.second.bytes;
+  return lines;
+}
+
+bool told_as_leak(const std::vector<Finding>& findings, const Series& series, const Group& group) {
+  return std::any_of(findings.begin(), findings.end(), [&](const Finding& finding) {
+    return finding.pattern == Pattern::kLeak && finding.series == series &&
+           finding.where == group.line.name && finding.file == group.line.file;
   });
-  const Kept& kept = most->second;
-  Finding finding;
-  finding.pattern = Pattern::kGrowth;
-  finding.series = curve.series;
-  finding.bytes = static_cast<uint64_t>(growth);
-  finding.count = kept.count;
-  finding.byte_seconds = kept.byte_seconds;
-  finding.where = kept.line.name;
-  finding.file = kept.line.file;
-  finding.line = kept.line.line;
-  finding.evidence = fmt::format(
-      "after each of {} iterations more was live than after the one before: {} in all, {} of it in "
-      "{} blocks from this line",
-      levels.size(), format_bytes(static_cast<uint64_t>(levels.back() - levels.front())),
-      format_bytes(kept.bytes), kept.count);
-  finding.mend = "let go of it within the iteration (in Python: keep numbers, not tensors)";
-  finding.peak_bytes = curve.peak_bytes;
-  finding.peak_without_bytes = peak_without(curve, kept.absences).bytes;
-  findings.push_back(std::move(finding));
+}
+
+}  // namespace
+
+std::optional<uint64_t> growth_of(const Structure& structure, const UsageCurve& curve) {
+  const std::vector<Iteration> iterations = compared(structure);
+  if (iterations.size() < kSeveral) return std::nullopt;
+  const std::vector<int64_t> levels = rising(iterations, curve);
+  if (levels.empty()) return 0;
+  return static_cast<uint64_t>(levels.back() - levels.front()) / (levels.size() - 1);
+}
+
+Result<void> find_growth(const Search& search, const UsageCurve& curve,
+                         std::vector<Finding>& findings) {
+  // What holds other layers grows with them.
+  if (search.pool_inside(curve.series) || curve.series.layer == trace::Layer::kOs) return {};
+  const std::vector<Iteration> iterations = compared(search.structure);
+  const std::vector<int64_t> levels = rising(iterations, curve);
+  if (levels.empty()) return {};
+  const size_t steps = levels.size() - 1;
+  const int64_t growth = levels.back() - levels.front();
+  if (growth * kLeastShare < curve.peak_bytes) return {};
+  const auto lines =
+      kept_lines(search, curve, iterations.front().begin_ns, iterations.back().begin_ns);
+  if (!lines) return tl::unexpected(lines.error());
+  for (const auto& [where, kept] : *lines) {
+    // A line that grows left something in each iteration, and not only in the last.
+    if (kept.iterations.size() < steps || told_as_leak(findings, curve.series, kept.group))
+      continue;
+    Group group = kept.group;
+    group.absences.insert(group.absences.end(), kept.later.begin(), kept.later.end());
+    Finding finding = finding_of(Pattern::kGrowth, curve, group);
+    if (!lowers_peak(finding)) continue;
+    finding.bytes = group.bytes / kept.iterations.size();
+    finding.evidence = fmt::format(
+        "from each of {} iterations to the next more was live, {} in all; of it {} in {} blocks "
+        "from this line",
+        levels.size(), format_bytes(static_cast<uint64_t>(growth)), format_bytes(group.bytes),
+        format_count(group.count));
+    finding.mend = "let go of it within the iteration (in Python: keep numbers, not tensors)";
+    findings.push_back(std::move(finding));
+  }
   return {};
 }
 

@@ -1,50 +1,20 @@
 // Blocks that lived at the peak and were not needed then: never used, written only, used only
-// later, or no more.
+// later, no more, or not for long.
+//
+//   allocated     first use          last use     freed
+//       |-- early --|---- x --- idle ---x |-- late --|
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <optional>
 
-#include "code_line.h"
 #include "findings_parts.h"
 #include "lifetimes.h"
-#include "peak_without.h"
+#include "stack_roles.h"
 #include "tidemark/analyzer/units.h"
-#include "tidemark/analyzer/uses.h"
 
 namespace tidemark::analyzer {
 namespace {
-
-struct Group {
-  CodeLine line;
-  uint64_t bytes = 0;
-  uint64_t count = 0;
-  double byte_seconds = 0;
-  std::vector<Absence> absences;
-};
-
-// A driver's block in which a pool lays its own is used through these.
-Result<bool> pool_inside(const trace::Reader& reader, const Series& series) {
-  bool inside = false;
-  if (series.layer != trace::Layer::kDriver) return inside;
-  trace::AllocationFilter filter = filter_for(series);
-  filter.layer = trace::Layer::kPool;
-  auto read = reader.allocations(
-      filter, [&](std::span<const trace::Allocation> batch) { inside = inside || !batch.empty(); });
-  if (!read) return tl::unexpected(read.error());
-  return inside;
-}
-
-bool kernels_tell(const UseIndex& uses) {
-  bool tell = false;
-  for (const trace::AllocationId block : uses.blocks()) {
-    for (size_t i = 0; i < uses.count(block) && !tell; ++i) {
-      tell = uses.use(block, i).kind == UseKind::kKernel;
-    }
-    if (tell) break;
-  }
-  return tell;
-}
 
 bool only_written(const UseIndex& uses, trace::AllocationId block) {
   for (size_t i = 0; i < uses.count(block); ++i) {
@@ -60,69 +30,172 @@ struct Needless {
   int64_t end_ns = 0;
 };
 
-// When the device, which lags behind the host, had passed the host's moment of the peak for sure:
-// it used what was allocated later. What is first used after that was not needed at the peak.
-Result<int64_t> peak_passed(const trace::Reader& reader, const UsageCurve& curve,
-                            const UseIndex& uses) {
-  int64_t passed = trace::kNever;
-  trace::AllocationFilter filter = filter_for(curve.series);
-  filter.begin_ns = curve.peak_ns;
-  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
-    for (const trace::Allocation& row : batch) {
-      if (row.alloc_ns <= curve.peak_ns || uses.count(row.id) == 0) continue;
-      passed = std::min(passed, uses.first(row.id).start_ns);
+// What the verdict on a block of one series depends on.
+class Judge {
+ public:
+  Judge(const Search& search, const UsageCurve& curve, const UseIndex& uses)
+      : search_(search), curve_(curve), uses_(uses) {}
+
+  // The device lags behind the host. It had passed the host's moment of the peak for sure when it
+  // used what was allocated later: what is first used after that was not needed at the peak. And
+  // what a program that ran out of memory would have done next, nobody knows.
+  Result<void> look_beyond_peak() {
+    trace::AllocationFilter filter = filter_for(curve_.series);
+    filter.begin_ns = curve_.peak_ns;
+    auto read = search_.reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+      for (const trace::Allocation& row : batch) {
+        if (row.alloc_ns <= curve_.peak_ns || uses_.count(row.id) == 0) continue;
+        passed_ns_ = std::min(passed_ns_, uses_.first(row.id).start_ns);
+      }
+    });
+    if (!read) return read;
+    auto events = search_.reader.out_of_memory();
+    if (!events) return tl::unexpected(events.error());
+    out_of_memory_ = std::move(*events);
+    return {};
+  }
+
+  std::optional<Needless> judge(const trace::Allocation& row, int64_t end_ns) const {
+    if (!search_.seen(row.alloc_ns, end_ns)) return std::nullopt;
+    if (uses_.count(row.id) == 0) {
+      if (cut_short(row, row.alloc_ns, end_ns)) return std::nullopt;
+      return Needless{Pattern::kUnused, row.alloc_ns, end_ns};
     }
-  });
-  if (!read) return tl::unexpected(read.error());
-  return passed;
-}
+    if (only_written(uses_, row.id)) {
+      if (cut_short(row, last_end(row.id), end_ns)) return std::nullopt;
+      return Needless{Pattern::kDeadWrite, row.alloc_ns, end_ns};
+    }
+    const int64_t first = uses_.first(row.id).start_ns;
+    const int64_t last = last_end(row.id);
+    if (first > passed_ns_) return Needless{Pattern::kEarlyAllocation, row.alloc_ns, first};
+    // Work is queued: the last use may end after the host let go of the block.
+    if (last < curve_.peak_ns) return late(row, last, end_ns);
+    return idle(row, end_ns);
+  }
 
-std::optional<Needless> needless(const UseIndex& uses, const trace::Allocation& row, int64_t end_ns,
-                                 int64_t peak_ns, int64_t passed_ns) {
-  if (uses.count(row.id) == 0) return Needless{Pattern::kUnused, row.alloc_ns, end_ns};
-  if (only_written(uses, row.id)) return Needless{Pattern::kDeadWrite, row.alloc_ns, end_ns};
-  const int64_t first = uses.first(row.id).start_ns;
-  const int64_t last = uses.last(row.id).start_ns;
-  if (first > passed_ns) return Needless{Pattern::kEarlyAllocation, row.alloc_ns, first};
-  // Work is queued: the last use may start after the host let go of the block.
-  if (last < peak_ns && last < end_ns)
-    return Needless{Pattern::kLateDeallocation, last + 1, end_ns};
-  return std::nullopt;
-}
+ private:
+  // Kernels of several streams may end in another order than they start.
+  int64_t last_end(trace::AllocationId block) const {
+    int64_t end = 0;
+    for (size_t i = 0; i < uses_.count(block); ++i) end = std::max(end, uses_.use(block, i).end_ns);
+    return end;
+  }
 
-const char* evidence(Pattern pattern) {
+  bool cut_short(const trace::Allocation& row, int64_t after_ns, int64_t end_ns) const {
+    const auto& processes = search_.reader.processes();
+    const auto owner =
+        std::find_if(processes.begin(), processes.end(),
+                     [&](const trace::Process& process) { return process.id == row.process; });
+    const bool ended = owner != processes.end() && owner->exit == 0;
+    if (row.free_ns == trace::kNever && owner != processes.end() && !ended) return true;
+    return std::any_of(out_of_memory_.begin(), out_of_memory_.end(),
+                       [&](const trace::OutOfMemory& event) {
+                         return event.process == row.process && event.time_ns > after_ns &&
+                                event.time_ns <= end_ns;
+                       });
+  }
+
+  // What is used once in each iteration lies idle for the rest of it: that is its rhythm.
+  bool holds_iteration(int64_t begin_ns, int64_t end_ns) const {
+    const std::vector<Iteration>& iterations = search_.structure.iterations;
+    return std::any_of(iterations.begin(), iterations.end(), [&](const Iteration& iteration) {
+      return iteration.regular && iteration.begin_ns >= begin_ns && iteration.end_ns <= end_ns;
+    });
+  }
+  bool spans_iterations(const trace::Allocation& row, int64_t end_ns) const {
+    const Structure& structure = search_.structure;
+    return !structure.iterations.empty() &&
+           structure.iteration_at(row.alloc_ns) != structure.iteration_at(end_ns);
+  }
+
+  std::optional<Needless> late(const trace::Allocation& row, int64_t last, int64_t end_ns) const {
+    if (last >= end_ns || cut_short(row, last, end_ns)) return std::nullopt;
+    int64_t before = row.alloc_ns;
+    int64_t longest = 0;
+    for (size_t i = 0; i < uses_.count(row.id); ++i) {
+      const Use use = uses_.use(row.id, i);
+      longest = std::max(longest, between(before, use.start_ns));
+      before = std::max(before, use.end_ns);
+    }
+    if (between(last, end_ns) <= longest) return std::nullopt;
+    if (spans_iterations(row, end_ns) && !holds_iteration(last, end_ns)) return std::nullopt;
+    return Needless{Pattern::kLateDeallocation, last, end_ns};
+  }
+
+  // Long enough to be somewhere else in the meantime: for more than an iteration, or a quarter of
+  // its life; and twice as long as copying it out and back takes.
+  std::optional<Needless> idle(const trace::Allocation& row, int64_t end_ns) const {
+    constexpr double assumed_bytes_per_ns = 20;
+    int64_t before = trace::kNever;
+    for (size_t i = 0; i < uses_.count(row.id); ++i) {
+      const int64_t use = uses_.use(row.id, i).start_ns;
+      if (use > curve_.peak_ns) {
+        // The peak must lie within, as the device saw it too.
+        if (before >= curve_.peak_ns || use <= passed_ns_) return std::nullopt;
+        const bool long_enough = spans_iterations(row, end_ns)
+                                     ? holds_iteration(before, use)
+                                     : between(before, use) >= between(row.alloc_ns, end_ns) / 4;
+        const double copies_ns = 2 * static_cast<double>(row.size) / assumed_bytes_per_ns;
+        if (!long_enough || static_cast<double>(between(before, use)) < 2 * copies_ns)
+          return std::nullopt;
+        return Needless{Pattern::kTemporaryIdle, before, use};
+      }
+      const int64_t end = uses_.use(row.id, i).end_ns;
+      before = before == trace::kNever ? end : std::max(before, end);
+    }
+    return std::nullopt;
+  }
+
+  const Search& search_;
+  const UsageCurve& curve_;
+  const UseIndex& uses_;
+  int64_t passed_ns_ = trace::kNever;
+  std::vector<trace::OutOfMemory> out_of_memory_;
+};
+
+std::string evidence(Pattern pattern, int64_t longest_ns) {
+  const std::string time = format_ns(longest_ns);
   switch (pattern) {
     case Pattern::kUnused:
-      return "no kernel, copy or set used it from its allocation to its end";
+      return fmt::format("no kernel was handed it and no copy or set used it, for {}", time);
     case Pattern::kDeadWrite:
-      return "it was copied to or set, and no kernel or copy read it";
+      return fmt::format("it was copied to or set, and no kernel or copy read it, for {}", time);
     case Pattern::kEarlyAllocation:
-      return "its first use came only after the peak";
+      return fmt::format("its first use came {} after its allocation, and after the peak", time);
+    case Pattern::kLateDeallocation:
+      return fmt::format("it was kept for {} after its last use, which was over before the peak",
+                         time);
     default:
-      return "its last use was over before the peak, and it was kept";
+      return fmt::format("nothing used it for {}, in which the peak fell", time);
   }
 }
 
-const char* mend(Pattern pattern) {
+const char* mend(Pattern pattern, bool workspace) {
+  if (workspace) {
+    return "a smaller workspace of cuBLAS would do here: CUBLAS_WORKSPACE_CONFIG=:16:8";
+  }
   switch (pattern) {
     case Pattern::kUnused:
       return "do not allocate it";
     case Pattern::kDeadWrite:
-      return "drop it together with the copy that fills it";
+      return "drop it together with the copy or set that fills it";
     case Pattern::kEarlyAllocation:
       return "allocate it where it is first used";
-    default:
+    case Pattern::kLateDeallocation:
       return "free it (in Python: delete the last reference) after its last use";
+    default:
+      return "free it and make it anew, or keep it on the host meanwhile";
   }
 }
 
-using Groups = std::map<std::pair<Pattern, std::string>, Group>;
+struct IdleGroup : Group {
+  int64_t longest_ns = 0;
+};
+using Groups = std::map<std::tuple<Pattern, bool, std::string>, IdleGroup>;
 
-Result<Groups> groups_at_peak(const trace::Reader& reader, const UsageCurve& curve,
-                              const UseIndex& uses) {
+Result<Groups> groups_at_peak(const Search& search, const UsageCurve& curve, const Judge& judge) {
   Groups groups;
-  const auto passed = peak_passed(reader, curve, uses);
-  if (!passed) return tl::unexpected(passed.error());
+  const trace::Reader& reader = search.reader;
   const Lifetimes lifetimes(reader);
   trace::AllocationFilter filter = filter_for(curve.series);
   filter.begin_ns = curve.peak_ns;
@@ -133,17 +206,17 @@ Result<Groups> groups_at_peak(const trace::Reader& reader, const UsageCurve& cur
       if (reader.text(row.api) == "cuda module") continue;
       const int64_t end = std::min(lifetimes.end_ns(row), std::max(reader.end_ns(), row.alloc_ns));
       if (end <= curve.peak_ns) continue;
-      const auto idle = needless(uses, row, end, curve.peak_ns, *passed);
+      const auto idle = judge.judge(row, end);
       if (!idle) continue;
-      CodeLine line = code_line(reader.frames(row.alloc_stack));
-      Group& group = groups[{idle->pattern, line.file + line.name}];
+      const auto frames = reader.frames(row.alloc_stack);
+      // What no argument shows: libraries hand buffers of communicators over in tables.
+      const StackRole role = role_of_stack(frames);
+      if (role.communication) continue;
+      CodeLine line = code_line(frames);
+      IdleGroup& group = groups[{idle->pattern, role.workspace, line.file + line.name}];
       group.line = std::move(line);
-      group.bytes += row.size;
-      ++group.count;
-      constexpr double ns_per_second = 1e9;
-      group.byte_seconds += static_cast<double>(row.size) *
-                            static_cast<double>(idle->end_ns - idle->begin_ns) / ns_per_second;
-      group.absences.push_back({idle->begin_ns, idle->end_ns, row.size});
+      group.add(row.size, idle->begin_ns, idle->end_ns, reader.end_ns());
+      group.longest_ns = std::max(group.longest_ns, between(idle->begin_ns, idle->end_ns));
     }
   });
   if (!read) return tl::unexpected(read.error());
@@ -152,32 +225,21 @@ Result<Groups> groups_at_peak(const trace::Reader& reader, const UsageCurve& cur
 
 }  // namespace
 
-Result<void> find_unneeded(const trace::Reader& reader, const UsageCurve& curve,
+Result<void> find_unneeded(const Search& search, const UsageCurve& curve, const UseIndex& uses,
                            std::vector<Finding>& findings) {
-  if (curve.series.space != trace::Space::kDevice || curve.peak_bytes == 0) return {};
-  const auto inside = pool_inside(reader, curve.series);
-  if (!inside) return tl::unexpected(inside.error());
-  if (*inside) return {};
-  const auto uses = UseIndex::build(reader);
-  if (!uses) return tl::unexpected(uses.error());
-  if (!kernels_tell(*uses)) return {};
-  const auto groups = groups_at_peak(reader, curve, *uses);
+  const bool looked_at = curve.series.space == trace::Space::kDevice && curve.peak_bytes > 0;
+  // A driver's block in which a pool lays its own is used through these.
+  if (!looked_at || search.pool_inside(curve.series)) return {};
+  Judge judge(search, curve, uses);
+  if (auto looked = judge.look_beyond_peak(); !looked) return looked;
+  const auto groups = groups_at_peak(search, curve, judge);
   if (!groups) return tl::unexpected(groups.error());
   for (const auto& [key, group] : *groups) {
-    if (static_cast<int64_t>(group.bytes) < curve.peak_bytes / kLeastShare) continue;
-    Finding finding;
-    finding.pattern = key.first;
-    finding.series = curve.series;
-    finding.bytes = group.bytes;
-    finding.count = group.count;
-    finding.byte_seconds = group.byte_seconds;
-    finding.where = group.line.name;
-    finding.file = group.line.file;
-    finding.line = group.line.line;
-    finding.evidence = evidence(key.first);
-    finding.mend = mend(key.first);
-    finding.peak_bytes = curve.peak_bytes;
-    finding.peak_without_bytes = peak_without(curve, group.absences).bytes;
+    const auto& [pattern, workspace, where] = key;
+    Finding finding = finding_of(pattern, curve, group);
+    if (!lowers_peak(finding)) continue;
+    finding.evidence = evidence(pattern, group.longest_ns);
+    finding.mend = mend(pattern, workspace);
     findings.push_back(std::move(finding));
   }
   return {};

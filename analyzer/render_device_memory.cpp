@@ -41,4 +41,32 @@ std::string device_memory_text(const Report& report) {
   return out;
 }
 
+// The smallest card that holds it with its air, and those that do not.
+std::string fits_text(const Report& report) {
+  std::string out;
+  for (const FitLine& fit : report.fits) {
+    const uint64_t needed = fit.needed_bytes();
+    std::string smaller;
+    const FitLine::Size* smallest = nullptr;
+    for (const FitLine::Size& size : fit.sizes) {
+      if (size.usable_bytes >= needed) {
+        smallest = &size;
+        break;
+      }
+      smaller += fmt::format("{}{}", smaller.empty() ? "" : ", ", size.gigabytes);
+    }
+    out += fmt::format("\ndevice:{} needed {}{}: ", fit.device, format_bytes(needed),
+                       fit.beside_bytes ? "" : " and what its context takes");
+    if (smallest == nullptr) {
+      out += fmt::format("more than a card of {} GB has\n", fit.sizes.back().gigabytes);
+      continue;
+    }
+    out += fmt::format("fits a card of {} GB, of which {} stay free", smallest->gigabytes,
+                       format_share(smallest->usable_bytes - needed, smallest->usable_bytes));
+    if (!smaller.empty()) out += fmt::format("; not one of {} GB", smaller);
+    out += "\n";
+  }
+  return out;
+}
+
 }  // namespace tidemark::analyzer

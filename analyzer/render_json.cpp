@@ -112,6 +112,45 @@ Json cause(const PeakCause& cause) {
            {{"peak_bytes", cause.next_peak_bytes}, {"peak_at_ns", cause.next_peak_ns}}}};
 }
 
+Json findings(const Report& report) {
+  Json list = Json::array();
+  for (const Finding& finding : report.findings) {
+    list.push_back({{"pattern", to_string(finding.pattern)},
+                    {"space", space_text(finding.series)},
+                    {"layer", trace::to_string(finding.series.layer)},
+                    {"bytes", finding.bytes},
+                    {"count", finding.count},
+                    {"byte_seconds", finding.byte_seconds},
+                    {"seconds", finding.seconds},
+                    {"where", or_null(finding.where)},
+                    {"file", or_null(finding.file)},
+                    {"line", finding.line > 0 ? Json(finding.line) : Json()},
+                    {"evidence", finding.evidence},
+                    {"mend", finding.mend},
+                    {"peak_bytes", finding.peak_bytes},
+                    {"peak_without_bytes", finding.peak_without_bytes}});
+  }
+  return list;
+}
+
+Json fits(const Report& report) {
+  Json list = Json::array();
+  for (const FitLine& fit : report.fits) {
+    Json cards = Json::array();
+    for (const FitLine::Size& size : fit.sizes) {
+      cards.push_back({{"gigabytes", size.gigabytes},
+                       {"usable_bytes", size.usable_bytes},
+                       {"fits", fit.needed_bytes() <= size.usable_bytes}});
+    }
+    list.push_back({{"device", fit.device},
+                    {"needed_bytes", fit.needed_bytes()},
+                    {"allocated_bytes", fit.allocated_bytes},
+                    {"beside_bytes", fit.beside_bytes ? Json(*fit.beside_bytes) : Json()},
+                    {"cards", cards}});
+  }
+  return list;
+}
+
 Json structure(const Structure& all) {
   Json list = Json::array();
   for (const Iteration& iteration : all.iterations) {
@@ -154,6 +193,7 @@ Json spaces(const Report& report) {
                     {"allocations", line.allocations},
                     {"frees", line.frees},
                     {"allocated_bytes", line.allocated_bytes},
+                    {"growth_bytes", line.growth_bytes ? Json(*line.growth_bytes) : Json()},
                     {"unfreed_bytes", line.unfreed_bytes},
                     {"unfreed_count", line.unfreed_count},
                     {"at_peak", shares(line.at_peak)},
@@ -310,10 +350,12 @@ std::string report_json(const Report& report) {
   if (!report.ranks.empty()) json["ranks"] = ranks(report);
   if (report.window) json["window"] = window(*report.window);
   json["spaces"] = spaces(report);
+  json["findings"] = findings(report);
   if (!report.structure.iterations.empty()) json["training"] = structure(report.structure);
   if (!report.device_memory.empty()) json["device_memory"] = device_memory(report);
   if (report.has_device()) {
     json["pools"] = pools(report);
+    json["fits"] = fits(report);
     json["transfers"] = transfers(report);
     if (report.memsets) {
       json["memsets"] = {{"count", report.memsets->count},

@@ -23,6 +23,9 @@ std::string iterations_text(const Report& report);
 // Of each series at its peak: categories, lines, layers, what rose last.
 std::string owners_text(const Report& report);
 
+// What is wasted: "" where nothing was found.
+std::string findings_text(const Report& report);
+
 bool any_resident(const Report& report);
 std::string peak_rss_text(const ProcessLine& line);  // "" where nothing was sampled
 // What was asked for, what there was, and what lived then.
@@ -31,6 +34,8 @@ std::string out_of_memory_text(const Report& report);
 std::string ranks_text(const Report& report);
 // What the driver says is in use of each device, and what of it allocations explain.
 std::string device_memory_text(const Report& report);
+// Which cards would hold it.
+std::string fits_text(const Report& report);
 // What the resident memory of the largest processes was, and who held their heaps.
 std::string process_memory_text(const Report& report);
 

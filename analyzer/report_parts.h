@@ -39,4 +39,7 @@ inline void add_duration(int64_t& sum, int64_t start_ns, int64_t end_ns) {
   }
 }
 
+// After series and device memory.
+void add_fits(Report& report);
+
 }  // namespace tidemark::analyzer

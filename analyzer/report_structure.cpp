@@ -9,6 +9,7 @@
 
 #include "categorize_parts.h"
 #include "code_line.h"
+#include "findings_parts.h"
 #include "lifetimes.h"
 #include "peak_rows.h"
 #include "peak_without.h"
@@ -346,7 +347,11 @@ Result<void> add_structure(const trace::Reader& reader, const std::vector<UsageC
   // From the last layer to the first: what a pool holds is known before the driver is asked.
   for (size_t i = curves.size(); i-- > 0;) {
     if (auto added = builder.add(curves[i], report.series[i]); !added) return added;
+    report.series[i].growth_bytes = growth_of(report.structure, curves[i]);
   }
+  auto findings = find_waste(reader, report.structure, curves);
+  if (!findings) return tl::unexpected(findings.error());
+  report.findings = std::move(*findings);
   return {};
 }
 

@@ -19,7 +19,7 @@ Result<std::vector<Use>> kernels_of(const trace::Reader& reader) {
   std::vector<Use> kernels;
   auto read = reader.kernels([&](std::span<const trace::Kernel> batch) {
     for (const trace::Kernel& row : batch) {
-      kernels.push_back({row.start_ns, UseKind::kKernel, row.id});
+      kernels.push_back({row.start_ns, UseKind::kKernel, row.id, row.end_ns});
     }
   });
   if (!read) return tl::unexpected(read.error());
@@ -28,19 +28,19 @@ Result<std::vector<Use>> kernels_of(const trace::Reader& reader) {
 
 Result<std::vector<Single>> copies_and_sets(const trace::Reader& reader) {
   std::vector<Single> all;
-  const auto add = [&](AllocationId block, int64_t start_ns, UseKind kind, int64_t id) {
-    if (block != AllocationId{}) all.push_back({{start_ns, kind, id}, block});
+  const auto add = [&](AllocationId block, UseKind kind, const auto& row) {
+    if (block != AllocationId{}) all.push_back({{row.start_ns, kind, row.id, row.end_ns}, block});
   };
   auto read = reader.transfers([&](std::span<const trace::Transfer> batch) {
     for (const trace::Transfer& row : batch) {
-      add(row.src_allocation, row.start_ns, UseKind::kCopyFrom, row.id);
-      add(row.dst_allocation, row.start_ns, UseKind::kCopyTo, row.id);
+      add(row.src_allocation, UseKind::kCopyFrom, row);
+      add(row.dst_allocation, UseKind::kCopyTo, row);
     }
   });
   if (read) {
     read = reader.memsets([&](std::span<const trace::Memset> batch) {
       for (const trace::Memset& row : batch) {
-        add(row.allocation, row.start_ns, UseKind::kSet, row.id);
+        add(row.allocation, UseKind::kSet, row);
       }
     });
   }

@@ -15,6 +15,7 @@ namespace tidemark::cli {
 void add_record(CLI::App& app, const std::vector<std::string>& command, int& status);
 void add_doctor(CLI::App& app, const std::vector<std::string>& command, int& status);
 void add_info(CLI::App& app, int& status);
+void add_check(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
 void add_diff(CLI::App& app, int& status);
 void add_sql(CLI::App& app, int& status);

@@ -94,6 +94,7 @@ int run(const std::vector<std::string>& arguments) {
   add_info(app, status);
   add_report(app, status);
   add_diff(app, status);
+  add_check(app, status);
   add_sql(app, status);
   add_whatif(app, status);
   add_advise(app, status);

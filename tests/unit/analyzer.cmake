@@ -1,6 +1,7 @@
 find_package(nlohmann_json REQUIRED)
 
 add_executable(analyzer_test
+  analyzer_copies_test.cpp
   analyzer_device_memory_test.cpp
   analyzer_diff_test.cpp
   analyzer_findings_test.cpp

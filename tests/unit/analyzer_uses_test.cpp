@@ -54,14 +54,14 @@ TEST(Uses, of_a_block_come_in_order_of_time_whatever_used_it) {
   reader.memset_rows = {set};
   const auto index = UseIndex::build(reader);
   ASSERT_TRUE(index) << index.error().message;
-  EXPECT_EQ(uses_of(*index, 7), (std::vector<Use>{{5, UseKind::kSet, 1},
-                                                  {10, UseKind::kCopyTo, 1},
-                                                  {20, UseKind::kKernel, 2},
-                                                  {50, UseKind::kKernel, 1},
-                                                  {60, UseKind::kCopyFrom, 2},
-                                                  {60, UseKind::kCopyTo, 2}}));
+  EXPECT_EQ(uses_of(*index, 7), (std::vector<Use>{{5, UseKind::kSet, 1, 0},
+                                                  {10, UseKind::kCopyTo, 1, 0},
+                                                  {20, UseKind::kKernel, 2, 21},
+                                                  {50, UseKind::kKernel, 1, 51},
+                                                  {60, UseKind::kCopyFrom, 2, 0},
+                                                  {60, UseKind::kCopyTo, 2, 0}}));
   EXPECT_EQ(index->first(AllocationId{7}).start_ns, 5);
-  EXPECT_EQ(index->last(AllocationId{9}), (Use{50, UseKind::kKernel, 1}));
+  EXPECT_EQ(index->last(AllocationId{9}), (Use{50, UseKind::kKernel, 1, 51}));
   EXPECT_EQ(index->count(AllocationId{5}), 0U);
   EXPECT_EQ(index->uses(), 8U);
   std::vector<std::pair<int64_t, int64_t>> in_order;
@@ -81,7 +81,8 @@ TEST(Uses, agree_with_the_obvious_way) {
     for (uint64_t i = random() % 6; i > 0; --i) {
       const auto block = static_cast<int64_t>(1 + random() % 200);
       reader.access_rows.push_back({id, AllocationId{block}});
-      expected[block].push_back({reader.kernel_rows.back().start_ns, UseKind::kKernel, id});
+      const trace::Kernel& row = reader.kernel_rows.back();
+      expected[block].push_back({row.start_ns, UseKind::kKernel, id, row.end_ns});
     }
   }
   const auto index = UseIndex::build(reader);

@@ -12,6 +12,7 @@
 
 #include "tidemark/analyzer/categories.h"
 #include "tidemark/analyzer/detail.h"
+#include "tidemark/analyzer/findings.h"
 #include "tidemark/analyzer/process_memory.h"
 #include "tidemark/analyzer/stack_view.h"
 #include "tidemark/analyzer/usage.h"
@@ -95,6 +96,9 @@ struct SeriesReport {
   uint64_t allocated_bytes = 0;
   uint64_t unfreed_bytes = 0;  // still live when their process or the recording ended
   uint64_t unfreed_count = 0;
+  // From one iteration to the next, on average; 0: it does not rise with each; absent: there are
+  // not enough iterations to compare.
+  std::optional<uint64_t> growth_bytes;
   std::vector<ApiCount> apis;  // most allocations first
   StackShares at_peak;
   StackShares leaked;  // of unfreed, what belonged to processes that ended by themselves
@@ -188,6 +192,20 @@ struct RankLine {
   std::optional<uint64_t> resident_bytes;  // the largest process's
 };
 
+// Whether what was recorded of one device would have fitted smaller and larger ones.
+struct FitLine {
+  struct Size {
+    uint64_t gigabytes = 0;  // as cards are named
+    uint64_t usable_bytes = 0;
+  };
+  int16_t device = trace::kNoDevice;
+  uint64_t allocated_bytes = 0;          // at the peak of the driver's allocations, all processes
+  std::optional<uint64_t> beside_bytes;  // contexts, code, libraries; absent: NVML did not tell
+  std::vector<Size> sizes;               // ascending
+
+  uint64_t needed_bytes() const { return allocated_bytes + beside_bytes.value_or(0); }
+};
+
 // Of --window: when the work of devices was kept.
 struct WindowReport {
   std::string option;
@@ -206,9 +224,11 @@ struct Report {
   std::vector<ProcessLine> processes;
   uint64_t threads = 0;
   std::vector<SeriesReport> series;
-  Structure structure;  // of the training loop, where there is one
+  std::vector<Finding> findings;  // most bytes x time first
+  Structure structure;            // of the training loop, where there is one
   std::vector<PoolReport> pools;
   std::vector<DeviceMemoryLine> device_memory;
+  std::vector<FitLine> fits;
   std::vector<TransferLine> transfers;
   std::optional<OperationTotal> memsets;
   std::optional<KernelTotal> kernels;

@@ -5,7 +5,7 @@
 //   uses of block 7        0                 2        3             first 0, last 3
 //   uses of block 9                 1        2               4
 //
-// An index over a whole trace: 4 bytes a use, 24 bytes an event, and twice the first while it is
+// An index over a whole trace: 4 bytes a use, 32 bytes an event, and twice the first while it is
 // built. Immutable; reading is safe from any thread. Times: nanoseconds since the recording began,
 // as the device started.
 #pragma once
@@ -25,6 +25,7 @@ struct Use {
   int64_t start_ns = 0;
   UseKind kind{};
   int64_t id = 0;  // of the kernel, transfer or memset
+  int64_t end_ns = 0;
   bool operator==(const Use&) const = default;
 };
 
