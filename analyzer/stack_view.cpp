@@ -128,6 +128,7 @@ FrameRole role_of(const trace::Frame& frame) {
   }
   if (internal_module(frame.module) || internal_function(frame.function) ||
       frame.file.find("/include/c++/") != std::string::npos ||
+      frame.file.ends_with("/cuda_runtime.h") ||  // cudaMalloc<T>, compiled into the program
       frame.file.ends_with("Objects/obmalloc.c")) {
     return FrameRole::kInternal;
   }

@@ -77,6 +77,7 @@ TEST(StackView, roles_follow_module_file_and_name) {
       native("operator new(unsigned long)", "/home/u/app"),
       native("void std::vector<float>::_M_realloc_insert<float>(float&&)", "/home/u/app"),
       native("allocate", "/home/u/app", "/usr/include/c++/12/bits/new_allocator.h"),
+      native("cudaMalloc<float>", "/home/u/app", "/usr/local/cuda/include/cuda_runtime.h"),
       native("_PyObject_Malloc", "/usr/bin/python3.11"),
       native("new_arena", "/opt/py/lib/libpython3.12.so.1.0", "Objects/obmalloc.c"),
       python("_find_and_load", "<frozen importlib._bootstrap>"),
