@@ -106,6 +106,31 @@ std::string owners(const Report& report, const SeriesReport& line) {
   return out;
 }
 
+// "- `train.py:63 train` (growth, 312 KiB an iteration): why. *Mend:* how. Peak 2 GiB -> 1 GiB."
+std::string findings(const Report& report) {
+  if (report.findings.empty()) return "";
+  constexpr size_t shown_most = 5;
+  std::string out = "\n**What to change**\n\n";
+  const size_t shown = std::min(report.findings.size(), shown_most);
+  for (size_t i = 0; i < shown; ++i) {
+    const Finding& one = report.findings[i];
+    const std::string what = fmt::format("{}, {}, {}{}", pattern_text(one.pattern),
+                                         series_text(one.series), format_bytes(one.bytes),
+                                         one.pattern == Pattern::kGrowth ? " an iteration" : "");
+    out += one.where.empty() ? "- " + what : fmt::format("- {} ({})", code(one.where), what);
+    out += fmt::format(": {}. *Mend:* {}.", plain(one.evidence), plain(one.mend));
+    if (one.peak_bytes > one.peak_without_bytes) {
+      out += fmt::format(" Peak {} -> {}.", bytes_text(one.peak_bytes),
+                         bytes_text(one.peak_without_bytes));
+    }
+    out += "\n";
+  }
+  if (shown < report.findings.size()) {
+    out += fmt::format("- {} more\n", report.findings.size() - shown);
+  }
+  return out;
+}
+
 std::string leaks(const Report& report) {
   std::string out;
   for (auto line = report.series.rbegin(); line != report.series.rend(); ++line) {
@@ -132,7 +157,7 @@ std::string report_markdown(const Report& report) {
   if (!report.remarks.empty() || !report.out_of_memory.empty()) out += "\n";
   out += spaces_table(report);
   out += owners(report, leading_series(report));
-  return out + leaks(report);
+  return out + findings(report) + leaks(report);
 }
 
 }  // namespace tidemark::analyzer

@@ -224,6 +224,22 @@ def check_sql(faces, check):
                 check.true(f"{where}: {line['name']}", through >= line["bytes"])
 
 
+def check_findings(faces, check):
+    """In the order of the JSON; text and Markdown show the first ones."""
+    wasted = section(faces.text, "What is wasted")
+    for number, one in enumerate(faces.json["findings"][:5], 1):
+        where = f"finding {number}"
+        shown = wasted.split(f"\n  {number}. ")[1].split(f"\n  {number + 1}. ")[0]
+        bullet = faces.markdown.split("**What to change**")[1].split("\n- ")[number].split("\n")[0]
+        for face, text in (("text", shown), ("Markdown", bullet)):
+            check.true(f"{where}, {face}: bytes", format_bytes(one["bytes"]) in text)
+            # The text has room for so much of a name.
+            check.true(f"{where}, {face}: line", (one["where"] or "")[:49] in text)
+            if one["peak_bytes"] > one["peak_without_bytes"]:
+                check.true(f"{where}, {face}: peaks", f"eak {format_bytes(one['peak_bytes'])} -> "
+                           f"{format_bytes(one['peak_without_bytes'])}" in text)
+
+
 def check_diff(faces, check):
     same = json.loads(subprocess.run([faces.tidemark, "diff", faces.path, faces.path, "--json"],
                                      check=True, capture_output=True).stdout)
@@ -254,7 +270,8 @@ def main():
         for trace in [*sorted(folder.glob("*.db")), *options.traces]:
             before = check.count, len(check.failed)
             faces = Faces(options.tidemark.resolve(), trace)
-            for part in (check_page, check_text, check_markdown, check_info, check_sql, check_diff):
+            for part in (check_page, check_text, check_markdown, check_info, check_sql,
+                         check_findings, check_diff):
                 part(faces, check)
             print(f"{trace.name}: {check.count - before[0]} numbers compared, "
                   f"{len(check.failed) - before[1]} differ")

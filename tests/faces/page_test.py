@@ -123,6 +123,19 @@ class PageTest:
             self.check.same(name, self.js(f"{json.dumps(values)}.map({name})"),
                             [expected(value) for value in values])
 
+    def findings(self, trace):
+        """Each is there with its line and bytes; a click on the line shows what it owned."""
+        found = faces.Faces(self.tidemark, trace).json["findings"]
+        cards = self.js("[...document.querySelectorAll('.finding')].map(card => card.innerText)")
+        self.check.same(f"findings of {trace.name}", len(cards), len(found))
+        for one, card in zip(found, cards):
+            for part in (one["where"] or "", faces.format_bytes(one["bytes"]), one["evidence"], one["mend"]):
+                self.check.true(f"finding of {trace.name}: {part}", part in card)
+        if self.count(".finding .where:not([disabled])"):
+            self.chromium.click(".finding .where:not([disabled])")
+            self.check.same("its line is shown", self.count(".chip"), 1)
+            self.chromium.key("Escape")
+
     # ---- what it does
 
     def selecting(self):
@@ -260,6 +273,7 @@ def main():
             for trace in [*(folder / f"{one}.db" for one in ("gpu", "cpu", "killed")), *options.traces]:
                 test.show(trace)
                 test.numbers(trace)
+                test.findings(trace)
             test.show(folder / "empty.db")
             test.no_complaints("empty.db")
             test.check.true("an empty trace says so", "No allocation" in test.text("#verdict"))

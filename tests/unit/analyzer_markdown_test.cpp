@@ -52,6 +52,26 @@ TEST(Markdown, remarks_are_plain_text) {
       << report_markdown(report);
 }
 
+TEST(Markdown, findings_say_where_how_much_and_how_to_mend) {
+  Report report = report_with("load", "./train");
+  Finding finding;
+  finding.pattern = Pattern::kGrowth;
+  finding.series = report.series[0].series;
+  finding.bytes = 1 << 20;
+  finding.where = "train.cpp:9 keep";
+  finding.evidence = "3 <more> each time";
+  finding.mend = "let go of it";
+  finding.peak_bytes = 3 << 20;
+  finding.peak_without_bytes = 2 << 20;
+  report.findings.assign(7, finding);
+  const std::string text = report_markdown(report);
+  EXPECT_NE(text.find("- `train.cpp:9 keep` (growth, heap host, 1.00 MiB an iteration): "
+                      "3 \\<more\\> each time. *Mend:* let go of it. Peak 3.00 MiB -> 2.00 MiB.\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("- 2 more\n"), std::string::npos) << text;
+}
+
 TEST(Markdown, of_nothing_says_so) {
   EXPECT_NE(report_markdown({}).find("No allocation was recorded."), std::string::npos);
 }
