@@ -11,22 +11,11 @@
 namespace tidemark::viewer {
 namespace {
 
-const char* headline(analyzer::Pattern pattern) {
-  switch (pattern) {
-    case analyzer::Pattern::kUnused:
-      return "never used";
-    case analyzer::Pattern::kDeadWrite:
-      return "written, never read";
-    case analyzer::Pattern::kEarlyAllocation:
-      return "allocated too early";
-    case analyzer::Pattern::kLateDeallocation:
-      return "freed too late";
-    case analyzer::Pattern::kGrowth:
-      return "grows each iteration";
-    case analyzer::Pattern::kReservedUnused:
-      return "reserved, not used";
-  }
-  return analyzer::to_string(pattern);
+// Bytes at the peak, or time where it is about time alone.
+std::string gain(const analyzer::Finding& finding) {
+  if (finding.peak_bytes > 0) return format_bytes(finding.peak_bytes - finding.peak_without_bytes);
+  constexpr double kNsPerSecond = 1e9;
+  return format_duration(static_cast<int64_t>(finding.seconds * kNsPerSecond));
 }
 
 }  // namespace
@@ -58,7 +47,7 @@ std::optional<std::string> FindingsPanel::draw(const PanelContext& context) {
     ImGui::TableSetupColumn("Bytes", ImGuiTableColumnFlags_WidthFixed, em * 6.0F);
     ImGui::TableSetupColumn("What", ImGuiTableColumnFlags_WidthFixed, em * 10.0F);
     ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed, em * 4.5F);
-    ImGui::TableSetupColumn("Saves at the peak", ImGuiTableColumnFlags_WidthFixed, em * 9.0F);
+    ImGui::TableSetupColumn("Peak or time won", ImGuiTableColumnFlags_WidthFixed, em * 9.0F);
     ImGui::TableSetupColumn("Where", ImGuiTableColumnFlags_WidthStretch);
     ImGui::TableHeadersRow();
     ImGuiListClipper clipper;
@@ -80,11 +69,11 @@ std::optional<std::string> FindingsPanel::draw(const PanelContext& context) {
           }
         }
         ImGui::TableNextColumn();
-        text_coloured(colours.warning, headline(finding.pattern));
+        text_coloured(colours.warning, analyzer::pattern_text(finding.pattern));
         ImGui::TableNextColumn();
         right_aligned(format_count(finding.count));
         ImGui::TableNextColumn();
-        right_aligned(format_bytes(finding.peak_bytes - finding.peak_without_bytes));
+        right_aligned(gain(finding));
         ImGui::TableNextColumn();
         ImGui::TextUnformatted(finding.where.empty() ? analyzer::series_text(finding.series).c_str()
                                                      : finding.where.c_str());
