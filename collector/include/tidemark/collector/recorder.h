@@ -64,7 +64,7 @@ struct ExitStatus {
 struct EventCounts {
   uint64_t host_allocations = 0;  // layer heap
   uint64_t host_frees = 0;        // as all frees: of what the trace holds; the others are losses
-  uint64_t mappings = 0;  // layer os
+  uint64_t mappings = 0;          // layer os
   uint64_t unmappings = 0;
   uint64_t driver_allocations = 0;
   uint64_t driver_frees = 0;
