@@ -16,10 +16,14 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+RECORDED = (HERE / "traces", HERE.parent / "gpu/whatif/results/h100")  # on a GPU: traces/README.md
 
 
 def make_fixtures(generator, folder):
     subprocess.run([generator, folder], check=True)
+    for recorded in RECORDED:
+        for trace in sorted(recorded.glob("*.db")):
+            shutil.copy(trace, folder / f"h100_{trace.name}")
     (folder / "text.db").write_text("this is no trace\n")
     (folder / "short.db").write_bytes(b"SQLite format 3\0")
     with sqlite3.connect(folder / "other.db") as other:
