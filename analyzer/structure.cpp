@@ -196,7 +196,9 @@ void begin_with_forward(RoleCache& roles, const Sequence& sequence, Repeats& rep
   // What then follows the last one is the begin of one that was not finished.
   size_t end = repeats.end;
   while (end > begins.back() && !ends_iteration(end - 1)) --end;
-  if (end > begins.back() && phase_at(end) == Phase::kForward) repeats.end = end;
+  if (end > begins.back() && end < repeats.end && phase_at(end) == Phase::kForward) {
+    repeats.end = end;
+  }
 }
 
 // Backward passes between two steps of the optimizer (gradients are accumulated); 1 where steps are
