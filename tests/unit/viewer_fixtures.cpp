@@ -27,7 +27,7 @@ Frame native(const char* function, const char* module, const char* file = "", in
 
 constexpr const char* kC10 = "/opt/venv/lib/python3.11/site-packages/torch/lib/libc10_cuda.so";
 constexpr const char* kTorch = "/opt/venv/lib/python3.11/site-packages/torch/lib/libtorch_cuda.so";
-constexpr const char* kModel = "/home/user/gpt2/model.py";
+constexpr const char* kModel = "/src/gpt2/model.py";
 
 // One training run; every helper appends to the trace and moves the clock.
 class Training {
@@ -66,8 +66,8 @@ class Training {
                kTorch, "aten/src/ATen/EmptyTensor.cpp", 164),
         native(op, kTorch)};
     frames.insert(frames.end(), callers.begin(), callers.end());
-    frames.push_back(python("train", "/home/user/gpt2/gpt2.py", 88));
-    frames.push_back(python("<module>", "/home/user/gpt2/gpt2.py", 121));
+    frames.push_back(python("train", "/src/gpt2/gpt2.py", 88));
+    frames.push_back(python("<module>", "/src/gpt2/gpt2.py", 121));
     frames.push_back(native("_PyEval_EvalFrameDefault", "/usr/bin/python3.11"));
     frames.push_back(native("__libc_start_main", "/usr/lib/x86_64-linux-gnu/libc.so.6"));
     return trace_.stack(std::move(frames));
@@ -103,11 +103,11 @@ class Training {
     const StackId objects =
         trace_.stack({native("PyObject_Malloc", "/usr/bin/python3.11"),
                       python("_call_with_frames_removed", "<frozen importlib>", 241),
-                      python("<module>", "/home/user/gpt2/gpt2.py", 4)});
+                      python("<module>", "/src/gpt2/gpt2.py", 4)});
     const StackId registry = trace_.stack(
         {native("operator new(unsigned long)", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"),
          native("c10::Dispatcher::registerDef(c10::FunctionSchema, std::string)", kTorch),
-         python("<module>", "/home/user/gpt2/gpt2.py", 5)});
+         python("<module>", "/src/gpt2/gpt2.py", 5)});
     for (int i = 0; i < 900; ++i) {
       now_ += kMilli * 2 + static_cast<int64_t>(random_() % 600'000);
       if (i % 12 == 0) {
@@ -147,7 +147,7 @@ class Training {
     const StackId batch =
         trace_.stack({native("malloc", "/usr/lib/x86_64-linux-gnu/libc.so.6"),
                       python("collate", "/opt/venv/torch/utils/data/_utils/collate.py", 212),
-                      python("train", "/home/user/gpt2/gpt2.py", 79)});
+                      python("train", "/src/gpt2/gpt2.py", 79)});
     const StackId scores =
         block_stack("at::native::softmax_cuda(at::Tensor const&)", "Attention.forward", 61);
     const StackId projected =
