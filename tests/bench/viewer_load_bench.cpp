@@ -44,7 +44,7 @@ double thread_milliseconds() {
 double status_mib(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key)) return std::atof(line.c_str() + key.size() + 1) / 1024;  // NOLINT
+    if (line.starts_with(key)) return std::strtod(line.c_str() + key.size() + 1, nullptr) / 1024;
   }
   return 0;
 }

@@ -21,7 +21,7 @@ struct Call {
 // other recording has.
 class Program {
  public:
-  explicit Program(int64_t first_stack, std::string folder = "/home/a")
+  explicit Program(int64_t first_stack, std::string folder = "/src/a")
       : next_stack_(first_stack), folder_(std::move(folder)) {
     reader_.end = 1000;
   }
@@ -98,7 +98,7 @@ TEST(Diff, owners_are_found_by_name_whatever_their_ids_and_counts) {
 TEST(Diff, a_line_that_moved_to_another_place_or_folder_is_the_same) {
   const Report before = Program(1).block(100, {"load", 12}).block(50, {"step", 30}).report();
   const Report after =
-      Program(9, "/home/b").block(100, {"load", 14}).block(60, {"step", 33}).report();
+      Program(9, "/src/b").block(100, {"load", 14}).block(60, {"step", 33}).report();
   const ReportDiff all = diff(before, after);
   const SeriesDiff& line = only(all);
   ASSERT_EQ(line.lines.size(), 2U);

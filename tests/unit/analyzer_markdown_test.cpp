@@ -24,7 +24,7 @@ Report report_with(const std::string& function, const std::string& command) {
   reader.allocation_rows = {row};
   trace::Frame frame;
   frame.function = function;
-  frame.module = "/home/u/app";
+  frame.module = "/src/u/app";
   reader.stacks[row.alloc_stack] = {frame};
   return *build_report(reader, {});
 }

@@ -34,9 +34,9 @@ trace::Allocation device_block(uint64_t size, int64_t alloc_ns, int64_t free_ns,
 trace::Frame frame(const std::string& function, int32_t line) {
   trace::Frame made;
   made.function = function;
-  made.file = "/home/u/train.cpp";
+  made.file = "/src/u/train.cpp";
   made.line = line;
-  made.module = "/home/u/app";
+  made.module = "/src/u/app";
   return made;
 }
 

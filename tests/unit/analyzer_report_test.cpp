@@ -59,9 +59,9 @@ FakeReader cpu_trace() {
   }
   trace::Frame frame;
   frame.function = "load_batch(int)";
-  frame.file = "/home/u/train.cpp";
+  frame.file = "/src/u/train.cpp";
   frame.line = 12;
-  frame.module = "/home/u/app";
+  frame.module = "/src/u/app";
   reader.stacks[static_cast<StackId>(300)] = {frame};
   return reader;
 }
@@ -90,7 +90,7 @@ TEST(Report, says_who_was_live_at_the_peak_and_what_leaked) {
   EXPECT_EQ(line.leaked.bytes, 50U);
   const std::string text = report_text(report);
   EXPECT_TRUE(contains(text, "> load_batch")) << text;
-  EXPECT_TRUE(contains(text, "/home/u/train.cpp:12")) << text;
+  EXPECT_TRUE(contains(text, "/src/u/train.cpp:12")) << text;
   EXPECT_TRUE(contains(text, "66.7 %")) << text;
 }
 

@@ -27,7 +27,7 @@ TEST(Text, bytes_that_are_no_utf8_become_question_marks) {
 TEST(Text, fitting_counts_code_points_and_shows_where_it_cut) {
   EXPECT_EQ(fit("größer", 6), "größer");
   EXPECT_EQ(fit("größer", 4), "grö…");
-  EXPECT_EQ(fit_path("/home/u/train.py:12", 12), "…train.py:12");
+  EXPECT_EQ(fit_path("/src/u/train.py:12", 12), "…train.py:12");
   EXPECT_EQ(fit_path("größer", 3), "…er");
   EXPECT_EQ(fit("abc", 0), "");
   EXPECT_EQ(pad_left("µs", 4), "  µs");
@@ -74,10 +74,10 @@ TEST(StackView, roles_follow_module_file_and_name) {
   const auto internal = {
       native("malloc", "/usr/lib/x86_64-linux-gnu/libc.so.6"),
       native("malloc", "/x/lib/tidemark/libtidemark_preload.so"),
-      native("operator new(unsigned long)", "/home/u/app"),
-      native("void std::vector<float>::_M_realloc_insert<float>(float&&)", "/home/u/app"),
-      native("allocate", "/home/u/app", "/usr/include/c++/12/bits/new_allocator.h"),
-      native("cudaMalloc<float>", "/home/u/app", "/usr/local/cuda/include/cuda_runtime.h"),
+      native("operator new(unsigned long)", "/src/u/app"),
+      native("void std::vector<float>::_M_realloc_insert<float>(float&&)", "/src/u/app"),
+      native("allocate", "/src/u/app", "/usr/include/c++/12/bits/new_allocator.h"),
+      native("cudaMalloc<float>", "/src/u/app", "/usr/local/cuda/include/cuda_runtime.h"),
       native("_PyObject_Malloc", "/usr/bin/python3.11"),
       native("new_arena", "/opt/py/lib/libpython3.12.so.1.0", "Objects/obmalloc.c"),
       python("_find_and_load", "<frozen importlib._bootstrap>"),
@@ -101,11 +101,11 @@ TEST(StackView, roles_follow_module_file_and_name) {
     EXPECT_EQ(role_of(frame), FrameRole::kLibrary) << frame.function << " " << frame.module;
   }
   const auto user = {
-      native("train(std::vector<float>&)", "/home/u/app", "/home/u/train.cpp"),
-      native("mallocate", "/home/u/app"),
-      native("work", "/home/u/python_tools/app"),
-      native("std_like::f()", "/home/u/pythonize"),
-      python("train", "/home/u/train.py"),
+      native("train(std::vector<float>&)", "/src/u/app", "/src/u/train.cpp"),
+      native("mallocate", "/src/u/app"),
+      native("work", "/src/u/python_tools/app"),
+      native("std_like::f()", "/src/u/pythonize"),
+      python("train", "/src/u/train.py"),
   };
   for (const auto& frame : user) {
     EXPECT_EQ(role_of(frame), FrameRole::kUser) << frame.function << " " << frame.module;
@@ -125,7 +125,7 @@ std::string shape(const StackView& view) {
 TEST(StackView, leaves_out_the_allocator_and_the_runtime) {
   const std::vector<trace::Frame> frames = {
       native("malloc", "libc.so.6"), native("operator new(unsigned long)", "libstdc++.so.6"),
-      native("load", "/home/u/app"), native("main", "/home/u/app"),
+      native("load", "/src/u/app"), native("main", "/src/u/app"),
       native("__libc_start_main", "libc.so.6")};
   EXPECT_EQ(shape(view_stack(frames, 8)), "-2 load main -1");
 }
@@ -136,8 +136,8 @@ TEST(StackView, the_users_lines_survive_a_deep_library) {
     const std::string name = "at" + std::to_string(i);
     frames.push_back(native(name.c_str(), "libtorch_cpu.so"));
   }
-  frames.push_back(python("train", "/home/u/train.py"));
-  frames.push_back(python("main", "/home/u/train.py"));
+  frames.push_back(python("train", "/src/u/train.py"));
+  frames.push_back(python("main", "/src/u/train.py"));
   EXPECT_EQ(shape(view_stack(frames, 6)), "-1 at0 at1 at2 at3 -26 train main ");
 }
 
@@ -146,7 +146,7 @@ TEST(StackView, the_interpreter_speaks_only_where_no_python_frame_does) {
                                       native("PyList_New", "/usr/bin/python3.11"),
                                       native("Py_RunMain", "/usr/bin/python3.11")};
   EXPECT_EQ(shape(view_stack(frames, 8)), "-1 PyList_New Py_RunMain ");
-  frames.push_back(python("main", "/home/u/train.py"));
+  frames.push_back(python("main", "/src/u/train.py"));
   EXPECT_EQ(shape(view_stack(frames, 8)), "-3 main ");
 }
 
@@ -157,9 +157,9 @@ TEST(StackView, frames_without_a_name_say_no_more_than_their_library) {
       native("", "/usr/lib/libtorch_cpu.so"),
       native("at::_ops::relu::call", "/usr/lib/libtorch_cpu.so"),
       native("", "/usr/lib/libtorch_cpu.so"),
-      python("main", "/home/u/train.py")};
+      python("main", "/src/u/train.py")};
   EXPECT_EQ(shape(view_stack(frames, 8)), " -2 at::_ops::relu::call -1 main ");
-  const std::vector<trace::Frame> stripped = {native("", "/home/u/app"), native("", "/home/u/app")};
+  const std::vector<trace::Frame> stripped = {native("", "/src/u/app"), native("", "/src/u/app")};
   EXPECT_EQ(view_stack(stripped, 8).lines.size(), 2U) << "the user's own";
 }
 
