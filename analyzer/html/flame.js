@@ -20,18 +20,10 @@ class FlameGraph {
     if (this.space !== space || !this.mode) this.mode = python ? 'python' : 'all';
     this.space = space;
     this.rows = rows;
-    this.tools.replaceChildren(...modes.map(
-        ([mode, name]) => element(
-            'button', {
-              type: 'button',
-              'aria-pressed': String(mode === this.mode),
-              'data-mode': mode,
-              onclick: () => {
-                this.mode = mode;
-                this.show(space, rows);
-              },
-            },
-            name)));
+    this.tools.replaceChildren(...modeButtons(modes, this.mode, (mode) => {
+      this.mode = mode;
+      this.show(space, rows);
+    }));
     this.root = this.build();
     this.focus = this.root;
     this.draw();

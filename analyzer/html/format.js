@@ -63,6 +63,19 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// One of several, by [mode, name]: the chosen one is pressed.
+function modeButtons(modes, chosen, choose) {
+  return modes.map(
+      ([mode, name]) => element(
+          'button', {
+            type: 'button',
+            'aria-pressed': String(mode === chosen),
+            'data-mode': mode,
+            onclick: () => choose(mode),
+          },
+          name));
+}
+
 // A name that breaks between its parts.
 function breakable(name) {
   const parts = name.split(/(?<=::|[./])/);

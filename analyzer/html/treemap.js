@@ -101,18 +101,10 @@ class Treemap {
       this.mode = modes[0][0];
     this.space = space;
     this.rows = rows;
-    this.tools.replaceChildren(...modes.map(
-        ([mode, name]) => element(
-            'button', {
-              type: 'button',
-              'aria-pressed': String(mode === this.mode),
-              'data-mode': mode,
-              onclick: () => {
-                this.mode = mode;
-                this.show(space, rows);
-              },
-            },
-            name)));
+    this.tools.replaceChildren(...modeButtons(modes, this.mode, (mode) => {
+      this.mode = mode;
+      this.show(space, rows);
+    }));
     this.draw();
   }
 

@@ -87,6 +87,10 @@ void draw_summary(const PanelContext& context) {
     pills.add(series_colour(track.curve.series, context.state.theme), track.name,
               format_bytes(track.curve.peak_bytes));
   }
+  if (context.activity != nullptr && context.activity->unseen_slices > 0) {
+    pills.add(colours.warning, "kernels and ranges not drawn",
+              format_count(context.activity->unseen_slices));
+  }
   if (!summary.finished) {
     pills.add(colours.warning, "not finished", "still recording, or the recorder was killed");
   }
