@@ -166,11 +166,11 @@ int run(const std::string& path, const std::string& what) {
 }  // namespace tidemark::viewer
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: viewer_load_bench EVENTS [FILE]\n");
+  const int64_t events = argc < 2 ? 0 : std::strtoll(argv[1], nullptr, 10);
+  if (events <= 0) {
+    std::fprintf(stderr, "usage: viewer_load_bench EVENTS [FILE], of at least one event\n");
     return 2;
   }
-  const int64_t events = std::atoll(argv[1]);  // NOLINT
   const bool kept = argc > 2;
   const std::string path =
       kept ? argv[2] : (std::filesystem::temp_directory_path() / "viewer_load_bench.db").string();

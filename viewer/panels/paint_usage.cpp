@@ -116,6 +116,13 @@ int64_t capacity_line(const PanelContext& context, const Track& track) {
   return context.activity == nullptr ? 0 : context.activity->capacity_of(track.curve.series);
 }
 
+void grids(const TrackArea& area, const ValueAxis& values) {
+  area.list->PushClipRect(area.gutter.min, area.plot.max, true);
+  value_grid(area, values);
+  area.grid();
+  area.list->PopClipRect();
+}
+
 }  // namespace
 
 ValueAxis usage_axis(const PanelContext& context, const Track& track, float height) {
@@ -146,10 +153,7 @@ void paint_usage(const TrackArea& area, const Track& track) {
   area.ground(selected, colour);
   const ValueAxis values = usage_axis(context, track, area.plot.height());
   const int64_t capacity = capacity_line(context, track);
-  area.list->PushClipRect(area.gutter.min, area.plot.max, true);
-  value_grid(area, values);
-  area.grid();
-  area.list->PopClipRect();
+  grids(area, values);
 
   area.list->PushClipRect(area.plot.min, area.plot.max, true);
   const CurvePainter painter{area.list, area.plot.min, area.plot.height(), values};
@@ -205,10 +209,7 @@ void paint_samples(const TrackArea& area, const SampleTrack& track) {
   area.ground(false, colour);
   const double room = area.context.fonts.small->FontSize * 0.6 / std::max(area.plot.height(), 1.0F);
   const ValueAxis values(track.peak_bytes, std::clamp(room, 0.05, 0.45));
-  area.list->PushClipRect(area.gutter.min, area.plot.max, true);
-  value_grid(area, values);
-  area.grid();
-  area.list->PopClipRect();
+  grids(area, values);
   area.list->PushClipRect(area.plot.min, area.plot.max, true);
   const CurvePainter painter{area.list, area.plot.min, area.plot.height(), values};
   std::vector<Column> columns;
