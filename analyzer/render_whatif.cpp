@@ -25,11 +25,19 @@ std::string change(uint64_t from, uint64_t to) {
 
 std::string capacity_line(const Prediction& prediction, uint64_t capacity) {
   const uint64_t need = prediction.needed_bytes();
+  const uint64_t least = prediction.least_pool_bytes.value_or(prediction.predicted.reserved) +
+                         prediction.beside_pool_bytes;
   switch (fit_of(prediction, capacity)) {
     case Fit::kFits:
       return fmt::format("  fits into {}: {} to spare\n", format_bytes(capacity),
                          format_bytes(capacity - need));
     case Fit::kTooCloseToTell:
+      if (need > capacity) {
+        return fmt::format(
+            "  too close to {} to tell: {} less than it would take, but from {} on it runs where "
+            "the pool gives back what it keeps, which takes time\n",
+            format_bytes(capacity), format_bytes(need - capacity), format_bytes(least));
+      }
       return fmt::format(
           "  too close to {} to tell: {} to spare for the driver's context and the "
           "prediction's error\n",
@@ -38,7 +46,58 @@ std::string capacity_line(const Prediction& prediction, uint64_t capacity) {
       break;
   }
   return fmt::format("  does not fit into {}: {} too much\n", format_bytes(capacity),
-                     format_bytes(need - capacity));
+                     format_bytes(least - capacity));
+}
+
+const char* fit_name(Fit fit) {
+  switch (fit) {
+    case Fit::kFits:
+      return "yes";
+    case Fit::kTooCloseToTell:
+      return "too close to tell";
+    case Fit::kDoesNotFit:
+      break;
+  }
+  return "no";
+}
+
+// Of each category that has a part in either peak.
+std::string categories_text(const CategoryBytes& predicted, const CategoryBytes& measured) {
+  using Align = TextTable::Align;
+  TextTable table({{"at the peak", Align::kLeft},
+                   {"predicted", Align::kRight},
+                   {"measured", Align::kRight},
+                   {"error", Align::kRight},
+                   {"of the peak", Align::kRight}});
+  uint64_t all = 0;
+  for (const uint64_t bytes : measured) all += bytes;
+  for (size_t i = 0; i < kCategories; ++i) {
+    if (predicted[i] == 0 && measured[i] == 0) continue;
+    const double off = static_cast<double>(predicted[i]) - static_cast<double>(measured[i]);
+    table.add({to_string(static_cast<Category>(i)), format_bytes(predicted[i]),
+               format_bytes(measured[i]),
+               measured[i] == 0 ? "–" : change(measured[i], predicted[i]),
+               all == 0 ? "–" : signed_percent(off / static_cast<double>(all))});
+  }
+  return table.text();
+}
+
+Json categories_json(const CategoryBytes& bytes) {
+  Json json;
+  for (size_t i = 0; i < kCategories; ++i) {
+    if (bytes[i] != 0) json[to_string(static_cast<Category>(i))] = bytes[i];
+  }
+  return json;
+}
+
+Json categories_error_json(const CategoryBytes& predicted, const CategoryBytes& measured) {
+  Json json;
+  for (size_t i = 0; i < kCategories; ++i) {
+    if (measured[i] == 0) continue;
+    json[to_string(static_cast<Category>(i))] =
+        static_cast<double>(predicted[i]) / static_cast<double>(measured[i]) - 1;
+  }
+  return json;
 }
 
 // Memory against time, where checkpoints were planned: only plans that need less than those before.
@@ -91,6 +150,9 @@ std::string whatif_text(const Prediction& prediction) {
                error.change_reserved ? signed_percent(*error.change_reserved) : "–"});
   }
   std::string text = table.text();
+  if (prediction.measured_at_peak) {
+    text += categories_text(prediction.at_peak, *prediction.measured_at_peak);
+  }
   text += plans_text(prediction);
   constexpr double kUsual = 0.1;
   const double band = prediction.changes.reserved_band;
@@ -116,7 +178,14 @@ std::string whatif_json(const Prediction& prediction) {
   json["baseline"] = peaks_json(prediction.baseline);
   json["predicted"] = peaks_json(prediction.predicted);
   json["predicted"]["extra_time_ratio"] = prediction.time_ratio();
-  if (prediction.capacity) json["fits"] = fit_of(prediction, *prediction.capacity) == Fit::kFits;
+  json["predicted"]["categories_at_peak"] = categories_json(prediction.at_peak);
+  json["pool"] = {{"fits_from_bytes", safe_pool_bytes(prediction)}};
+  if (prediction.least_pool_bytes) json["pool"]["least_bytes"] = *prediction.least_pool_bytes;
+  if (prediction.capacity) {
+    const Fit fit = fit_of(prediction, *prediction.capacity);
+    json["fits"] = fit == Fit::kFits;
+    json["answer"] = fit_name(fit);
+  }
   json["assumptions"] = prediction.changes.assumptions;
   json["predicted"]["reserved_band"] = prediction.changes.reserved_band;
   json["unknown"] = prediction.changes.unknown;
@@ -130,6 +199,11 @@ std::string whatif_json(const Prediction& prediction) {
     json["error"] = {{"peak", error.peak_allocated}, {"peak_reserved", error.peak_reserved}};
     if (error.change_allocated) json["error"]["change"] = *error.change_allocated;
     if (error.change_reserved) json["error"]["change_reserved"] = *error.change_reserved;
+  }
+  if (prediction.measured_at_peak) {
+    json["measured"]["categories_at_peak"] = categories_json(*prediction.measured_at_peak);
+    json["error"]["categories"] =
+        categories_error_json(prediction.at_peak, *prediction.measured_at_peak);
   }
   return json.dump(1) + "\n";
 }

@@ -37,13 +37,15 @@ Result<std::string> answer(const WhatIfOptions& options) {
   if (!space) return tl::unexpected(space.error());
   const auto schedule = schedule_of(options.file, *space);
   if (!schedule) return tl::unexpected(schedule.error());
-  auto prediction = analyzer::predict(*schedule, *what);
+  auto prediction = analyzer::predict(*schedule, *what, capacity);
   if (!prediction) return tl::unexpected(prediction.error());
-  prediction->capacity = capacity;
   if (!options.against.empty()) {
     const auto measured = schedule_of(options.against, *space);
     if (!measured) return tl::unexpected(measured.error());
+    const auto categories = analyzer::categories_at_peak(*measured);
+    if (!categories) return tl::unexpected(categories.error());
     prediction->measured = {measured->recorded_peak_allocated, measured->recorded_peak_reserved};
+    prediction->measured_at_peak = *categories;
   }
   return options.json ? analyzer::whatif_json(*prediction) : analyzer::whatif_text(*prediction);
 }

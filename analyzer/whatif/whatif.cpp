@@ -2,45 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <tuple>
-
-#include "tidemark/analyzer/replay.h"
 #include "tidemark/analyzer/units.h"
 #include "whatif_parts.h"
 
 namespace tidemark::analyzer {
 namespace {
-
-// In order of position; at one position frees come first: what is given back there can be taken
-// again.
-std::vector<std::pair<int64_t, AllocatorEvent>> ordered_events(const Schedule& schedule) {
-  std::vector<std::pair<int64_t, AllocatorEvent>> ordered;
-  ordered.reserve(2 * schedule.blocks.size());
-  for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
-    const ScheduledBlock& block = schedule.blocks[i];
-    if (block.bytes == 0 || block.end <= block.begin) continue;
-    ordered.emplace_back(block.begin,
-                         AllocatorEvent{block.bytes, i, 0, AllocatorEvent::Kind::kAllocate});
-    if (block.end != ScheduledBlock::kForever) {
-      ordered.emplace_back(block.end, AllocatorEvent{0, i, 0, AllocatorEvent::Kind::kFree});
-    }
-  }
-  const auto key = [](const auto& event) {
-    const bool allocates = event.second.kind == AllocatorEvent::Kind::kAllocate;
-    return std::tuple(event.first, allocates, event.second.lifetime);
-  };
-  std::ranges::sort(ordered, {}, key);
-  return ordered;
-}
-
-std::vector<AllocatorEvent> events_of(const Schedule& schedule) {
-  const auto ordered = ordered_events(schedule);
-  std::vector<AllocatorEvent> events;
-  events.reserve(ordered.size());
-  for (const auto& [position, event] : ordered) events.push_back(event);
-  return events;
-}
 
 Result<void> quantize(Schedule& schedule, const Quantization& how, Changes& changes) {
   Result<void> done;
@@ -101,17 +67,6 @@ Result<void> apply(Schedule& schedule, const WhatIf& what, Changes& changes) {
 
 }  // namespace
 
-Result<std::optional<PeakBytes>> replay_peaks(const Schedule& schedule,
-                                              const std::string& allocator, Capacity capacity) {
-  auto model = make_allocator(allocator, capacity);
-  if (!model) return tl::unexpected(model.error());
-  ReplayOptions options;
-  options.lifetimes = static_cast<uint32_t>(schedule.blocks.size());
-  const Replay outcome = replay(events_of(schedule), **model, options);
-  if (outcome.out_of_memory_at) return std::nullopt;
-  return PeakBytes{outcome.peak_allocated_bytes, outcome.peak_reserved_bytes};
-}
-
 Result<ChangedSchedule> change_planned(const Schedule& schedule, const WhatIf& what) {
   ChangedSchedule changed{schedule, {}};
   const bool own_allocator = what.allocator.empty() || what.allocator == schedule.allocator;
@@ -154,8 +109,9 @@ Result<WhatIf> with_plan(const Schedule& schedule, const WhatIf& what, Predictio
 
 }  // namespace
 
-Result<Prediction> predict(const Schedule& schedule, const WhatIf& what) {
+Result<Prediction> predict(const Schedule& schedule, const WhatIf& what, Capacity capacity) {
   Prediction prediction;
+  prediction.capacity = capacity;
   prediction.beside_pool_bytes = schedule.beside_pool_bytes;
   prediction.recorded = {schedule.recorded_peak_allocated, schedule.recorded_peak_reserved};
   const auto untouched = change_planned(schedule, {});
@@ -168,9 +124,16 @@ Result<Prediction> predict(const Schedule& schedule, const WhatIf& what) {
   auto changed = change_planned(schedule, *planned);
   if (!changed) return tl::unexpected(changed.error());
   prediction.changes = std::move(changed->changes);
-  const auto peaks = replay_peaks(changed->schedule, allocator_of(schedule, what));
-  if (!peaks) return tl::unexpected(peaks.error());
-  prediction.predicted = peaks->value_or(PeakBytes{});
+  const std::string& allocator = allocator_of(schedule, what);
+  const auto peak = replay_to_peak(changed->schedule, allocator);
+  if (!peak) return tl::unexpected(peak.error());
+  prediction.predicted = peak->peaks;
+  prediction.at_peak = peak->categories;
+  if (capacity) {
+    const auto least = least_pool_bytes(changed->schedule, allocator, prediction.predicted);
+    if (!least) return tl::unexpected(least.error());
+    prediction.least_pool_bytes = *least;
+  }
   return prediction;
 }
 
@@ -179,33 +142,6 @@ Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what) {
   const auto planned = with_plan(schedule, what, unused);
   if (!planned) return tl::unexpected(planned.error());
   return change_planned(schedule, *planned);
-}
-
-Fit fit_of(const Prediction& prediction, uint64_t capacity) {
-  constexpr uint64_t kContext = uint64_t{768} << 20;
-  if (prediction.needed_bytes() > capacity) return Fit::kDoesNotFit;
-  const uint64_t safe = prediction.needed_bytes() + kContext +
-                        static_cast<uint64_t>(prediction.changes.reserved_band *
-                                              static_cast<double>(prediction.predicted.reserved));
-  return safe <= capacity ? Fit::kFits : Fit::kTooCloseToTell;
-}
-
-PredictionError error_of(const Prediction& prediction) {
-  const PeakBytes& measured = *prediction.measured;
-  const auto relative = [](uint64_t value, uint64_t truth) {
-    return static_cast<double>(value) / static_cast<double>(truth) - 1;
-  };
-  const auto of_change = [](uint64_t value, uint64_t truth,
-                            uint64_t base) -> std::optional<double> {
-    const auto true_change = static_cast<double>(truth) - static_cast<double>(base);
-    if (true_change == 0) return std::nullopt;
-    return (static_cast<double>(value) - static_cast<double>(base)) / true_change - 1;
-  };
-  const PeakBytes& base = prediction.recorded;
-  return {relative(prediction.predicted.allocated, measured.allocated),
-          relative(prediction.predicted.reserved, measured.reserved),
-          of_change(prediction.predicted.allocated, measured.allocated, base.allocated),
-          of_change(prediction.predicted.reserved, measured.reserved, base.reserved)};
 }
 
 }  // namespace tidemark::analyzer

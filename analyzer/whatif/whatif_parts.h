@@ -11,6 +11,18 @@ namespace tidemark::analyzer {
 // As change(), of a question whose checkpoints are planned already.
 [[nodiscard]] Result<ChangedSchedule> change_planned(const Schedule& schedule, const WhatIf& what);
 
+struct AtPeak {
+  PeakBytes peaks;
+  CategoryBytes categories{};
+};
+[[nodiscard]] Result<AtPeak> replay_to_peak(const Schedule& schedule, const std::string& allocator);
+// The smallest limit, to 0.4 %, within which the replay does not run out of memory; `unlimited`:
+// its peaks without one. Before it gives up a pool gives back what it keeps, so this is less than
+// what it reserves where nothing holds it.
+[[nodiscard]] Result<uint64_t> least_pool_bytes(const Schedule& schedule,
+                                                const std::string& allocator,
+                                                const PeakBytes& unlimited);
+
 struct CheckpointCurve {
   std::vector<CheckpointPoint> points;  // ascending in layers
   std::vector<std::optional<CheckpointPlan>> plans;

@@ -489,6 +489,39 @@ TEST(WhatIf, fits_is_said_only_where_the_error_and_the_context_have_room) {
   EXPECT_EQ(fit_of(prediction, 13 * kGiB), Fit::kFits);
 }
 
+// A 30 MiB, given back before B 40 MiB comes: a pool without a limit keeps both segments.
+TEST(WhatIf, it_does_not_fit_only_where_the_pool_giving_back_what_it_keeps_would_not_help) {
+  constexpr uint64_t kMiB = uint64_t{1} << 20;
+  Builder build;
+  const uint32_t a =
+      build.add(30 * kMiB, 1, Phase::kForward, Category::kActivation, BatchLaw::kPerSample);
+  build.end(a);
+  build.add(40 * kMiB, 1, Phase::kForward, Category::kTemporary, BatchLaw::kPerSample);
+  const auto prediction = predict(build.schedule, {}, 45 * kMiB);
+  ASSERT_TRUE(prediction);
+  EXPECT_EQ(prediction->predicted.reserved, 70 * kMiB);
+  EXPECT_EQ(prediction->least_pool_bytes, 40 * kMiB);
+  EXPECT_EQ(fit_of(*prediction, 45 * kMiB), Fit::kTooCloseToTell);
+  EXPECT_EQ(fit_of(*prediction, 39 * kMiB), Fit::kDoesNotFit);
+  EXPECT_EQ(safe_pool_bytes(*prediction), 77 * kMiB);
+}
+
+TEST(WhatIf, what_is_there_at_the_peak_is_known_by_category) {
+  Schedule schedule = two_steps();
+  schedule.allocator = "exact";
+  const auto at_peak = categories_at_peak(schedule);
+  ASSERT_TRUE(at_peak);
+  const auto of = [&](Category category) { return (*at_peak)[static_cast<size_t>(category)]; };
+  EXPECT_EQ(of(Category::kParameter), 1000U);
+  EXPECT_EQ(of(Category::kOptimizerState), 2000U);
+  EXPECT_EQ(of(Category::kActivation), 150U);
+  WhatIf what;
+  what.optimizer = OptimizerKind::kMomentum;
+  const auto prediction = predict(schedule, what);
+  ASSERT_TRUE(prediction);
+  EXPECT_EQ(prediction->at_peak[static_cast<size_t>(Category::kOptimizerState)], 1000U);
+}
+
 TEST(WhatIf, where_libraries_choose_anew_more_room_is_asked_for) {
   constexpr uint64_t kGiB = uint64_t{1} << 30;
   Schedule schedule = two_steps();

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Records the base traces of the what-if table and measures its variants, on a machine with a GPU.
 
-    measure.py TIDEMARK OUTDIR [--models gpt2,…] [--workers 8] [--skip-bases] [--skip-variants]
+    measure.py TIDEMARK OUTDIR [--models gpt2,…] [--skip-bases] [--skip-variants]
     measure.py TIDEMARK OUTDIR --only changes      what variants.py does, on one GPU
     measure.py TIDEMARK OUTDIR --only parallel     two ranks each, on two GPUs
+    measure.py TIDEMARK OUTDIR --only fits         30 predictions, the card's memory limited to them
 
-With --only nothing is recorded, and OUTDIR gets cases-changes.json or cases-parallel.json.
+With --only nothing is recorded, and OUTDIR gets cases-changes.json, cases-parallel.json or fits.json.
 
 OUTDIR gets <model>.db (recorded with --host=off), <model>.json, and cases.json: every case with its
 arguments and PyTorch's own figures. Where only memory is asked for, cases run side by side; the base
@@ -13,15 +14,15 @@ traces and what is timed run alone."""
 
 import argparse
 import json
-import multiprocessing
 import pathlib
 import subprocess
 import sys
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-import train  # noqa: E402
+import fits  # noqa: E402
+import side_by_side  # noqa: E402
+from side_by_side import Job  # noqa: E402
 
 BATCHES = {"gpt2": 4, "bert": 8, "resnet50": 16, "vit": 16, "vgg16": 16, "lstm": 16, "llama": 4}
 NOT_CHECKPOINTED = {"lstm"}
@@ -105,23 +106,6 @@ def with_model(model, cases):
     return {name: ["--model", model, *map(str, options)] for name, options in cases.items()}
 
 
-def two_ranks(job, outdir):
-    """A run of its own on two GPUs; the figures are those of rank 0."""
-    name, arguments = job
-    out = outdir / "rank0.json"
-    out.unlink(missing_ok=True)
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-           str(HERE / "train.py"), *arguments, "--json", str(out)]
-    outcome = subprocess.run(run, capture_output=True, text=True, timeout=180, check=False)
-    if outcome.returncode != 0 or not out.exists():
-        result = {"error": outcome.stderr[-300:]}
-    else:
-        result = json.loads(out.read_text(encoding="utf-8"))
-    result["name"] = name
-    print(f"{name:36} {result.get('figures', {}).get('allocated_bytes.all.peak', result.get('error'))}", flush=True)
-    return result
-
-
 def imported():
     """What every case imports, so that a fork has it. Nothing may touch the GPU before."""
     import models  # noqa: F401
@@ -130,38 +114,43 @@ def imported():
                               LlamaForCausalLM)
 
 
-def in_a_fork(job):
-    name, arguments = job
-    started = time.time()
-    try:
-        result = train.train(train.parse(arguments))
-    except Exception as error:  # said in the table
-        result = {"error": f"{type(error).__name__}: {error}"[:300]}
-    result["name"] = name
-    result["seconds"] = time.time() - started
-    print(f"{name:28} {result.get('figures', {}).get('allocated_bytes.all.peak', result.get('error'))}",
-          flush=True)
-    return result
+def say(result):
+    outcome = result.get("error") or result.get("out_of_memory")
+    print(f"{result['name']:36} {outcome or result['figures']['allocated_bytes.all.peak']}", flush=True)
 
 
-def side_by_side(jobs, workers):
-    context = multiprocessing.get_context("fork")
-    with context.Pool(workers, maxtasksperchild=1) as pool:
-        return list(pool.imap_unordered(in_a_fork, jobs, chunksize=1))
+GIB = 1 << 30
+# Never so many at a time that the card could be full: that would change what is measured.
+CARD_BYTES = 72 * GIB
+
+
+def most_bytes(name):
+    """More than any case of this batch takes of a device, its context included."""
+    return (36 if "*8" in name else 19 if "*4" in name else 9) * GIB
+
+
+def jobs_of(names, cases, ranks=1):
+    return [Job(f"{model} {name}", options, most_bytes(name), ranks)
+            for model in names for name, options in cases(model).items()]
 
 
 def only(args, names):
-    if args.only == "parallel":
-        return [two_ranks((f"{model} {name}", options), args.outdir) for model in names
-                for name, options in parallel_of(model).items()]
+    """What --only asks for, as (file name, its text)."""
     imported()
-    jobs = [(f"{model} {name}", options) for model in names for name, options in changes_of(model).items()]
+    if args.only == "fits":
+        jobs, said = fits.jobs_of(args.tidemark, args.traces, BATCHES)
+        rows, text = fits.table(said, side_by_side.run(jobs, CARD_BYTES, say))
+        print(text)
+        return "fits.json", rows
+    if args.only == "parallel":
+        results = side_by_side.run(jobs_of(names, parallel_of, ranks=2), CARD_BYTES, say, threads=3)
+        return "cases-parallel.json", results
+    jobs = jobs_of(names, changes_of)
     # What moves between host and device is timed: it runs alone.
-    timed = [job for job in jobs if "offload" in job[0] or "every-2" in job[0]]
-    large = [job for job in jobs if "*4" in job[0] and job not in timed]
-    rest = [job for job in jobs if job not in timed and job not in large]
-    return (side_by_side(timed, 1) + side_by_side(large, min(4, args.workers)) +
-            side_by_side(rest, args.workers))
+    timed = [job for job in jobs if "offload" in job.name or "every-2" in job.name]
+    results = side_by_side.run(timed, 0, say, threads=0)
+    results += side_by_side.run([job for job in jobs if job not in timed], CARD_BYTES, say)
+    return "cases-changes.json", sorted(results, key=lambda result: result["name"])
 
 
 def main():
@@ -169,20 +158,20 @@ def main():
     parser.add_argument("tidemark")
     parser.add_argument("outdir", type=pathlib.Path)
     parser.add_argument("--models", default=",".join(BATCHES))
-    parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--skip-bases", action="store_true")
     parser.add_argument("--skip-variants", action="store_true")
     parser.add_argument("--truth", action="store_true", help="also what each tensor is, in a recording of its own")
-    parser.add_argument("--only", choices=("changes", "parallel"))
+    parser.add_argument("--only", choices=("changes", "parallel", "fits"))
+    parser.add_argument("--traces", type=pathlib.Path, default=HERE / "results" / "h100",
+                        help="the base traces that --only fits predicts from")
     args = parser.parse_args()
     args.outdir.mkdir(parents=True, exist_ok=True)
     names = args.models.split(",")
     program = [sys.executable, str(HERE / "train.py")]
 
     if args.only:
-        results = only(args, names)
-        with open(args.outdir / f"cases-{args.only}.json", "w", encoding="utf-8") as file:
-            json.dump(sorted(results, key=lambda result: result["name"]), file, indent=1)
+        name, results = only(args, names)
+        write(args.outdir / name, results)
         return
 
     if not args.skip_bases:
@@ -203,20 +192,16 @@ def main():
             process.wait(timeout=200)
     if not args.skip_variants:
         imported()
-        timed = [(f"{model} {name}", ["--model", model, *more]) for model in names
+        timed = [Job(f"{model} {name}", ["--model", model, *more], most_bytes(name)) for model in names
                  for name, more in (("base", []), ("checkpoint", ["--checkpoint"]))
                  if name == "base" or model not in NOT_CHECKPOINTED]
-        jobs = [(f"{model} {name}", options) for model in names
-                for name, options in cases_of(model).items()]
-        # Never so many at a time that the card could be full: that would change what is measured.
-        groups = [(timed, 1), ([job for job in jobs if "*8" in job[0]], 2),
-                  ([job for job in jobs if "*4" in job[0]], min(4, args.workers)),
-                  ([job for job in jobs if "*8" not in job[0] and "*4" not in job[0]], args.workers)]
-        results = []
-        for group, workers in groups:
-            results += side_by_side(group, workers)
-            with open(args.outdir / "cases.json", "w", encoding="utf-8") as file:
-                json.dump(sorted(results, key=lambda result: result["name"]), file, indent=1)
+        results = side_by_side.run(timed, 0, say, threads=0)
+        results += side_by_side.run(jobs_of(names, cases_of), CARD_BYTES, say)
+        write(args.outdir / "cases.json", sorted(results, key=lambda result: result["name"]))
+
+
+def write(path, results):
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def parse(arguments=None):
     parser.add_argument("--allocator-settings", default="", help="as in PYTORCH_ALLOC_CONF")
     parser.add_argument("--accumulate", type=int, default=1, help="micro-batches a step, each of --batch")
     parser.add_argument("--keep-gradients", action="store_true", help="zero_grad(set_to_none=False)")
-    parser.add_argument("--memory-fraction", type=float, default=0.0)
+    parser.add_argument("--memory-limit", type=int, default=0, metavar="BYTES", help="of what the pool reserves")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--truth", metavar="FILE", help="write what each tensor is here")
     return parser.parse_args(arguments)
@@ -57,8 +57,9 @@ def train(args):
     torch.manual_seed(1)
     if args.allocator_settings:
         torch.cuda.memory._set_allocator_settings(args.allocator_settings)
-    if args.memory_fraction:
-        torch.cuda.set_per_process_memory_fraction(args.memory_fraction)
+    if args.memory_limit:
+        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+        torch.cuda.set_per_process_memory_fraction(args.memory_limit / total)
     shape = {}
     if args.sequence != 1 or args.prune_width:
         shape = {"length": round(models.LANGUAGE[args.model] * args.sequence), "width_kept": 1 - args.prune_width}

@@ -2,6 +2,7 @@
 // thread that owns the Reader.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -65,6 +66,10 @@ struct PeakBytes {
   uint64_t reserved = 0;   // held from the driver
 };
 
+// What is there when most is allocated, by Category, as it was asked for: without what the
+// allocator adds to it.
+using CategoryBytes = std::array<uint64_t, kCategories>;
+
 // One plan of checkpoints.
 struct CheckpointPoint {
   size_t layers = 0;  // that are computed again
@@ -74,12 +79,17 @@ struct CheckpointPoint {
 
 struct Prediction {
   PeakBytes recorded;
-  PeakBytes baseline;   // the untouched schedule, replayed
-  PeakBytes predicted;  // the changed one
+  PeakBytes baseline;       // the untouched schedule, replayed
+  PeakBytes predicted;      // the changed one
+  CategoryBytes at_peak{};  // of the changed one
   Changes changes;
-  uint64_t beside_pool_bytes = 0;     // what libraries have of the device beside the pool
-  Capacity capacity;                  // that was asked about
+  uint64_t beside_pool_bytes = 0;  // what libraries have of the device beside the pool
+  Capacity capacity;               // that was asked about
+  // The smallest limit of the pool with which the replay still runs, where a capacity was asked
+  // about: below what is reserved without one, since the pool gives back what it keeps.
+  std::optional<uint64_t> least_pool_bytes;
   std::optional<PeakBytes> measured;  // of a run with the change
+  std::optional<CategoryBytes> measured_at_peak;
   // Where checkpoints were planned: memory against time, and how many layers were chosen.
   std::vector<CheckpointPoint> plans;
   size_t planned_layers = 0;
@@ -90,12 +100,15 @@ struct Prediction {
   uint64_t needed_bytes() const { return predicted.reserved + beside_pool_bytes; }
 };
 
+// Does not fit: even where the pool gives back what it keeps.
 enum class Fit : uint8_t { kFits, kTooCloseToTell, kDoesNotFit };
 // A tenth of what the pool is predicted to reserve (three tenths where cuDNN may choose other
 // algorithms: Changes::reserved_band) is left for the prediction's error, and 768 MiB
 // for the driver's context (0.5 to 0.6 GiB on an H100 with PyTorch 2.11): within these it is too
 // close.
 [[nodiscard]] Fit fit_of(const Prediction& prediction, uint64_t capacity);
+// The limit of the pool from which on fit_of says that it fits: what is reserved, and its margin.
+[[nodiscard]] uint64_t safe_pool_bytes(const Prediction& prediction);
 
 // Signed fractions: predicted / measured - 1. Of the change where something changed.
 struct PredictionError {
@@ -112,7 +125,10 @@ struct PredictionError {
                                                             const std::string& allocator,
                                                             Capacity capacity = {});
 // Fails where a transform does, the allocator's name is none, or no plan of checkpoints fits.
-[[nodiscard]] Result<Prediction> predict(const Schedule& schedule, const WhatIf& what);
+[[nodiscard]] Result<Prediction> predict(const Schedule& schedule, const WhatIf& what,
+                                         Capacity capacity = {});
+// The untouched schedule's, to hold a prediction against.
+[[nodiscard]] Result<CategoryBytes> categories_at_peak(const Schedule& schedule);
 
 struct ChangedSchedule {
   Schedule schedule;

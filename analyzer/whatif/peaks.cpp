@@ -1,0 +1,137 @@
+// A schedule's peaks: what an allocator model makes of it, what is there then, and whether that
+// fits.
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "tidemark/analyzer/replay.h"
+#include "whatif_parts.h"
+
+namespace tidemark::analyzer {
+namespace {
+
+// In order of position; at one position frees come first: what is given back there can be taken
+// again.
+std::vector<std::pair<int64_t, AllocatorEvent>> ordered_events(const Schedule& schedule) {
+  std::vector<std::pair<int64_t, AllocatorEvent>> ordered;
+  ordered.reserve(2 * schedule.blocks.size());
+  for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
+    const ScheduledBlock& block = schedule.blocks[i];
+    if (block.bytes == 0 || block.end <= block.begin) continue;
+    ordered.emplace_back(block.begin,
+                         AllocatorEvent{block.bytes, i, 0, AllocatorEvent::Kind::kAllocate});
+    if (block.end != ScheduledBlock::kForever) {
+      ordered.emplace_back(block.end, AllocatorEvent{0, i, 0, AllocatorEvent::Kind::kFree});
+    }
+  }
+  const auto key = [](const auto& event) {
+    const bool allocates = event.second.kind == AllocatorEvent::Kind::kAllocate;
+    return std::tuple(event.first, allocates, event.second.lifetime);
+  };
+  std::ranges::sort(ordered, {}, key);
+  return ordered;
+}
+
+std::vector<AllocatorEvent> events_of(const Schedule& schedule) {
+  const auto ordered = ordered_events(schedule);
+  std::vector<AllocatorEvent> events;
+  events.reserve(ordered.size());
+  for (const auto& [position, event] : ordered) events.push_back(event);
+  return events;
+}
+
+Result<Replay> replay_events(std::span<const AllocatorEvent> events, size_t lifetimes,
+                             const std::string& allocator, Capacity capacity) {
+  auto model = make_allocator(allocator, capacity);
+  if (!model) return tl::unexpected(model.error());
+  ReplayOptions options;
+  options.lifetimes = static_cast<uint32_t>(lifetimes);
+  return replay(events, **model, options);
+}
+
+}  // namespace
+
+Result<std::optional<PeakBytes>> replay_peaks(const Schedule& schedule,
+                                              const std::string& allocator, Capacity capacity) {
+  const auto outcome =
+      replay_events(events_of(schedule), schedule.blocks.size(), allocator, capacity);
+  if (!outcome) return tl::unexpected(outcome.error());
+  if (outcome->out_of_memory_at) return std::nullopt;
+  return PeakBytes{outcome->peak_allocated_bytes, outcome->peak_reserved_bytes};
+}
+
+Result<AtPeak> replay_to_peak(const Schedule& schedule, const std::string& allocator) {
+  const auto events = events_of(schedule);
+  const auto outcome = replay_events(events, schedule.blocks.size(), allocator, {});
+  if (!outcome) return tl::unexpected(outcome.error());
+  AtPeak result;
+  result.peaks = {outcome->peak_allocated_bytes, outcome->peak_reserved_bytes};
+  for (size_t i = 0; i < events.size() && i <= outcome->peak_allocated_at; ++i) {
+    const ScheduledBlock& block = schedule.blocks[events[i].lifetime];
+    uint64_t& bytes = result.categories[static_cast<size_t>(block.category)];
+    if (events[i].kind == AllocatorEvent::Kind::kAllocate) {
+      bytes += block.bytes;
+    } else {
+      bytes -= block.bytes;
+    }
+  }
+  return result;
+}
+
+Result<uint64_t> least_pool_bytes(const Schedule& schedule, const std::string& allocator,
+                                  const PeakBytes& unlimited) {
+  const auto events = events_of(schedule);
+  constexpr uint64_t kStep = uint64_t{2} << 20;  // of the driver
+  // Less than what is handed out is never enough.
+  uint64_t fails = unlimited.allocated / kStep * kStep;
+  fails -= std::min(fails, kStep);
+  uint64_t runs = (unlimited.reserved + kStep - 1) / kStep * kStep;
+  while (runs > fails + std::max(kStep, runs / 256)) {
+    const uint64_t middle = (fails + runs) / 2 / kStep * kStep;
+    const auto outcome = replay_events(events, schedule.blocks.size(), allocator, middle);
+    if (!outcome) return tl::unexpected(outcome.error());
+    (outcome->out_of_memory_at ? fails : runs) = middle;
+  }
+  return std::min(runs, unlimited.reserved);
+}
+
+Result<CategoryBytes> categories_at_peak(const Schedule& schedule) {
+  const auto peak = replay_to_peak(schedule, schedule.allocator);
+  if (!peak) return tl::unexpected(peak.error());
+  return peak->categories;
+}
+
+uint64_t safe_pool_bytes(const Prediction& prediction) {
+  const uint64_t reserved = prediction.predicted.reserved;
+  return reserved +
+         static_cast<uint64_t>(prediction.changes.reserved_band * static_cast<double>(reserved));
+}
+
+Fit fit_of(const Prediction& prediction, uint64_t capacity) {
+  constexpr uint64_t kContext = uint64_t{768} << 20;
+  const uint64_t beside = prediction.beside_pool_bytes;
+  const uint64_t least = prediction.least_pool_bytes.value_or(prediction.predicted.reserved);
+  if (least + beside > capacity) return Fit::kDoesNotFit;
+  return safe_pool_bytes(prediction) + beside + kContext <= capacity ? Fit::kFits
+                                                                     : Fit::kTooCloseToTell;
+}
+
+PredictionError error_of(const Prediction& prediction) {
+  const PeakBytes& measured = *prediction.measured;
+  const auto relative = [](uint64_t value, uint64_t truth) {
+    return static_cast<double>(value) / static_cast<double>(truth) - 1;
+  };
+  const auto of_change = [](uint64_t value, uint64_t truth,
+                            uint64_t base) -> std::optional<double> {
+    const auto true_change = static_cast<double>(truth) - static_cast<double>(base);
+    if (true_change == 0) return std::nullopt;
+    return (static_cast<double>(value) - static_cast<double>(base)) / true_change - 1;
+  };
+  const PeakBytes& base = prediction.recorded;
+  return {relative(prediction.predicted.allocated, measured.allocated),
+          relative(prediction.predicted.reserved, measured.reserved),
+          of_change(prediction.predicted.allocated, measured.allocated, base.allocated),
+          of_change(prediction.predicted.reserved, measured.reserved, base.reserved)};
+}
+
+}  // namespace tidemark::analyzer
