@@ -22,16 +22,21 @@ void each_forward_block(const Schedule& schedule, uint32_t step, const Visit& vi
   }
 }
 
+// A place in the code from which a module is called. One line can call two: what the layers are in,
+// and the norm behind them.
+using Place = std::pair<uint64_t, std::string>;
+Place place_of(const ForwardCall& call) { return {call.call_site, call.name}; }
+
 // The places from which modules are called more than once in a step.
-std::set<uint64_t> repeated_places(const Schedule& schedule) {
-  std::map<uint64_t, uint32_t> first_stack;
-  std::set<uint64_t> repeated;
+std::set<Place> repeated_places(const Schedule& schedule) {
+  std::map<Place, uint32_t> first_stack;
+  std::set<Place> repeated;
   const auto steady = static_cast<uint32_t>(std::min<size_t>(schedule.iterations.size(), 2));
   each_forward_block(schedule, steady, [&](uint32_t i) {
     const uint32_t stack = schedule.blocks[i].stack;
     for (const ForwardCall& call : schedule.calls[stack]) {
-      const auto [known, fresh] = first_stack.try_emplace(call.call_site, stack);
-      if (!fresh && known->second == stack) repeated.insert(call.call_site);
+      const auto [known, fresh] = first_stack.try_emplace(place_of(call), stack);
+      if (!fresh && known->second == stack) repeated.insert(place_of(call));
     }
   });
   return repeated;
@@ -59,7 +64,7 @@ class Layers {
   Calls::const_iterator layer_of(const Calls& calls) const {
     if (!module_.empty()) return std::ranges::find(calls, module_, &ForwardCall::name);
     const auto repeats = [&](const ForwardCall& call) {
-      return repeated_.contains(call.call_site);
+      return repeated_.contains(place_of(call));
     };
     auto layer = std::ranges::find_if(calls, repeats);
     // A container's first operator is its first child's: it is the children that repeat.
@@ -92,7 +97,7 @@ class Layers {
 
   Schedule& schedule_;
   const std::string& module_;
-  std::set<uint64_t> repeated_;
+  std::set<Place> repeated_;
   Open open_;
 };
 
