@@ -14,10 +14,11 @@ struct Layer {
   uint32_t iteration = 0;
   std::vector<uint32_t> blocks;                 // made in its forward, in order
   int64_t last_use = 0;                         // position of forward's last event of it
-  int64_t backward = ScheduledBlock::kForever;  // where backward first asks for what it saved
+  int64_t backward = ScheduledBlock::kForever;  // as of backward_of_layers
 };
 
-std::vector<Layer> layers_of(const Schedule& schedule) {
+std::vector<Layer> layers_of(const Schedule& schedule, const std::vector<Uses>& uses) {
+  const auto backward = backward_of_layers(schedule, uses);
   std::vector<Layer> layers(schedule.instances.size());
   for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
     const ScheduledBlock& block = schedule.blocks[i];
@@ -26,6 +27,7 @@ std::vector<Layer> layers_of(const Schedule& schedule) {
   for (size_t i = 0; i < layers.size(); ++i) {
     layers[i].iteration = schedule.instances[i].iteration;
     layers[i].last_use = schedule.instances[i].end;
+    layers[i].backward = backward[i];
   }
   return layers;
 }
@@ -36,15 +38,13 @@ class Checkpointer {
       : schedule_(schedule), uses_(uses) {}
 
   // Returns the time that computing again takes.
-  int64_t run(Layer& layer, const std::vector<int64_t>& times) {
+  int64_t run(const Layer& layer, const std::vector<int64_t>& times) {
     uint32_t last_saved = 0;
     std::vector<bool> output(layer.blocks.size());
     for (size_t k = 0; k < layer.blocks.size(); ++k) {
       const uint32_t i = layer.blocks[k];
       output[k] = uses_[i].last_forward > layer.last_use;
-      if (output[k] || !schedule_.blocks[i].saved) continue;
-      layer.backward = std::min(layer.backward, uses_[i].first_backward);
-      last_saved = static_cast<uint32_t>(k);
+      if (!output[k] && schedule_.blocks[i].saved) last_saved = static_cast<uint32_t>(k);
     }
     if (layer.backward == ScheduledBlock::kForever) return 0;
     // Just before the operator of backward that asks first takes its own memory.
@@ -99,8 +99,8 @@ std::vector<int64_t> forward_times(const Schedule& schedule) {
 
 std::vector<LayerCost> checkpoint_costs(const Schedule& schedule) {
   const auto times = forward_times(schedule);
-  const auto layers = layers_of(schedule);
   const auto uses = uses_of(schedule);
+  const auto layers = layers_of(schedule, uses);
   std::vector<LayerCost> costs;
   for (const Layer& layer : layers) {
     if (layer.iteration != schedule.iterations.size()) continue;
@@ -120,9 +120,9 @@ Result<void> checkpoint(Schedule& schedule, const CheckpointPlan& plan, Changes&
   if (schedule.instances.empty()) {
     return fail("--checkpoint: no layers that repeat: the stacks show no modules of Python");
   }
-  auto layers = layers_of(schedule);
-  const auto times = forward_times(schedule);
   const auto uses = uses_of(schedule);
+  const auto layers = layers_of(schedule, uses);
+  const auto times = forward_times(schedule);
   Checkpointer checkpointer(schedule, uses);
   const auto last = static_cast<uint32_t>(schedule.iterations.size());
   int64_t recomputed_ns = 0;

@@ -51,15 +51,29 @@ std::vector<Uses> uses_of(const Schedule& schedule) {
 }
 
 std::vector<int64_t> backward_of_layers(const Schedule& schedule, const std::vector<Uses>& uses) {
-  std::vector<int64_t> result(schedule.instances.size(), ScheduledBlock::kForever);
-  for (uint32_t i = 0; i < uses.size(); ++i) {
-    const ScheduledBlock& block = schedule.blocks[i];
-    if (block.instance == 0 || !block.saved) continue;
-    // What it hands on is also asked for by the layer behind it, which comes first.
-    const ModuleInstance& layer = schedule.instances[block.instance - 1];
-    if (uses[i].last_forward > layer.end) continue;
-    int64_t& first = result[block.instance - 1];
-    first = std::min(first, uses[i].first_backward);
+  std::vector<std::vector<int64_t>> asks(schedule.instances.size());
+  for (const DeviceWork& work : schedule.work) {
+    if (work.phase != Phase::kBackward) continue;
+    for (const uint32_t i : schedule.blocks_of(work)) {
+      const ScheduledBlock& block = schedule.blocks[i];
+      if (block.instance == 0 || !block.saved) continue;
+      // What it hands on is also asked for by the layer behind it, which comes first.
+      const ModuleInstance& layer = schedule.instances[block.instance - 1];
+      if (uses[i].last_forward <= layer.end) asks[block.instance - 1].push_back(work.position);
+    }
+  }
+  std::vector<int64_t> result(asks.size(), ScheduledBlock::kForever);
+  int64_t behind = 0;  // where backward comes to the layer behind
+  for (size_t i = asks.size(); i-- > 0;) {
+    const bool last = i + 1 == asks.size() ||
+                      schedule.instances[i].iteration != schedule.instances[i + 1].iteration;
+    if (last) behind = 0;
+    if (asks[i].empty()) continue;
+    // What seems to ask before the layer behind is an address that an earlier call left in a
+    // kernel's arguments.
+    const auto first = std::ranges::lower_bound(asks[i], behind);
+    result[i] = first == asks[i].end() ? asks[i].front() : *first;
+    behind = result[i];
   }
   return result;
 }
