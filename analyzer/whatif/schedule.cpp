@@ -1,5 +1,7 @@
 #include "tidemark/analyzer/schedule.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "../lifetimes.h"
@@ -22,6 +24,32 @@ uint64_t peak_of(const Schedule& schedule, const Raw& raw) {
   int64_t peak = 0;
   for (const auto& [position, change] : changes) peak = std::max(peak, live += change);
   return static_cast<uint64_t>(peak);
+}
+
+// A recording has a device's name, not how many multiprocessors it has: NVIDIA's data sheets have.
+uint64_t groups_at_once(const trace::Reader& reader, int16_t device) {
+  struct Card {
+    std::string_view name;  // or what it contains
+    uint64_t multiprocessors;
+    uint64_t threads;  // of each
+  };
+  // The first that the name contains.
+  static constexpr Card kCards[] = {
+      {"H100 PCIe", 114, 2048}, {"H100 NVL", 132, 2048}, {"H100", 132, 2048},
+      {"H200", 132, 2048},      {"H800", 132, 2048},     {"GH200", 132, 2048},
+      {"B200", 148, 2048},      {"A100", 108, 2048},     {"A800", 108, 2048},
+      {"A30", 56, 2048},        {"V100", 80, 2048},      {"T4", 40, 1024},
+      {"A10G", 80, 1536},       {"A10", 72, 1536},       {"A40", 84, 1536},
+      {"A6000", 84, 1536},      {"L40", 142, 1536},      {"L4", 58, 1536},
+      {"RTX 5090", 170, 1536},  {"RTX 4090", 128, 1536}, {"RTX 3090", 82, 1536}};
+  const std::string name = reader.meta(fmt::format("cuda.device.{}.name", device));
+  constexpr uint64_t kGroup = 128;
+  for (const Card& card : kCards) {
+    if (name.find(card.name) != std::string::npos) {
+      return card.multiprocessors * (card.threads / kGroup);
+    }
+  }
+  return 0;
 }
 
 }  // namespace
@@ -68,6 +96,7 @@ Result<Schedule> build_schedule(const trace::Reader& reader, const Series& serie
     schedule.blocks[i].recorded_bytes = raw->blocks[i].bytes;
   }
   schedule.beside_pool_bytes = raw->beside_pool_bytes;
+  schedule.groups_at_once = groups_at_once(reader, series.device);
   schedule.recorded_peak_allocated = peak_of(schedule, *raw);
   if (series.layer == trace::Layer::kPool) {
     const auto reserved = reader.pool_reserved();

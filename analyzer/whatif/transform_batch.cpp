@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "reductions.h"
 #include "transform_parts.h"
 
 namespace tidemark::analyzer {
@@ -18,9 +19,11 @@ bool chooses_algorithms(const Schedule& schedule) {
 
 Result<void> scale_batch(Schedule& schedule, double factor, Changes& changes) {
   if (auto steps = need_steps(schedule, "--batch"); !steps) return steps;
+  const auto sums = row_sums(schedule);
   for (ScheduledBlock& block : schedule.blocks) {
     if (block.law == BatchLaw::kPerSample) block.bytes = scaled(block.bytes, factor);
   }
+  scale_row_sums(schedule, sums, factor);
   changes.compute *= factor;
   if (chooses_algorithms(schedule)) {
     // Measured: up to 29 % more than predicted (VGG-16, an LSTM; batch x 2 to x 8).

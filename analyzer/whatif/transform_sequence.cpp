@@ -1,17 +1,20 @@
 #include <fmt/format.h>
 
+#include "reductions.h"
 #include "transform_parts.h"
 
 namespace tidemark::analyzer {
 
 Result<void> scale_sequence(Schedule& schedule, double factor, Changes& changes) {
   if (auto steps = need_steps(schedule, "--sequence"); !steps) return steps;
+  const auto sums = row_sums(schedule);
   bool pairs = false;
   for (ScheduledBlock& block : schedule.blocks) {
     if (block.law != BatchLaw::kPerSample) continue;
     pairs = pairs || block.attention_pairs;
     block.bytes = scaled(block.bytes, block.attention_pairs ? factor * factor : factor);
   }
+  scale_row_sums(schedule, sums, factor);
   changes.compute *= factor;
   changes.assumptions.push_back(fmt::format(
       "{}x the length: what grows with the batch grows with it{}; tables of positions stay", factor,

@@ -104,6 +104,8 @@ struct Schedule {
   uint32_t float_bytes = 4;                     // of an element of a parameter
   // The fastest copy of 1 MiB and more between host and device; 0: there was none.
   double link_bytes_per_second = 0;
+  // Groups of 128 threads that the device runs at once; 0: it is not known which it is.
+  uint64_t groups_at_once = 0;
   // The allocator model that stands for what was recorded: "torch", or "exact" where there was no
   // framework's pool.
   std::string allocator = "torch";
