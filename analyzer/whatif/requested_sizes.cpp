@@ -6,7 +6,9 @@
 //   segment  [ A 20 MiB ][ hole 6.5 MiB ][ B … ]    request of 6 MiB at the hole
 //            becomes a block of 6.5 MiB: taken whole, since only 0.5 MiB would be left
 //
-// What a block that was taken whole was asked for is then known from the same operator elsewhere.
+// What a block that was taken whole was asked for is then known from elsewhere: from the same call
+// in another step (the n-th from one stack), in the optimizer from what it makes for the same
+// parameter (the n-th of a stack with as many blocks), or from the same operator.
 #include <algorithm>
 #include <map>
 #include <tuple>
@@ -67,29 +69,100 @@ std::vector<bool> taken_whole(const Raw& raw, const Schedule& schedule) {
   return whole;
 }
 
+using Sizes = std::map<uint64_t, uint32_t>;  // and how often each was asked for
+
+// Where a block stands among those that its stack made in its step.
+struct Ordinal {
+  uint32_t at = 0;
+  uint32_t of = 0;
+};
+
+std::vector<Ordinal> ordinals(const Raw& raw, const Schedule& schedule) {
+  std::map<std::pair<uint32_t, uint32_t>, uint32_t> counts;  // of each stack in each step
+  std::vector<Ordinal> result(schedule.blocks.size());
+  const auto key = [&](size_t i) {
+    return std::pair(raw.blocks[i].stack, schedule.blocks[i].iteration);
+  };
+  for (size_t i = 0; i < result.size(); ++i) result[i].at = counts[key(i)]++;
+  for (size_t i = 0; i < result.size(); ++i) result[i].of = counts[key(i)];
+  return result;
+}
+
+// Of what a block of `recorded` can have been asked for, what was most often; of equals the
+// largest. 0: none of `sizes`. A remainder of exactly 1 MiB is not split off either.
+uint64_t likeliest(const Sizes& sizes, uint64_t recorded, uint64_t most) {
+  uint32_t times = 0;
+  uint64_t result = 0;
+  for (auto size = sizes.lower_bound(recorded - kMebibyte);
+       size != sizes.end() && size->first <= most; ++size) {
+    if (size->second < times) continue;
+    times = size->second;
+    result = size->first;
+  }
+  return result;
+}
+
+class Requests {
+ public:
+  Requests(const Raw& raw, const Schedule& schedule)
+      : raw_(raw),
+        schedule_(schedule),
+        whole_(taken_whole(raw, schedule)),
+        ordinals_(ordinals(raw, schedule)) {
+    for (size_t i = 0; i < whole_.size(); ++i) {
+      const uint64_t bytes = raw_.blocks[i].bytes;
+      uint64_t& least = least_.try_emplace(call(i), bytes).first->second;
+      least = std::min(least, bytes);
+      if (whole_[i]) continue;
+      ++of_stack_[raw_.blocks[i].stack][bytes];
+      if (schedule_.blocks[i].iteration == 0) continue;
+      ++of_call_[call(i)][bytes];
+      if (in_optimizer(i)) ++of_parameter_[parameter(i)][bytes];
+    }
+  }
+
+  // 0: not known.
+  uint64_t request(size_t i) const {
+    const uint64_t recorded = raw_.blocks[i].bytes;
+    if (!whole_[i]) return recorded;
+    const uint64_t most = least_.at(call(i));
+    if (schedule_.blocks[i].iteration != 0) {
+      if (const uint64_t same = of(of_call_, call(i), recorded, most)) return same;
+      if (in_optimizer(i)) {
+        if (const uint64_t same = of(of_parameter_, parameter(i), recorded, most)) return same;
+      }
+    }
+    const auto sizes = of_stack_.find(raw_.blocks[i].stack);
+    return sizes == of_stack_.end() ? 0 : likeliest(sizes->second, recorded, most);
+  }
+
+ private:
+  using Key = std::pair<uint32_t, uint32_t>;
+  Key call(size_t i) const { return {raw_.blocks[i].stack, ordinals_[i].at}; }
+  Key parameter(size_t i) const { return {ordinals_[i].of, ordinals_[i].at}; }
+  bool in_optimizer(size_t i) const { return schedule_.blocks[i].phase == Phase::kOptimizer; }
+  static uint64_t of(const std::map<Key, Sizes>& known, const Key& key, uint64_t recorded,
+                     uint64_t most) {
+    const auto sizes = known.find(key);
+    return sizes == known.end() ? 0 : likeliest(sizes->second, recorded, most);
+  }
+
+  const Raw& raw_;
+  const Schedule& schedule_;
+  std::vector<bool> whole_;
+  std::vector<Ordinal> ordinals_;
+  std::map<Key, uint64_t> least_;  // that a call was given
+  std::map<Key, Sizes> of_call_;
+  std::map<Key, Sizes> of_parameter_;
+  std::unordered_map<uint32_t, Sizes> of_stack_;
+};
+
 }  // namespace
 
 void recover_requests(const Raw& raw, Schedule& schedule) {
-  const auto whole = taken_whole(raw, schedule);
-  // Of each stack, the sizes that are known, and how often.
-  std::unordered_map<uint32_t, std::map<uint64_t, uint32_t>> known;
+  const Requests requests(raw, schedule);
   for (size_t i = 0; i < schedule.blocks.size(); ++i) {
-    if (!whole[i]) ++known[raw.blocks[i].stack][raw.blocks[i].bytes];
-  }
-  for (size_t i = 0; i < schedule.blocks.size(); ++i) {
-    if (!whole[i]) continue;
-    const uint64_t most = raw.blocks[i].bytes;
-    const auto sizes = known.find(raw.blocks[i].stack);
-    if (sizes == known.end()) continue;
-    // Of what fits, what the operator asked for most often; of equals the largest.
-    uint32_t times = 0;
-    for (auto size = sizes->second.upper_bound(most - kMebibyte);
-         size != sizes->second.end() && size->first <= most; ++size) {
-      if (size->second >= times) {
-        times = size->second;
-        schedule.blocks[i].bytes = size->first;
-      }
-    }
+    if (const uint64_t bytes = requests.request(i)) schedule.blocks[i].bytes = bytes;
   }
 }
 

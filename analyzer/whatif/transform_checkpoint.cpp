@@ -32,10 +32,33 @@ std::vector<Layer> layers_of(const Schedule& schedule, const std::vector<Uses>& 
   return layers;
 }
 
+// Of each block, where the last node of backward that uses it makes its last result: the work that
+// follows its own with results of the same operator.
+std::vector<int64_t> last_nodes(const Schedule& schedule) {
+  std::vector<int64_t> result(schedule.blocks.size());
+  uint32_t operation = 0;  // of the work behind
+  int64_t node_end = 0;
+  std::vector<int64_t> ends(schedule.work.size());
+  for (size_t w = schedule.work.size(); w-- > 0;) {
+    const DeviceWork& work = schedule.work[w];
+    const auto blocks = schedule.blocks_of(work);
+    if (blocks.empty()) continue;
+    const uint32_t made = schedule.blocks[*std::ranges::max_element(blocks)].operation;
+    if (made != operation || made == 0) node_end = work.position;
+    operation = made;
+    ends[w] = node_end;
+  }
+  for (size_t w = 0; w < schedule.work.size(); ++w) {
+    if (schedule.work[w].phase != Phase::kBackward) continue;
+    for (const uint32_t i : schedule.blocks_of(schedule.work[w])) result[i] = ends[w];
+  }
+  return result;
+}
+
 class Checkpointer {
  public:
   Checkpointer(Schedule& schedule, const std::vector<Uses>& uses)
-      : schedule_(schedule), uses_(uses) {}
+      : schedule_(schedule), uses_(uses), released_(last_nodes(schedule)) {}
 
   // Returns the time that computing again takes.
   int64_t run(const Layer& layer, const std::vector<int64_t>& times) {
@@ -63,7 +86,12 @@ class Checkpointer {
         ScheduledBlock again = block;
         again.origin = {};
         again.begin = again_at(block.begin);
-        if (!block.saved) again.end = std::min(again_at(block.end), stop);
+        if (!block.saved) {
+          again.end = std::min(again_at(block.end), stop);
+        } else if (uses.last_backward > 0) {
+          // The node that unpacks it holds it alone, and no longer than it computes.
+          again.end = std::min(block.end, released_[layer.blocks[k]] + 1);
+        }
         if (again.end > again.begin) added_.push_back(again);
       }
       if (block.saved && !output[k]) {
@@ -81,6 +109,7 @@ class Checkpointer {
   static constexpr int64_t kSlower = int64_t{1} << 21;
   Schedule& schedule_;
   const std::vector<Uses>& uses_;
+  std::vector<int64_t> released_;
   std::vector<ScheduledBlock> added_;
 };
 
