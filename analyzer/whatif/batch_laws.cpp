@@ -47,20 +47,22 @@ class Laws {
     return made_of_fixed_only(i) ? Law::kFixed : Law::kPerSample;
   }
 
-  // A kernel makes it from parameters and their like alone: a copy in another precision, say.
+  // A kernel makes it from parameters and their like alone: a copy in another precision, say. What
+  // is many times as large as they are has room for more: a scratch that begins with the weights.
   bool made_of_fixed_only(uint32_t i) const {
     const uint32_t first = raw_.blocks[i].first_work;
     if (first == Raw::kNone) return false;
-    bool any = false;
+    uint64_t sources = 0;
     for (const uint32_t other : schedule_.blocks_of(schedule_.work[first])) {
       if (other == i) continue;
       if (other > i || schedule_.blocks[other].law != Law::kFixed ||
           schedule_.blocks[other].bytes <= 512) {
         return false;
       }
-      any = true;
+      sources += schedule_.blocks[other].bytes;
     }
-    return any;
+    constexpr uint64_t kMostTimes = 8;
+    return sources > 0 && schedule_.blocks[i].bytes <= kMostTimes * sources;
   }
 
   // Works together with a gradient or a parameter as large as itself.

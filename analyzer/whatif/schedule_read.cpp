@@ -240,6 +240,29 @@ void note_uses(Schedule& schedule) {
   }
 }
 
+// The optimizer begins once backward has given back what it held for itself: its first kernel's
+// arguments only say that it comes after the last allocation.
+void begin_optimizers_behind_backward(Schedule& schedule) {
+  constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
+  std::vector<uint32_t> freed(schedule.event_ns.size(), kNobody);  // by each event
+  for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
+    const int64_t end = schedule.blocks[i].end;
+    if (end != ScheduledBlock::kForever) freed[static_cast<size_t>(end / Schedule::kStride)] = i;
+  }
+  for (ScheduledStep& step : schedule.iterations) {
+    if (step.optimizer >= step.end) continue;
+    auto event = static_cast<size_t>(step.optimizer / Schedule::kStride) + 1;
+    for (; event < freed.size() && freed[event] != kNobody; ++event) {
+      const ScheduledBlock& block = schedule.blocks[freed[event]];
+      const bool of_pass = block.phase == Phase::kBackward || block.phase == Phase::kForward;
+      if (!of_pass || block.category == Category::kGradient || block.category == Category::kInput) {
+        break;
+      }
+      step.optimizer = static_cast<int64_t>(event) * Schedule::kStride + 1;
+    }
+  }
+}
+
 // The iterations of the structure in positions. A pass begins with the first block or work of it.
 void place_iterations(const Structure& structure, const Raw& raw, Schedule& schedule) {
   const auto position_at = [&](int64_t time_ns) {
@@ -279,6 +302,7 @@ void place_iterations(const Structure& structure, const Raw& raw, Schedule& sche
     if (work.iteration == 0) work.phase = Phase::kSetup;
     note(work.iteration, work.phase, work.position + 1);
   }
+  begin_optimizers_behind_backward(schedule);
 }
 
 Result<void> read_segments(const trace::Reader& reader, const Series& series, Raw& raw) {
