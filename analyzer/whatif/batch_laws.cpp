@@ -19,6 +19,9 @@ class Laws {
 
   void assign() {
     for (uint32_t i = 0; i < schedule_.blocks.size(); ++i) schedule_.blocks[i].law = law_of(i);
+    for (uint32_t i = 0; i < schedule_.blocks.size(); ++i) {
+      if (is_scratch_of_convolution(i)) schedule_.blocks[i].fixed_bytes = beside_copies(i);
+    }
   }
 
  private:
@@ -45,6 +48,38 @@ class Laws {
       return Law::kFixed;  // a gradient that is added to another
     }
     return made_of_fixed_only(i) ? Law::kFixed : Law::kPerSample;
+  }
+
+  // Made and given back within the operator.
+  bool is_scratch_of_convolution(uint32_t i) const {
+    const ScheduledBlock& block = schedule_.blocks[i];
+    const std::string& operation = schedule_.operations[block.operation];
+    const bool convolution = operation.starts_with("cudnn_convolution") ||
+                             operation.starts_with("ConvolutionBackward") ||
+                             operation.starts_with("CudnnConvolutionBackward");
+    return convolution && block.law == Law::kPerSample &&
+           block.end <= block.begin + Schedule::kStride;
+  }
+
+  // cuDNN's fast kernels want channels last: their scratch has a copy in that order of what goes
+  // in, of the weights and of what comes out, and some room of fixed size. Of these the copies of
+  // what there is per sample follow the batch. All of it does where that is not what it looks like.
+  uint64_t beside_copies(uint32_t i) const {
+    const Raw::Block& facts = raw_.blocks[i];
+    if (facts.first_work == Raw::kNone) return 0;
+    std::set<uint32_t> per_sample;
+    for (uint32_t w = facts.first_work; w <= facts.last_work; ++w) {
+      const auto blocks = schedule_.blocks_of(schedule_.work[w]);
+      if (std::ranges::find(blocks, i) == blocks.end()) continue;
+      for (const uint32_t other : blocks) {
+        const bool counts = schedule_.blocks[other].law == Law::kPerSample;
+        if (other != i && counts) per_sample.insert(other);
+      }
+    }
+    uint64_t copies = 0;
+    for (const uint32_t other : per_sample) copies += schedule_.blocks[other].bytes;
+    const uint64_t whole = schedule_.blocks[i].bytes;
+    return copies == 0 || copies > whole ? 0 : whole - copies;
   }
 
   // A kernel makes it from parameters and their like alone: a copy in another precision, say. What

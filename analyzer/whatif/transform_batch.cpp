@@ -21,7 +21,7 @@ Result<void> scale_batch(Schedule& schedule, double factor, Changes& changes) {
   if (auto steps = need_steps(schedule, "--batch"); !steps) return steps;
   const auto sums = row_sums(schedule);
   for (ScheduledBlock& block : schedule.blocks) {
-    if (block.law == BatchLaw::kPerSample) block.bytes = scaled(block.bytes, factor);
+    if (block.law == BatchLaw::kPerSample) scale_samples(block, factor);
   }
   scale_row_sums(schedule, sums, factor);
   changes.compute *= factor;

@@ -1,6 +1,7 @@
 // What several transforms share.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <string_view>
@@ -11,6 +12,12 @@ namespace tidemark::analyzer {
 
 inline uint64_t scaled(uint64_t bytes, double factor) {
   return static_cast<uint64_t>(std::ceil(static_cast<double>(bytes) * factor));
+}
+
+// With so many times the samples.
+inline void scale_samples(ScheduledBlock& block, double factor) {
+  const uint64_t fixed = std::min(block.fixed_bytes, block.bytes);
+  block.bytes = fixed + scaled(block.bytes - fixed, factor);
 }
 
 inline Result<void> need_steps(const Schedule& schedule, const char* what) {

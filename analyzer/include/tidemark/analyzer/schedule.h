@@ -35,6 +35,7 @@ struct ScheduledBlock {
   static constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
   uint64_t bytes = 0;           // as requested, as far as that can be told from recorded blocks
   uint64_t recorded_bytes = 0;  // of the block that was handed out; 0: a transform's own
+  uint64_t fixed_bytes = 0;     // of `bytes`, where the rest alone follows the batch
   int64_t begin = 0;
   int64_t end = kForever;
   trace::AllocationId origin{};  // 0: a transform's own
