@@ -402,6 +402,98 @@ TEST(WhatIf, what_waits_on_the_host_costs_its_way_there_and_back) {
   EXPECT_EQ(of_states.unknown.size(), 1U) << "the host's step";
 }
 
+TEST(WhatIf, what_asks_before_the_layer_behind_is_a_stale_address) {
+  // A kernel of layer 2's backward, in the second step, is also handed layer 1's activation A.
+  const auto recomputed_at = [](bool stale) {
+    Schedule schedule = two_steps();
+    const auto layer = [&](uint32_t number) { return 2 + number; };  // of the second step
+    uint32_t a = 0;
+    for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
+      if (schedule.blocks[i].instance == layer(1) && schedule.blocks[i].bytes == 100) a = i;
+    }
+    DeviceWork work;
+    work.phase = Phase::kBackward;
+    work.iteration = 2;
+    work.position = schedule.iterations[1].backward - kStride;  // before any of layer 2's
+    work.first_block = static_cast<uint32_t>(schedule.work_blocks.size());
+    work.blocks = stale ? 1 : 0;
+    schedule.work_blocks.push_back(a);
+    const auto before = std::ranges::find_if(schedule.work, [](const DeviceWork& w) {
+      return w.iteration == 2 && w.phase == Phase::kBackward;
+    });
+    schedule.work.insert(before, work);
+    Changes changes;
+    EXPECT_TRUE(checkpoint(schedule, {}, changes));
+    for (const ScheduledBlock& block : schedule.blocks) {
+      const bool again = block.origin == trace::AllocationId{} && block.bytes == 100;
+      if (again && block.instance == layer(1) && block.begin > schedule.iterations[1].backward) {
+        return block.begin;
+      }
+    }
+    return int64_t{0};
+  };
+  EXPECT_GT(recomputed_at(false), 0);
+  EXPECT_EQ(recomputed_at(true), recomputed_at(false));
+}
+
+TEST(WhatIf, a_norm_called_in_the_line_of_the_layers_is_no_layer) {
+  Schedule schedule;
+  schedule.iterations.push_back({0, 100 * kStride, 100 * kStride, 100 * kStride, 0, 0});
+  // Encoder.forward: self.norm(self.layers(x)), where layers is a Sequential of two blocks.
+  const ForwardCall encoder{"Encoder", 1};
+  schedule.calls = {
+      {encoder, {"Add", 4}}, {encoder, {"Sequential", 2}, {"Block", 3}}, {encoder, {"Norm", 2}}};
+  schedule.operations = {""};
+  for (const uint32_t stack : {0U, 1U, 1U, 2U}) {
+    ScheduledBlock block;
+    block.bytes = 1;
+    block.iteration = 1;
+    block.phase = Phase::kForward;
+    block.stack = stack;
+    block.begin = static_cast<int64_t>(schedule.blocks.size()) * kStride;
+    schedule.blocks.push_back(block);
+  }
+  ASSERT_TRUE(find_layers(schedule, ""));
+  ASSERT_EQ(schedule.instances.size(), 2U);
+  EXPECT_EQ(schedule.instances[0].name, "Block");
+  EXPECT_EQ(schedule.instances[1].name, "Block");
+}
+
+// The gradient of a bias on an H100 (132 multiprocessors of 16 such groups): 3152 rows of 3072
+// floats took 50 groups a column; 12608 rows would take 197, but 88 fill the device.
+TEST(WhatIf, the_scratch_of_a_sum_over_rows_grows_only_until_the_device_is_full) {
+  Builder build;
+  build.schedule.operations = {"", "GeluBackward0", "sum_dim_IntList"};
+  build.schedule.calls.emplace_back();
+  build.schedule.groups_at_once = 132 * 16;
+  ScheduledStep step;
+  const auto add = [&](uint64_t bytes, BatchLaw law, uint32_t operation) {
+    const uint32_t block = build.add(bytes, 1, Phase::kBackward, Category::kTemporary, law);
+    build.schedule.blocks[block].operation = operation;
+    return block;
+  };
+  const uint32_t matrix = add(3152 * 3072 * 4, BatchLaw::kPerSample, 1);
+  const uint32_t sums = add(3072 * 4, BatchLaw::kFixed, 2);
+  const uint32_t scratch = add(3072 * 4 * 128 * 50, BatchLaw::kPerSample, 2);
+  build.work(Phase::kBackward, 1, {matrix, sums, scratch}, 10);
+  step.end = build.now();
+  build.schedule.iterations.push_back(step);
+  Changes changes;
+  ASSERT_TRUE(scale_batch(build.schedule, 4, changes));
+  EXPECT_EQ(build.schedule.blocks[matrix].bytes, 4U * 3152 * 3072 * 4);
+  EXPECT_EQ(build.schedule.blocks[scratch].bytes, 3072U * 4 * 128 * 88);
+}
+
+TEST(WhatIf, of_a_scratch_with_a_fixed_part_the_rest_follows_the_batch) {
+  Schedule schedule = two_steps();
+  for (ScheduledBlock& block : schedule.blocks) {
+    if (block.bytes == 20) block.fixed_bytes = 15;
+  }
+  Changes changes;
+  ASSERT_TRUE(scale_batch(schedule, 3, changes));
+  EXPECT_EQ(peak(schedule), kPeak + 2 * (10 + 100 + 50 + 5));
+}
+
 // Without parameters that dwarf the layers.
 Schedule light_steps() {
   Schedule light = two_steps();
