@@ -79,12 +79,20 @@ bool Search::seen(int64_t begin_ns, int64_t end_ns) const {
   });
 }
 
-void Group::add(uint64_t size, int64_t begin_ns, int64_t end_ns, int64_t recording_end_ns) {
-  bytes += size;
+void Group::add(const trace::Allocation& block, int64_t begin_ns, int64_t end_ns,
+                int64_t recording_end_ns) {
+  bytes += block.size;
   ++count;
   const int64_t idle_ns = between(begin_ns, std::min(end_ns, recording_end_ns));
-  byte_seconds += static_cast<double>(size) * static_cast<double>(idle_ns) / kNsPerSecond;
-  absences.push_back({begin_ns, end_ns < recording_end_ns ? end_ns : trace::kNever, size});
+  const double weight =
+      static_cast<double>(block.size) * static_cast<double>(idle_ns) / kNsPerSecond;
+  byte_seconds += weight;
+  const int64_t until_ns = end_ns < recording_end_ns ? end_ns : trace::kNever;
+  absences.push_back({begin_ns, until_ns, block.size});
+  if (!largest || weight > largest_byte_seconds_) {
+    largest = Example{block.id, begin_ns, until_ns};
+    largest_byte_seconds_ = weight;
+  }
 }
 
 Finding finding_of(Pattern pattern, const UsageCurve& curve, const Group& group) {
@@ -97,6 +105,7 @@ Finding finding_of(Pattern pattern, const UsageCurve& curve, const Group& group)
   finding.where = group.line.name;
   finding.file = group.line.file;
   finding.line = group.line.line;
+  finding.example = group.largest;
   finding.peak_bytes = curve.peak_bytes;
   finding.peak_without_bytes = peak_without(curve, group.absences).bytes;
   return finding;

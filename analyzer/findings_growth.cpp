@@ -66,7 +66,7 @@ Result<KeptLines> kept_lines(const Search& search, const UsageCurve& curve, int6
         continue;
       }
       kept.group.line = line->second;
-      kept.group.add(row.size, row.alloc_ns, end, search.reader.end_ns());
+      kept.group.add(row, row.alloc_ns, end, search.reader.end_ns());
       kept.iterations.insert(search.structure.iteration_at(row.alloc_ns));
     }
   });

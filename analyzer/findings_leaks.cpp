@@ -74,7 +74,7 @@ Result<void> find_leaks(const Search& search, const UsageCurve& curve,
       if (!known->second) continue;
       Leak& leak = leaks[known->second->file + known->second->name];
       leak.group.line = *known->second;
-      leak.group.add(row.size, row.alloc_ns, lifetimes.end_ns(row), reader.end_ns());
+      leak.group.add(row, row.alloc_ns, lifetimes.end_ns(row), reader.end_ns());
       leak.first_ns = std::min(leak.first_ns, row.alloc_ns);
       leak.last_ns = std::max(leak.last_ns, row.alloc_ns);
     }

@@ -29,10 +29,15 @@ struct Group {
   uint64_t bytes = 0;
   uint64_t count = 0;
   double byte_seconds = 0;
-  std::vector<Absence> absences;  // what would not be there
+  std::vector<Absence> absences;   // what would not be there
+  std::optional<Example> largest;  // by bytes x the time for which it lay idle
 
   // What lasts until the recording ends, or longer, is absent for good.
-  void add(uint64_t size, int64_t begin_ns, int64_t end_ns, int64_t recording_end_ns);
+  void add(const trace::Allocation& block, int64_t begin_ns, int64_t end_ns,
+           int64_t recording_end_ns);
+
+ private:
+  double largest_byte_seconds_ = 0;
 };
 
 // A finding of this group, its peak replayed.

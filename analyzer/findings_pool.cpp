@@ -48,6 +48,7 @@ Result<void> find_reserved_unused(const Search& search, const UsageCurve& curve,
   finding.pattern = Pattern::kReservedUnused;
   finding.series = curve.series;
   finding.bytes = static_cast<uint64_t>(unused);
+  finding.example = Example{{}, most->time_ns, most->time_ns};
   finding.byte_seconds =
       static_cast<double>(unused) *
       static_cast<double>(std::max<int64_t>(0, search.reader.end_ns() - most->time_ns)) /

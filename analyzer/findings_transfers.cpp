@@ -160,12 +160,18 @@ struct Line {
   size_t count = 0;
   double time_ns = 0;
   double lost_ns = 0;
+  std::optional<Example> worst;
+  double worst_ns = 0;  // that it lost
 
   void add(const Copy& copy, double lost) {
     bytes += copy.bytes;
     ++count;
     time_ns += static_cast<double>(copy.span.length());
     lost_ns += lost;
+    if (!worst || lost > worst_ns) {
+      worst = Example{{}, copy.span.begin_ns, copy.span.end_ns};
+      worst_ns = lost;
+    }
   }
 };
 using Lines = std::map<std::string, Line>;
@@ -325,6 +331,7 @@ class Finder {
       finding.where = line.line.name;
       finding.file = line.line.file;
       finding.line = line.line.line;
+      finding.example = line.worst;
       finding.evidence = evidence(line);
       finding.mend = mend;
       findings_.push_back(std::move(finding));

@@ -215,7 +215,7 @@ Result<Groups> groups_at_peak(const Search& search, const UsageCurve& curve, con
       CodeLine line = code_line(frames);
       IdleGroup& group = groups[{idle->pattern, role.workspace, line.file + line.name}];
       group.line = std::move(line);
-      group.add(row.size, idle->begin_ns, idle->end_ns, reader.end_ns());
+      group.add(row, idle->begin_ns, idle->end_ns, reader.end_ns());
       group.longest_ns = std::max(group.longest_ns, between(idle->begin_ns, idle->end_ns));
     }
   });

@@ -107,8 +107,15 @@ TEST(Findings, EachPatternIsFoundAtItsLineWithItsBytes) {
     EXPECT_EQ(finding.file, "wasteful.cu");
     EXPECT_EQ(finding.bytes, 1000U + static_cast<uint64_t>(line));
     EXPECT_EQ(finding.count, 1U);
+    ASSERT_TRUE(finding.example.has_value());
+    EXPECT_EQ(finding.example->block, AllocationId{line});
     EXPECT_LT(finding.peak_without_bytes, finding.peak_bytes);
   }
+  // From when to when it lay idle.
+  EXPECT_EQ(by_pattern.at(Pattern::kUnused).example->begin_ns, 100);
+  EXPECT_EQ(by_pattern.at(Pattern::kUnused).example->end_ns, 900);
+  EXPECT_EQ(by_pattern.at(Pattern::kLateDeallocation).example->end_ns, 900);
+  EXPECT_EQ(by_pattern.at(Pattern::kLeak).example->end_ns, kNever);
   // Most bytes x time first: there for 900 ns, not for 800.
   EXPECT_EQ(found.front().pattern, Pattern::kLeak);
 }

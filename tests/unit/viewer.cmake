@@ -14,10 +14,13 @@ add_executable(viewer_model_test
   ${CMAKE_CURRENT_LIST_DIR}/viewer_format_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_levels_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_live_test.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/viewer_places_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_pyramid_test.cpp)
 target_link_libraries(viewer_model_test
   PRIVATE tidemark_viewer_fixtures GTest::gtest_main tidemark_warnings tidemark_sanitizers)
 target_compile_definitions(viewer_model_test PRIVATE
+  TIDEMARK_EXPANDABLE_TRACE="${CMAKE_CURRENT_LIST_DIR}/data/pools/resnet50-expandable.db"
+  TIDEMARK_WASTEFUL_TRACE="${CMAKE_SOURCE_DIR}/tests/wasteful/traces/h100/cuda_wasteful.db"
   TIDEMARK_SAMPLE_TRACE="${CMAKE_SOURCE_DIR}/samples/traces/gpt2-h100.db")
 gtest_discover_tests(viewer_model_test)
 

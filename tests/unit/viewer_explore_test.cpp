@@ -279,5 +279,79 @@ TEST(viewer_explore, capacity_of_the_card_is_a_line_once_it_is_near) {
   EXPECT_EQ(line(far), 0U);
 }
 
+// device_trace() in a segment of its pool, and beside it a block that nothing uses.
+MemoryTrace wasteful_trace() {
+  MemoryTrace trace = testing::device_trace();
+  trace.out_of_memory.clear();  // what such a program would have used next nobody knows
+  const auto place = [&](trace::Layer layer, uint64_t mib_at, int64_t mib, const char* api) {
+    const size_t index = trace.allocate(
+        layer, trace::Space::kDevice, static_cast<uint64_t>(mib * kMiB), 5 * kMilli,
+        trace.stack({{trace::FrameKind::kPython, "waste", "train.py", 9, "", false}}), api);
+    trace.allocations[index].address = 0x7000'0000'0000 + mib_at * static_cast<uint64_t>(kMiB);
+    trace.allocations[index].source = trace.intern("libc10_cuda.so");
+  };
+  place(trace::Layer::kDriver, 0, 512, "cudaMalloc");
+  place(trace::Layer::kPool, 384, 128, "c10");
+  return trace;
+}
+
+TEST(viewer_explore, a_clicked_finding_leads_to_its_block_and_its_time) {
+  Ui ui(wasteful_trace());
+  ui.state.axis.frame(60 * kMilli, 80 * kMilli);
+  ui.workspace.show(PanelName::kFindings);
+  ui.look();
+  ASSERT_TRUE(Ui::shows("unused")) << Ui::shown();
+  const TimelinePanel::Box& plot = ui.timeline().plot();
+  for (float y = plot.max.y + 72; y < 880 && ui.state.choice.block == trace::AllocationId{};
+       y += 8) {
+    ui.click({60, y});
+  }
+  ui.frames(2);
+  EXPECT_EQ(ui.state.choice.block, trace::AllocationId{4});
+  EXPECT_EQ(ui.state.cursor_ns, 5 * kMilli);
+  EXPECT_LE(ui.state.axis.begin_ns(), 5e6);
+  EXPECT_EQ(ui.workspace.below(), PanelName::kFindings);  // to go on with the next
+  EXPECT_GT(ui.drawn(palette(Theme::kDark).cursor, *ui.row(TrackKind::kBlocks)), 2U);
+}
+
+TEST(viewer_explore, segments_show_their_holes_and_a_clicked_block_is_chosen) {
+  Ui ui(wasteful_trace());
+  ui.state.set_cursor(50 * kMilli);
+  ui.workspace.show(PanelName::kSegments);
+  ui.look();
+  EXPECT_TRUE(Ui::shows("512 MiB in 1 segment")) << Ui::shown();
+  EXPECT_TRUE(Ui::shows("448 MiB in 3 blocks"));
+  EXPECT_TRUE(Ui::shows("64.0 MiB free in 1 hole, the largest 64.0 MiB"));
+  const auto pieces = ui.workspace.segments().pieces();
+  ASSERT_EQ(pieces.size(), 4U);
+  EXPECT_TRUE(pieces[2].piece.is_hole());
+  const auto middle = [](const SegmentsPanel::DrawnPiece& piece) {
+    return ImVec2{(piece.min.x + piece.max.x) / 2, (piece.min.y + piece.max.y) / 2};
+  };
+  ui.click(middle(pieces[2]));
+  EXPECT_EQ(ui.state.choice.block, trace::AllocationId{});
+  ui.click(middle(pieces[1]));
+  EXPECT_EQ(ui.state.choice.block, trace::AllocationId{2});
+  ui.state.set_cursor(65 * kMilli);  // freed since
+  ui.look();
+  EXPECT_TRUE(Ui::shows("320 MiB free in 1 hole")) << Ui::shown();
+}
+
+TEST(viewer_explore, b_packs_blocks_by_size_and_back) {
+  Ui ui(wasteful_trace());
+  ui.state.axis.frame_all();
+  ui.frames(2);
+  const float at_address = bar_of(ui, 2).y;
+  ui.press(kKeyB);
+  ui.frames(2);
+  EXPECT_TRUE(ui.state.packed);
+  EXPECT_GT(bar_of(ui, 2).y, at_address) << "the largest lies lowest";
+  ui.click(bar_of(ui, 2));
+  EXPECT_EQ(ui.state.choice.block, trace::AllocationId{2});
+  ui.press(kKeyB);
+  ui.frames(2);
+  EXPECT_EQ(bar_of(ui, 2).y, at_address);
+}
+
 }  // namespace
 }  // namespace tidemark::viewer

@@ -120,7 +120,7 @@ TEST_F(viewer_program, each_panel_can_be_pictured_alone) {
     EXPECT_GT(picture("p.png").count(series_colour(kPool, Theme::kDark)), 0U) << panel;
   }
   for (const char* panel :
-       {"details", "flame", "treemap", "findings", "whatif", "search", "compare"}) {
+       {"details", "flame", "treemap", "segments", "findings", "whatif", "search", "compare"}) {
     const Outcome outcome =
         shell(std::string("$VIEW gpt2.db --screenshot p.png --size 640x400 --panel ") + panel);
     ASSERT_EQ(outcome.status, 0) << outcome.text;
@@ -134,8 +134,8 @@ TEST_F(viewer_program, one_command_pictures_every_panel) {
       shell("$VIEW gpt2.db --compare gpt2.db --screenshots pictures --size 900x700");
   ASSERT_EQ(outcome.status, 0) << outcome.text;
   EXPECT_EQ(outcome.text, "");
-  for (const char* name : {"live", "details", "range", "flame", "treemap", "findings", "whatif",
-                           "search", "compare"}) {
+  for (const char* name : {"live", "details", "range", "flame", "treemap", "segments", "packed",
+                           "findings", "whatif", "search", "compare"}) {
     const Pixels pixels = picture(std::string("pictures/") + name + ".png");
     ASSERT_EQ(pixels.width, 900) << name;
     // The second trace's curve lies over the first's.

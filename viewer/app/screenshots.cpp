@@ -70,15 +70,17 @@ struct Scene {
   PanelName panel;
 };
 // The forecast last: its curve stays on the timeline.
-constexpr std::array<Scene, 9> kScenes = {{{"live.png", PanelName::kLive},
-                                           {"details.png", PanelName::kDetails},
-                                           {"range.png", PanelName::kDetails},
-                                           {"flame.png", PanelName::kFlame},
-                                           {"treemap.png", PanelName::kTreemap},
-                                           {"findings.png", PanelName::kFindings},
-                                           {"search.png", PanelName::kSearch},
-                                           {"compare.png", PanelName::kCompare},
-                                           {"whatif.png", PanelName::kWhatIf}}};
+constexpr std::array<Scene, 11> kScenes = {{{"live.png", PanelName::kLive},
+                                            {"details.png", PanelName::kDetails},
+                                            {"range.png", PanelName::kDetails},
+                                            {"flame.png", PanelName::kFlame},
+                                            {"treemap.png", PanelName::kTreemap},
+                                            {"segments.png", PanelName::kSegments},
+                                            {"packed.png", PanelName::kSegments},
+                                            {"findings.png", PanelName::kFindings},
+                                            {"search.png", PanelName::kSearch},
+                                            {"compare.png", PanelName::kCompare},
+                                            {"whatif.png", PanelName::kWhatIf}}};
 
 void prepare(Session& session, const Scene& scene) {
   ViewState* state = session.state();
@@ -87,6 +89,7 @@ void prepare(Session& session, const Scene& scene) {
   if (file == "details.png") choose_largest(session);
   if (file == "range.png") choose_range(session);
   if (file == "search.png") session.workspace().search().look_for("softmax");
+  state->packed = file == "packed.png";
   session.workspace().whatif().set_batch(file == "whatif.png" ? 2.0 : 1.0);
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
+#include <queue>
 #include <tuple>
 
 namespace tidemark::viewer {
@@ -33,10 +35,35 @@ uint64_t squeeze(std::vector<Lifetime>& lifetimes, std::vector<Bar>* bars) {
       range_end = end;
     }
     range_end = std::max(range_end, end);
-    bars->push_back(
-        {life.begin_ns, life.end_ns, life.bytes, height + (life.address - range_begin), life.id});
+    bars->push_back({life.begin_ns, life.end_ns, life.bytes, height + (life.address - range_begin),
+                     0, life.id});
   }
   return height + (range_end - range_begin);
+}
+
+// Fills in `packed`; returns the height. Each takes the lane of its size that is free longest.
+uint64_t pack_by_size(std::vector<Bar>* bars) {
+  std::sort(bars->begin(), bars->end(), [](const Bar& a, const Bar& b) {
+    return a.bytes != b.bytes ? a.bytes > b.bytes
+                              : std::tie(a.begin_ns, a.id) < std::tie(b.begin_ns, b.id);
+  });
+  using Lane = std::pair<int64_t, uint64_t>;  // when it is free again, its offset
+  std::priority_queue<Lane, std::vector<Lane>, std::greater<>> lanes;
+  uint64_t height = 0;
+  uint64_t bytes = 0;
+  for (Bar& bar : *bars) {
+    if (bar.bytes != bytes) lanes = {};
+    bytes = bar.bytes;
+    if (!lanes.empty() && lanes.top().first <= bar.begin_ns) {
+      bar.packed = lanes.top().second;
+      lanes.pop();
+    } else {
+      bar.packed = height;
+      height += bar.bytes;
+    }
+    lanes.emplace(bar.end_ns, bar.packed);
+  }
+  return height;
 }
 
 }  // namespace
@@ -47,6 +74,7 @@ BlockMap::BlockMap(const analyzer::Series& series, std::vector<Lifetime> lifetim
   bars_.reserve(lifetimes.size());
   height_ = squeeze(lifetimes, &bars_);
   std::vector<Lifetime>().swap(lifetimes);
+  packed_height_ = pack_by_size(&bars_);
   std::sort(bars_.begin(), bars_.end(), [](const Bar& a, const Bar& b) {
     return std::tuple(class_of(a), a.begin_ns, a.id) < std::tuple(class_of(b), b.begin_ns, b.id);
   });
@@ -104,6 +132,19 @@ const Bar* BlockMap::find(trace::AllocationId id) const {
   const auto found =
       std::find_if(bars_.begin(), bars_.end(), [&](const Bar& bar) { return bar.id == id; });
   return found == bars_.end() ? nullptr : &*found;
+}
+
+const Bar* BlockMap::find(trace::AllocationId id, int64_t begin_ns) const {
+  for (size_t k = 0; k < kClasses; ++k) {
+    const auto last = bars_.begin() + static_cast<std::ptrdiff_t>(starts_.at(k + 1));
+    auto bar =
+        std::lower_bound(bars_.begin() + static_cast<std::ptrdiff_t>(starts_.at(k)), last, begin_ns,
+                         [](const Bar& one, int64_t time) { return one.begin_ns < time; });
+    for (; bar != last && bar->begin_ns == begin_ns; ++bar) {
+      if (bar->id == id) return &*bar;
+    }
+  }
+  return nullptr;
 }
 
 const Bar* BlockMap::neighbour(const Bar& bar, bool forward) const {

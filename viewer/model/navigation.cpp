@@ -25,6 +25,23 @@ Found find_operation(const Choice& choice, const Activity& activity) {
   return {};
 }
 
+// The copy that began then on the device; nothing is chosen where it is not kept.
+Choice copy_at(const Activity& activity, int16_t device, int64_t begin_ns) {
+  Choice choice;
+  for (const StreamTrack& stream : activity.streams) {
+    if (stream.device != device) continue;
+    for (const Slice& slice : stream.lane.slices_from(begin_ns)) {
+      if (slice.begin_ns != begin_ns) break;
+      if (slice.kind == SliceKind::kKernel || slice.kind == SliceKind::kSet) continue;
+      choice.operation = slice.id;
+      choice.operation_kind = slice.kind;
+      choice.operation_ns = slice.begin_ns;
+      return choice;
+    }
+  }
+  return choice;
+}
+
 }  // namespace
 
 std::optional<TimeRange> chosen_span(const ViewState& state, const Activity* activity) {
@@ -90,6 +107,34 @@ void jump_to(ViewState& state, const Choice& choice, int64_t begin_ns, int64_t e
     state.axis.frame(begin_ns - margin, end_ns + margin);
   }
   state.axis.reveal(begin_ns);
+  state.remember();
+}
+
+void show_finding(ViewState& state, const Document& document, const Activity* activity,
+                  const analyzer::Finding& finding) {
+  if (!finding.example) {
+    state.remember();
+    state.choose({});
+    state.select(finding.series);
+    state.go_to_peak(document);
+    state.remember();
+    return;
+  }
+  const analyzer::Example& example = *finding.example;
+  Choice choice;
+  if (example.block != trace::AllocationId{}) {
+    choice.block = example.block;
+    choice.block_series = finding.series;
+    choice.block_ns = example.begin_ns;
+    // The device may come to a use after the block was freed: its birth is a moment of its life.
+    const BlockMap* map = activity == nullptr ? nullptr : activity->map_of(finding.series);
+    const Bar* bar = map == nullptr ? nullptr : map->find(example.block);
+    if (bar != nullptr) choice.block_ns = bar->begin_ns;
+  } else if (activity != nullptr && example.end_ns > example.begin_ns) {
+    choice = copy_at(*activity, finding.series.device, example.begin_ns);
+  }
+  jump_to(state, choice, example.begin_ns, example.end_ns);
+  state.select(finding.series);
   state.remember();
 }
 

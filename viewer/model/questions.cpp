@@ -70,6 +70,14 @@ Questions::Questions(const Loader::Open& open, std::function<Loaded()> loaded,
                             question);
       },
       on_answer);
+  segments_ = std::make_unique<NewestWorker<SegmentsQuestion, SegmentsAnswer>>(
+      [reader = std::make_shared<LazyReader>(open)](const SegmentsQuestion& question) {
+        const auto source = reader->get();
+        return std::make_shared<const Result<SegmentMap>>(
+            source ? segments_at(**source, question.device, question.time_ns)
+                   : tl::unexpected(source.error()));
+      },
+      on_answer);
   search_ = std::make_unique<NewestWorker<SearchText, SearchAnswer>>(
       [reader = std::make_shared<LazyReader>(open), loaded](const SearchText& question) {
         const auto source = reader->get();
@@ -84,10 +92,13 @@ Questions::Questions(const Loader::Open& open, std::function<Loaded()> loaded,
       on_answer);
 }
 
-bool Questions::busy() const { return details_->busy() || search_->busy() || forecast_->busy(); }
+bool Questions::busy() const {
+  return details_->busy() || segments_->busy() || search_->busy() || forecast_->busy();
+}
 
 void Questions::wait() const {
   details_->wait();
+  segments_->wait();
   search_->wait();
   forecast_->wait();
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "tidemark/viewer/format.h"
+#include "tidemark/viewer/navigation.h"
 #include "widgets.h"
 
 namespace tidemark::viewer {
@@ -60,10 +61,7 @@ std::optional<std::string> FindingsPanel::draw(const PanelContext& context) {
         if (row_button(i, selected_ == static_cast<size_t>(i),
                        format_bytes(static_cast<int64_t>(finding.bytes)))) {
           selected_ = static_cast<size_t>(i);
-          context.state.remember();
-          context.state.select(finding.series);
-          context.state.go_to_peak(context.document);
-          context.state.remember();
+          show_finding(context.state, context.document, context.activity, finding);
           if (!finding.file.empty()) {
             look_for = fmt::format("{}:{}", base_name(finding.file), finding.line);
           }

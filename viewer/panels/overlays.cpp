@@ -14,7 +14,7 @@ struct Key {
   const char* keys;
   const char* does;
 };
-constexpr std::array<Key, 20> kKeys = {{{"wheel", "zoom about the mouse"},
+constexpr std::array<Key, 21> kKeys = {{{"wheel", "zoom about the mouse"},
                                         {"W  S", "zoom in, out"},
                                         {"drag, A  D", "pan"},
                                         {"Shift + wheel", "scroll the tracks"},
@@ -27,6 +27,7 @@ constexpr std::array<Key, 20> kKeys = {{{"wheel", "zoom about the mouse"},
                                         {"P", "peak of the selected series"},
                                         {",  .", "previous, next change, block or kernel"},
                                         {"Alt + Left, Right", "back, forward"},
+                                        {"B", "blocks at their addresses, or packed by size"},
                                         {"/", "search"},
                                         {"Ctrl + K", "every command by name"},
                                         {"right click on a name", "pin, move, hide tracks"},

@@ -60,6 +60,17 @@ void legend(const TrackArea& area, const BlockMap& map, float lines) {
   area.list->PopClipRect();
 }
 
+DrawnBar place_bar(const TrackArea& area, const BlockMap& map, const Bar& bar, double scale) {
+  const uint64_t offset = area.context.state.packed ? bar.packed : bar.offset;
+  const float left = std::floor(area.x_of(static_cast<double>(bar.begin_ns)));
+  const float right = std::max(std::floor(area.x_of(static_cast<double>(bar.end_ns))), left + 1.0F);
+  const float low =
+      area.plot.max.y - 2.0F - static_cast<float>(static_cast<double>(offset) * scale);
+  const float high =
+      low - std::max(static_cast<float>(static_cast<double>(bar.bytes) * scale), 1.0F);
+  return {bar, map.series(), {left, high}, {right, low}};
+}
+
 }  // namespace
 
 void paint_blocks(const TrackArea& area, const BlockMap& map, std::vector<DrawnBar>* drawn) {
@@ -73,34 +84,35 @@ void paint_blocks(const TrackArea& area, const BlockMap& map, std::vector<DrawnB
   const bool all =
       map.query(static_cast<int64_t>(std::floor(state.axis.begin_ns())),
                 static_cast<int64_t>(std::ceil(state.axis.end_ns())), kMostDrawn, &bars);
+  // What is chosen is seen however small it is.
+  const Bar* chosen = map.series() == state.choice.block_series
+                          ? map.find(state.choice.block, state.choice.block_ns)
+                          : nullptr;
+  if (!all && chosen != nullptr) bars.push_back(*chosen);
   // The largest is drawn first: what is small stays on top.
   std::stable_sort(bars.begin(), bars.end(),
                    [](const Bar& a, const Bar& b) { return a.bytes > b.bytes; });
   const auto special = touched(context);
   const float height = area.plot.height() - 4.0F;
-  const double scale = height / static_cast<double>(std::max<uint64_t>(map.height_bytes(), 1));
+  const uint64_t bytes = state.packed ? map.packed_bytes() : map.height_bytes();
+  const double scale = height / static_cast<double>(std::max<uint64_t>(bytes, 1));
   for (const Bar& bar : bars) {
-    const float x0 = std::floor(area.x_of(static_cast<double>(bar.begin_ns)));
-    const float x1 = std::max(std::floor(area.x_of(static_cast<double>(bar.end_ns))), x0 + 1.0F);
-    const float low =
-        area.plot.max.y - 2.0F - static_cast<float>(static_cast<double>(bar.offset) * scale);
-    const float high =
-        low - std::max(static_cast<float>(static_cast<double>(bar.bytes) * scale), 1.0F);
-    Colour colour = bar_colour(context, map, bar);
-    const bool chosen = bar.id == state.choice.block;
-    if (!special.empty()) {
-      colour = with_alpha(colour, special.contains(static_cast<int64_t>(bar.id)) ? 1.0 : 0.2);
-    } else {
-      colour = with_alpha(colour, 0.78);
+    const DrawnBar place = place_bar(area, map, bar, scale);
+    const bool faded = !special.empty() && !special.contains(static_cast<int64_t>(bar.id));
+    const Colour colour = with_alpha(bar_colour(context, map, bar), faded             ? 0.2
+                                                                    : special.empty() ? 0.78
+                                                                                      : 1.0);
+    area.list->AddRectFilled(place.min, place.max, to_u32(colour));
+    if (place.max.x - place.min.x > 3 && place.max.y - place.min.y > 3) {
+      // An edge tells neighbours of one colour apart.
+      area.list->AddRect(place.min, place.max, to_u32(with_alpha(colours.plot, 0.75)));
     }
-    area.list->AddRectFilled({x0, high}, {x1, low}, to_u32(colour));
-    if (x1 - x0 > 3 && low - high > 3) {  // an edge tells neighbours of one colour apart
-      area.list->AddRect({x0, high}, {x1, low}, to_u32(with_alpha(colours.plot, 0.75)));
-    }
-    drawn->push_back({bar, map.series(), {x0, high}, {x1, low}});
-    if (chosen) {
-      area.list->AddRect({x0 - 1, high - 1}, {x1 + 1, low + 1}, to_u32(colours.cursor), 0, 0, 2.0F);
-    }
+    drawn->push_back(place);
+  }
+  if (chosen != nullptr) {  // over all others
+    const DrawnBar place = place_bar(area, map, *chosen, scale);
+    area.list->AddRect({place.min.x - 1, place.min.y - 1}, {place.max.x + 1, place.max.y + 1},
+                       to_u32(colours.cursor), 0, 0, 2.0F);
   }
   area.list->PopClipRect();
   area.list->AddLine({area.plot.min.x, area.plot.max.y}, area.plot.max, to_u32(colours.border));
@@ -111,12 +123,13 @@ void paint_blocks(const TrackArea& area, const BlockMap& map, std::vector<DrawnB
     least = fmt::format("{} below {} not kept", format_count(map.unseen()),
                         format_bytes(static_cast<int64_t>(map.unseen_up_to())));
   }
-  area.captions(
-      "blocks of " + analyzer::series_text(map.series()),
-      {{format_count(map.size()) + " lifetimes", colours.text},
-       {"addresses of " + format_bytes(static_cast<int64_t>(map.height_bytes())), colours.text_dim},
-       {unseen, colours.text_dim},
-       {least, colours.warning}});
+  area.captions("blocks of " + analyzer::series_text(map.series()),
+                {{format_count(map.size()) + " lifetimes", colours.text},
+                 {(state.packed ? "packed by size, " : "addresses of ") +
+                      format_bytes(static_cast<int64_t>(bytes)),
+                  colours.text_dim},
+                 {unseen, colours.text_dim},
+                 {least, colours.warning}});
   legend(area, map, 2.0F + (unseen.empty() ? 0.0F : 1.0F) + (least.empty() ? 0.0F : 1.0F));
 }
 

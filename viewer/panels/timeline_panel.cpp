@@ -212,6 +212,9 @@ void TimelinePanel::draw_row_menu(const PanelContext& context) {
     if (ImGui::MenuItem("Move up")) tracks.move(menu_row_, -1);
     if (ImGui::MenuItem("Move down")) tracks.move(menu_row_, 1);
     if (ImGui::MenuItem("Hide")) tracks.hide(menu_row_, true);
+    if (menu_row_.kind == TrackKind::kBlocks) {
+      ImGui::MenuItem("Packed by size", "B", &context.state.packed);
+    }
     ImGui::Separator();
     for (const TrackRow& row : tracks.all()) {
       bool shown = !row.hidden;

@@ -19,13 +19,14 @@ struct Tab {
   const char* name;   // for --panel
   const char* title;  // of the tab; null: none
 };
-constexpr std::array<Tab, 11> kTabs = {{{PanelName::kAll, "all", nullptr},
+constexpr std::array<Tab, 12> kTabs = {{{PanelName::kAll, "all", nullptr},
                                         {PanelName::kTimeline, "timeline", nullptr},
                                         {PanelName::kSummary, "summary", nullptr},
                                         {PanelName::kLive, "live", "Live"},
                                         {PanelName::kDetails, "details", "Details"},
                                         {PanelName::kFlame, "flame", "Flame graph"},
                                         {PanelName::kTreemap, "treemap", "Treemap"},
+                                        {PanelName::kSegments, "segments", "Segments"},
                                         {PanelName::kFindings, "findings", "Findings"},
                                         {PanelName::kWhatIf, "whatif", "What if"},
                                         {PanelName::kSearch, "search", "Search"},
@@ -89,6 +90,7 @@ void Workspace::handle_keys(const PanelContext& context) {
   if (key_pressed(kKeyT)) {
     context.state.theme = context.state.theme == Theme::kDark ? Theme::kLight : Theme::kDark;
   }
+  if (key_pressed(kKeyB)) context.state.packed = !context.state.packed;
   if (key_pressed(kKeySlash)) {
     if (io.KeyShift) {
       help_ = !help_;
@@ -109,7 +111,10 @@ void Workspace::follow_choice(const PanelContext& context) {
   last_choice_ = state.choice;
   last_range_ = state.range;
   if (!fresh) return;
-  const bool reading = below_ == PanelName::kSearch && !state.range;  // the list of hits
+  // A list whose rows are looked at one after the other stays.
+  const bool list = below_ == PanelName::kSearch || below_ == PanelName::kFindings ||
+                    below_ == PanelName::kSegments;
+  const bool reading = list && !state.range;
   if (chosen && !reading) show(PanelName::kDetails);
   if (!chosen && below_ == PanelName::kDetails) show(PanelName::kLive);
 }
@@ -153,6 +158,9 @@ void Workspace::draw_panel(const PanelContext& context, PanelName panel) {
       break;
     case PanelName::kTreemap:
       treemap_.draw(context);
+      break;
+    case PanelName::kSegments:
+      segments_.draw(context);
       break;
     case PanelName::kFindings:
       if (const auto words = findings_.draw(context)) search_.look_for(*words);
@@ -201,6 +209,8 @@ std::vector<Command> Workspace::commands(const PanelContext& context) {
       [&state] { state.theme = state.theme == Theme::kDark ? Theme::kLight : Theme::kDark; });
   add(state.by_category ? "Colour by series" : "Colour by category", "",
       [&state] { state.by_category = !state.by_category; });
+  add(state.packed ? "Blocks at their addresses" : "Blocks packed by size", "B",
+      [&state] { state.packed = !state.packed; });
   add("Show all tracks", "", [&state] { state.tracks.show_all(); });
   for (const Tab& tab : kTabs) {
     if (tab.title == nullptr) continue;

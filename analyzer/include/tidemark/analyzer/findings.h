@@ -8,6 +8,7 @@
 // Times: ns since the recording began, and seconds. Sizes: bytes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,14 @@ inline constexpr size_t kPatterns = static_cast<size_t>(Pattern::kInputWait) + 1
 const char* to_string(Pattern pattern);     // unused dead_write early_allocation …: names in JSON
 std::string pattern_text(Pattern pattern);  // "dead write": for people
 
+// The one block or copy that weighs most in a finding: where to look first.
+struct Example {
+  trace::AllocationId block{};  // 0: it is of no one block
+  int64_t begin_ns = 0;         // from when to when it lay idle, was copied, or was all held
+  int64_t end_ns = 0;           // kNever: until the end
+  bool operator==(const Example&) const = default;
+};
+
 struct Finding {
   Pattern pattern{};
   Series series;            // of copies: the device's memory
@@ -48,6 +57,7 @@ struct Finding {
   std::string mend;
   int64_t peak_bytes = 0;          // as recorded; 0: it is about time alone
   int64_t peak_without_bytes = 0;  // by replay
+  std::optional<Example> example;  // absent: no single one stands for it
 };
 
 // Those of memory first, most bytes x time first; then those of time, most seconds first. What

@@ -20,6 +20,7 @@ struct Bar {
   int64_t end_ns = 0;  // later than begin_ns
   uint64_t bytes = 0;
   uint64_t offset = 0;  // of its lowest byte among the addresses ever used
+  uint64_t packed = 0;  // the same where blocks are packed by size, whatever their addresses
   trace::AllocationId id{};
 };
 
@@ -44,6 +45,9 @@ class BlockMap {
   const analyzer::Series& series() const { return series_; }
   // The sum of all address ranges that were ever used.
   uint64_t height_bytes() const { return height_; }
+  // Of the bars packed by size: lanes of one size each, the largest lowest, in each lane one after
+  // the other. As many lanes of a size as were live at once.
+  uint64_t packed_bytes() const { return packed_height_; }
   size_t size() const { return bars_.size(); }
   uint64_t unseen() const { return unseen_; }
   uint64_t unseen_up_to() const { return unseen_up_to_; }
@@ -53,6 +57,8 @@ class BlockMap {
   bool query(int64_t begin_ns, int64_t end_ns, size_t limit, std::vector<Bar>* out) const;
   // Null: no such block is kept. Walks all.
   const Bar* find(trace::AllocationId id) const;
+  // The same of one that was born then; walks nothing.
+  const Bar* find(trace::AllocationId id, int64_t begin_ns) const;
   // The next one born after `bar`, or before it; null: there is none. Walks all.
   const Bar* neighbour(const Bar& bar, bool forward) const;
 
@@ -67,6 +73,7 @@ class BlockMap {
   static constexpr size_t kClasses = 64;  // by floor(log2(duration))
   analyzer::Series series_;
   uint64_t height_ = 0;
+  uint64_t packed_height_ = 0;
   uint64_t unseen_ = 0;
   uint64_t unseen_up_to_ = 0;
   std::vector<Bar> bars_;                      // by class, then by begin

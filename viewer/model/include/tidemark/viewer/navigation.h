@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "tidemark/analyzer/findings.h"
 #include "tidemark/viewer/activity.h"
 #include "tidemark/viewer/view_state.h"
 
@@ -18,5 +19,10 @@ void step(ViewState& state, const Document& document, const Activity* activity, 
 
 // Chooses, moves the cursor there, and shows it.
 void jump_to(ViewState& state, const Choice& choice, int64_t begin_ns, int64_t end_ns);
+
+// To what weighs most in a finding: chooses its block, or its copy, and shows the time of waste.
+// Where no single one stands for it: the peak of its series.
+void show_finding(ViewState& state, const Document& document, const Activity* activity,
+                  const analyzer::Finding& finding);
 
 }  // namespace tidemark::viewer

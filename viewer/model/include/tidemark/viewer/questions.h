@@ -1,4 +1,5 @@
-// What panels ask that takes longer than a frame: details of a choice, a search, a forecast. Each
+// What panels ask that takes longer than a frame: details of a choice, the segments of a pool, a
+// search, a forecast. Each
 // kind of question has a thread and a Reader of its own. For the thread that draws; `on_answer` is
 // called from the workers' threads and may only wake it.
 #pragma once
@@ -10,6 +11,7 @@
 #include "tidemark/viewer/loader.h"
 #include "tidemark/viewer/newest_worker.h"
 #include "tidemark/viewer/search.h"
+#include "tidemark/viewer/segments.h"
 
 namespace tidemark::viewer {
 
@@ -24,6 +26,13 @@ class Questions {
     bool with_kernels = false;  // once they are loaded
     bool operator==(const SearchText&) const = default;
   };
+  struct SegmentsQuestion {
+    int16_t device = 0;
+    int64_t time_ns = 0;
+    bool operator==(const SegmentsQuestion&) const = default;
+  };
+  using SegmentsAnswer = std::shared_ptr<const Result<SegmentMap>>;
+  NewestWorker<SegmentsQuestion, SegmentsAnswer>& segments() { return *segments_; }
   NewestWorker<DetailsQuestion, Details>& details() { return *details_; }
   NewestWorker<SearchText, SearchAnswer>& search() { return *search_; }
   NewestWorker<WhatIfChoice, std::shared_ptr<const Forecast>>& forecast() { return *forecast_; }
@@ -31,6 +40,7 @@ class Questions {
   void wait() const;
 
  private:
+  std::unique_ptr<NewestWorker<SegmentsQuestion, SegmentsAnswer>> segments_;
   std::unique_ptr<NewestWorker<DetailsQuestion, Details>> details_;
   std::unique_ptr<NewestWorker<SearchText, SearchAnswer>> search_;
   std::unique_ptr<NewestWorker<WhatIfChoice, std::shared_ptr<const Forecast>>> forecast_;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,10 @@ class SliceLane {
   // The one that holds `time_ns`, else npos. `slack_ns`: also one so near.
   static constexpr size_t npos = static_cast<size_t>(-1);
   size_t at(int64_t time_ns, int64_t slack_ns = 0) const;
+  // Those that begin then or later.
+  std::span<const Slice> slices_from(int64_t time_ns) const {
+    return std::span(slices_).subspan(first_from(time_ns));
+  }
   // The first that begins after, the last that begins before; npos: none.
   size_t next(int64_t time_ns) const;
   size_t previous(int64_t time_ns) const;

@@ -71,6 +71,7 @@ struct ViewState {
   std::optional<TimeRange> range;
   TrackList tracks;
   bool by_category = true;     // usage stacked, blocks coloured; else by series and call
+  bool packed = false;         // blocks by size; else at their addresses
   int64_t capacity_bytes = 0;  // of the card chosen to fit into; 0: none
   History history;
   // Where it was last still: what back() and forward() go between.

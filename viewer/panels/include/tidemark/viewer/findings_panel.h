@@ -1,5 +1,5 @@
-// What the analyzer finds wasted, worst first; a click shows its series at the moment it matters
-// and searches for its line. And the device's iterations: a click selects one.
+// What the analyzer finds wasted, worst first; a click goes to the block or copy that weighs most
+// in it, at the time of waste, and searches for its line.
 #pragma once
 
 #include <optional>

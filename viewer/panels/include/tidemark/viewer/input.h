@@ -9,6 +9,7 @@ namespace tidemark::viewer {
 #if IMGUI_VERSION_NUM >= 18700
 using KeyCode = ImGuiKey;
 inline constexpr KeyCode kKeyA = ImGuiKey_A;
+inline constexpr KeyCode kKeyB = ImGuiKey_B;
 inline constexpr KeyCode kKeyD = ImGuiKey_D;
 inline constexpr KeyCode kKeyE = ImGuiKey_E;
 inline constexpr KeyCode kKeyF = ImGuiKey_F;
@@ -32,6 +33,7 @@ inline constexpr KeyCode kKeyRight = ImGuiKey_RightArrow;
 #else
 using KeyCode = int;
 inline constexpr KeyCode kKeyA = 'A';
+inline constexpr KeyCode kKeyB = 'B';
 inline constexpr KeyCode kKeyD = 'D';
 inline constexpr KeyCode kKeyE = 'E';
 inline constexpr KeyCode kKeyF = 'F';

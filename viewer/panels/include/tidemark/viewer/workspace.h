@@ -12,6 +12,7 @@
 #include "tidemark/viewer/live_panel.h"
 #include "tidemark/viewer/overlays.h"
 #include "tidemark/viewer/search_panel.h"
+#include "tidemark/viewer/segments_panel.h"
 #include "tidemark/viewer/share_panels.h"
 #include "tidemark/viewer/summary_panel.h"
 #include "tidemark/viewer/timeline_panel.h"
@@ -27,6 +28,7 @@ enum class PanelName : uint8_t {
   kDetails,
   kFlame,
   kTreemap,
+  kSegments,
   kFindings,
   kWhatIf,
   kSearch,
@@ -35,7 +37,8 @@ enum class PanelName : uint8_t {
 
 std::optional<PanelName> panel_from(std::string_view name);
 inline constexpr const char* kPanelNames =
-    "all, timeline, summary, live, details, flame, treemap, findings, whatif, search, compare";
+    "all, timeline, summary, live, details, flame, treemap, segments, findings, whatif, search, "
+    "compare";
 
 class Workspace {
  public:
@@ -56,6 +59,7 @@ class Workspace {
   const LivePanel& live() const { return live_; }
   FlamePanel& flame() { return flame_; }
   TreemapPanel& treemap() { return treemap_; }
+  const SegmentsPanel& segments() const { return segments_; }
   WhatIfPanel& whatif() { return whatif_; }
   SearchPanel& search() { return search_; }
   CommandPalette& palette() { return palette_; }
@@ -83,6 +87,7 @@ class Workspace {
   DetailsPanel details_;
   FlamePanel flame_;
   TreemapPanel treemap_;
+  SegmentsPanel segments_;
   FindingsPanel findings_;
   WhatIfPanel whatif_;
   SearchPanel search_;
