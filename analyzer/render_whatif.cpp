@@ -62,7 +62,7 @@ const char* fit_name(Fit fit) {
 }
 
 // Of each category that has a part in either peak.
-std::string categories_text(const CategoryBytes& predicted, const CategoryBytes& measured) {
+std::string categories_text(const PeakByCategory& predicted, const PeakByCategory& measured) {
   using Align = TextTable::Align;
   TextTable table({{"at the peak", Align::kLeft},
                    {"predicted", Align::kRight},
@@ -82,7 +82,7 @@ std::string categories_text(const CategoryBytes& predicted, const CategoryBytes&
   return table.text();
 }
 
-Json categories_json(const CategoryBytes& bytes) {
+Json categories_json(const PeakByCategory& bytes) {
   Json json;
   for (size_t i = 0; i < kCategories; ++i) {
     if (bytes[i] != 0) json[to_string(static_cast<Category>(i))] = bytes[i];
@@ -90,7 +90,7 @@ Json categories_json(const CategoryBytes& bytes) {
   return json;
 }
 
-Json categories_error_json(const CategoryBytes& predicted, const CategoryBytes& measured) {
+Json categories_error_json(const PeakByCategory& predicted, const PeakByCategory& measured) {
   Json json;
   for (size_t i = 0; i < kCategories; ++i) {
     if (measured[i] == 0) continue;

@@ -95,7 +95,7 @@ Result<uint64_t> least_pool_bytes(const Schedule& schedule, const std::string& a
   return std::min(runs, unlimited.reserved);
 }
 
-Result<CategoryBytes> categories_at_peak(const Schedule& schedule) {
+Result<PeakByCategory> categories_at_peak(const Schedule& schedule) {
   const auto peak = replay_to_peak(schedule, schedule.allocator);
   if (!peak) return tl::unexpected(peak.error());
   return peak->categories;

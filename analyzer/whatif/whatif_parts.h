@@ -13,7 +13,7 @@ namespace tidemark::analyzer {
 
 struct AtPeak {
   PeakBytes peaks;
-  CategoryBytes categories{};
+  PeakByCategory categories{};
 };
 [[nodiscard]] Result<AtPeak> replay_to_peak(const Schedule& schedule, const std::string& allocator);
 // The smallest limit, to 0.4 %, within which the replay does not run out of memory; `unlimited`:

@@ -68,7 +68,7 @@ struct PeakBytes {
 
 // What is there when most is allocated, by Category, as it was asked for: without what the
 // allocator adds to it.
-using CategoryBytes = std::array<uint64_t, kCategories>;
+using PeakByCategory = std::array<uint64_t, kCategories>;
 
 // One plan of checkpoints.
 struct CheckpointPoint {
@@ -79,9 +79,9 @@ struct CheckpointPoint {
 
 struct Prediction {
   PeakBytes recorded;
-  PeakBytes baseline;       // the untouched schedule, replayed
-  PeakBytes predicted;      // the changed one
-  CategoryBytes at_peak{};  // of the changed one
+  PeakBytes baseline;        // the untouched schedule, replayed
+  PeakBytes predicted;       // the changed one
+  PeakByCategory at_peak{};  // of the changed one
   Changes changes;
   uint64_t beside_pool_bytes = 0;  // what libraries have of the device beside the pool
   Capacity capacity;               // that was asked about
@@ -89,7 +89,7 @@ struct Prediction {
   // about: below what is reserved without one, since the pool gives back what it keeps.
   std::optional<uint64_t> least_pool_bytes;
   std::optional<PeakBytes> measured;  // of a run with the change
-  std::optional<CategoryBytes> measured_at_peak;
+  std::optional<PeakByCategory> measured_at_peak;
   // Where checkpoints were planned: memory against time, and how many layers were chosen.
   std::vector<CheckpointPoint> plans;
   size_t planned_layers = 0;
@@ -128,7 +128,7 @@ struct PredictionError {
 [[nodiscard]] Result<Prediction> predict(const Schedule& schedule, const WhatIf& what,
                                          Capacity capacity = {});
 // The untouched schedule's, to hold a prediction against.
-[[nodiscard]] Result<CategoryBytes> categories_at_peak(const Schedule& schedule);
+[[nodiscard]] Result<PeakByCategory> categories_at_peak(const Schedule& schedule);
 
 struct ChangedSchedule {
   Schedule schedule;
