@@ -1,15 +1,11 @@
 #include "code_line.h"
 
+#include "names.h"
 #include "tidemark/analyzer/stack_view.h"
 #include "tidemark/analyzer/text.h"
 
 namespace tidemark::analyzer {
 namespace {
-
-std::string base_name(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
-}
 
 CodeLine line_of(const trace::Frame& frame, bool user) {
   constexpr size_t name_width = 60;

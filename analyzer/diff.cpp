@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include "names.h"
+
 namespace tidemark::analyzer {
 namespace {
 
@@ -15,11 +17,6 @@ struct Owner {
   DiffRow row;  // one side of it filled
   std::string keys[kKeys];
 };
-
-std::string base_name(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
-}
 
 void add_up(DiffRow& sum, const DiffRow& row) {
   sum.bytes_before += row.bytes_before;
@@ -111,8 +108,9 @@ std::vector<Owner> lines_of(const SeriesReport& line, Side side) {
       owner.row.line = code.line;
       owner.keys[0] = code.name;
       const size_t space = code.line > 0 ? code.name.find(' ') : std::string::npos;
-      owner.keys[1] =
-          space == std::string::npos ? code.name : base_name(code.file) + code.name.substr(space);
+      owner.keys[1] = space == std::string::npos
+                          ? code.name
+                          : std::string(base_name(code.file)) + code.name.substr(space);
     }
     owners.push_back(std::move(owner));
   }
@@ -142,7 +140,7 @@ std::vector<Owner> stacks_of(const SeriesReport& line, Side side) {
       owner.row.stack = line.detail->peak.stacks[static_cast<size_t>(number)];
       for (const StackLine& shown : owner.row.stack.lines) {
         const trace::Frame& frame = shown.frame;
-        const std::string place = base_name(frame.file.empty() ? frame.module : frame.file);
+        const std::string place(base_name(frame.file.empty() ? frame.module : frame.file));
         owner.keys[0] += frame.function + '\n' + place + ':' + std::to_string(frame.line) + '\n';
         owner.keys[1] += frame.function + '\n' + place + '\n';
       }

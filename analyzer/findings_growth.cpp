@@ -20,7 +20,7 @@ std::vector<Iteration> compared(const Structure& structure) {
   return iterations;
 }
 
-constexpr size_t kSeveral = 3;
+constexpr size_t kFewestIterations = 3;
 
 // Live bytes before each begins, where each is above the one before it; empty: it does not grow all
 // the time. When the last one ends nobody knows for sure.
@@ -32,7 +32,7 @@ std::vector<int64_t> rising(const std::vector<Iteration>& iterations, const Usag
   const bool rises = std::adjacent_find(levels.begin(), levels.end(), [](int64_t a, int64_t b) {
                        return b <= a;
                      }) == levels.end();
-  if (!rises || levels.size() < kSeveral) return {};
+  if (!rises || levels.size() < kFewestIterations) return {};
   // Caches that fill rise less and less.
   const int64_t mean = (levels.back() - levels.front()) / static_cast<int64_t>(levels.size() - 1);
   const int64_t last = levels.back() - levels[levels.size() - 2];
@@ -85,7 +85,7 @@ bool told_as_leak(const std::vector<Finding>& findings, const Series& series, co
 
 std::optional<uint64_t> growth_of(const Structure& structure, const UsageCurve& curve) {
   const std::vector<Iteration> iterations = compared(structure);
-  if (iterations.size() < kSeveral) return std::nullopt;
+  if (iterations.size() < kFewestIterations) return std::nullopt;
   const std::vector<int64_t> levels = rising(iterations, curve);
   if (levels.empty()) return 0;
   return static_cast<uint64_t>(levels.back() - levels.front()) / (levels.size() - 1);

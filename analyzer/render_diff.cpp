@@ -17,10 +17,6 @@ constexpr size_t kShownRows = 8;
 constexpr size_t kShownStacks = 4;
 constexpr size_t kStackLines = 8;
 
-std::string bytes_text(int64_t bytes) {
-  return format_bytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
-}
-
 std::string signed_bytes(int64_t bytes) {
   const uint64_t size =
       bytes < 0 ? uint64_t{0} - static_cast<uint64_t>(bytes) : static_cast<uint64_t>(bytes);

@@ -13,10 +13,6 @@ namespace {
 
 constexpr size_t kShownLines = 5;
 
-std::string bytes_text(int64_t bytes) {
-  return format_bytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
-}
-
 // As code, which nothing inside can end: the fence is longer than any run of backticks. A "|" would
 // end a cell of a table even there.
 std::string code(std::string_view name) {

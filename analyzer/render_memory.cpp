@@ -43,10 +43,6 @@ const char* words_of(MemoryPart part) {
   return "?";
 }
 
-std::string bytes_text(int64_t bytes) {
-  return format_bytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
-}
-
 std::string line_of(uint64_t bytes, uint64_t whole, std::string_view what) {
   return fmt::format("  {}  {}  {}\n", pad_left(format_share(bytes, whole), 7),
                      pad_left(format_bytes(bytes), 9), what);

@@ -9,6 +9,7 @@ namespace tidemark::analyzer {
 
 inline constexpr size_t kColumns = 100;
 
+std::string bytes_text(int64_t bytes);  // below 0: of 0
 // "1 block", "2 blocks"
 std::string plural(uint64_t count, std::string_view one, std::string_view many);
 // Behind `bullet`, broken at spaces; lines after the first are indented as far.

@@ -21,6 +21,10 @@ std::string hidden_line(size_t count) { return fmt::format("      … {} more\n"
 
 }  // namespace
 
+std::string bytes_text(int64_t bytes) {
+  return format_bytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
+}
+
 std::string plural(uint64_t count, std::string_view one, std::string_view many) {
   return format_count(count) + " " + std::string(count == 1 ? one : many);
 }

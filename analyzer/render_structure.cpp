@@ -12,8 +12,6 @@ namespace {
 
 constexpr size_t kShownCulprits = 5;
 
-std::string bytes_text(int64_t bytes) { return format_bytes(static_cast<uint64_t>(bytes)); }
-
 // The middle one of the regular iterations.
 int64_t usual_ns(const Structure& structure) {
   std::vector<int64_t> lengths;

@@ -17,10 +17,6 @@ constexpr size_t kProcessLines = 20;
 constexpr size_t kApiNames = 4;
 constexpr size_t kLeakedStacks = 4;
 
-std::string bytes_text(int64_t bytes) {
-  return format_bytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
-}
-
 std::string headline(const Report& report) {
   std::string title = printable(report.path);
   if (!report.command.empty()) title += ": " + printable(report.command);

@@ -3,19 +3,13 @@
 #include <algorithm>
 #include <map>
 
+#include "names.h"
 #include "report_parts.h"
 
 namespace tidemark::analyzer {
 namespace {
 
 using Samples = std::vector<const trace::DeviceMemory*>;
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
 
 // The program's number of the device on `bus`; kNoDevice: it has told none.
 int16_t device_on(const trace::Reader& reader, const std::string& bus) {

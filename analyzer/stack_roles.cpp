@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <functional>
 #include <string_view>
 
+#include "names.h"
 #include "tidemark/analyzer/stack_view.h"
 
 namespace tidemark::analyzer {
@@ -54,13 +54,6 @@ QualifiedName split_name(std::string_view function) {
   owner = owner.substr(last_part(owner));
   if (owner.starts_with("(")) owner = {};
   return {owner, name};
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
 }
 
 // ------------------------------------------------------------------------------- Python frames

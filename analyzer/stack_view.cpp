@@ -5,23 +5,15 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "names.h"
+
 namespace tidemark::analyzer {
 namespace {
-
-bool starts_with_any(std::string_view text, std::span<const std::string_view> prefixes) {
-  return std::any_of(prefixes.begin(), prefixes.end(),
-                     [&](std::string_view prefix) { return text.starts_with(prefix); });
-}
 
 bool contains_any(std::string_view text, std::span<const std::string_view> parts) {
   return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
     return text.find(part) != std::string_view::npos;
   });
-}
-
-std::string_view base_name(std::string_view path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
 // "void std::vector<int>::resize(unsigned long)" → "std::vector<int>::resize(unsigned long)":

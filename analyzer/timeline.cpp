@@ -96,14 +96,15 @@ Span span_of(const UsageCurve& curve, size_t changes, size_t samples) {
   return span;
 }
 
-struct Change {
+struct CategoryChange {
   int64_t time_ns;
   int64_t bytes;
   Category category;
 };
 
-Result<std::vector<Change>> changes_of(const trace::Reader& reader, const SeriesBlocks& blocks) {
-  std::vector<Change> changes;
+Result<std::vector<CategoryChange>> changes_of(const trace::Reader& reader,
+                                               const SeriesBlocks& blocks) {
+  std::vector<CategoryChange> changes;
   const Lifetimes lifetimes(reader);
   auto read =
       reader.allocations(filter_for(blocks.series), [&](std::span<const trace::Allocation> batch) {
@@ -118,8 +119,9 @@ Result<std::vector<Change>> changes_of(const trace::Reader& reader, const Series
         }
       });
   if (!read) return tl::unexpected(read.error());
-  std::stable_sort(changes.begin(), changes.end(),
-                   [](const Change& a, const Change& b) { return a.time_ns < b.time_ns; });
+  std::stable_sort(
+      changes.begin(), changes.end(),
+      [](const CategoryChange& a, const CategoryChange& b) { return a.time_ns < b.time_ns; });
   return changes;
 }
 
@@ -145,7 +147,7 @@ Result<Timeline> timeline_of(const trace::Reader& reader, const UsageCurve& curv
   std::array<int32_t, kCategories> channel{};
   channel.fill(-1);
   std::vector<Category> categories;
-  for (const Change& change : *changes) channel[static_cast<size_t>(change.category)] = 0;
+  for (const CategoryChange& change : *changes) channel[static_cast<size_t>(change.category)] = 0;
   for (size_t i = 0; i < kCategories; ++i) {
     if (channel[i] < 0) continue;
     channel[i] = static_cast<int32_t>(categories.size());
@@ -153,7 +155,7 @@ Result<Timeline> timeline_of(const trace::Reader& reader, const UsageCurve& curv
   }
   const Span span = span_of(curve, changes->size(), samples);
   Sampler sampler(categories.size(), span.begin_ns, span.column_ns);
-  for (const Change& change : *changes) {
+  for (const CategoryChange& change : *changes) {
     const int32_t number = channel[static_cast<size_t>(change.category)];
     sampler.change(change.time_ns, static_cast<size_t>(number), change.bytes);
   }

@@ -9,17 +9,13 @@
 #include <limits>
 #include <utility>
 
+#include "names.h"
+
 namespace tidemark::analyzer {
 namespace {
 
 // Decimals that leave three significant digits of a value below 1024.
 int decimals_for(double value) { return value < 9.995 ? 2 : value < 99.95 ? 1 : 0; }
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return result;
-}
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);

@@ -15,7 +15,7 @@ struct Single {
   AllocationId block;
 };
 
-Result<std::vector<Use>> kernels_of(const trace::Reader& reader) {
+Result<std::vector<Use>> uses_by_kernels(const trace::Reader& reader) {
   std::vector<Use> kernels;
   auto read = reader.kernels([&](std::span<const trace::Kernel> batch) {
     for (const trace::Kernel& row : batch) {
@@ -56,7 +56,7 @@ bool earlier(const Use& a, const Use& b) {
 
 Result<UseIndex> UseIndex::build(const trace::Reader& reader) {
   constexpr size_t kMost = std::numeric_limits<uint32_t>::max();
-  auto kernels = kernels_of(reader);
+  auto kernels = uses_by_kernels(reader);
   if (!kernels) return tl::unexpected(kernels.error());
   auto singles = copies_and_sets(reader);
   if (!singles) return tl::unexpected(singles.error());

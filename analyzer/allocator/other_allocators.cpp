@@ -12,9 +12,11 @@ constexpr uint64_t kDriverAlignment = 512;  // between neighbours that cudaMallo
 constexpr uint64_t kAsyncRange = 32 * kMiB;
 constexpr uint64_t kBfcMinimum = 256;
 
-uint64_t round_up(uint64_t bytes, uint64_t to) {
-  return bytes == 0 ? to : (bytes + to - 1) / to * to;
+// As bytes; at least one.
+uint64_t whole_units(uint64_t bytes, uint64_t unit) {
+  return bytes == 0 ? unit : (bytes + unit - 1) / unit * unit;
 }
+
 bool fits(const AllocatorModel& model, uint64_t bytes, Capacity capacity) {
   return !capacity || model.reserved_bytes() + bytes <= *capacity;
 }
@@ -97,10 +99,10 @@ class CudaAsyncPool final : public RegionModel {
       : RegionModel(capacity), threshold_(threshold) {}
 
   std::optional<BlockHandle> allocate(uint64_t bytes, uint32_t /*stream*/) override {
-    const uint64_t rounded = round_up(bytes, kDriverAlignment);
+    const uint64_t rounded = whole_units(bytes, kDriverAlignment);
     uint32_t block = regions().best_fit(rounded);
     if (block == kNoBlock) {
-      const uint64_t range = round_up(rounded, kAsyncRange);
+      const uint64_t range = whole_units(rounded, kAsyncRange);
       if (!add_region(range)) {
         release_down_to(0);
         count_retry();
@@ -132,11 +134,11 @@ class PlainCudaMalloc final : public RegionModel {
 
   std::optional<BlockHandle> allocate(uint64_t bytes, uint32_t /*stream*/) override {
     const bool own = bytes > kMiB;
-    const uint64_t rounded = round_up(bytes, own ? granularity_ : kDriverAlignment);
+    const uint64_t rounded = whole_units(bytes, own ? granularity_ : kDriverAlignment);
     // Pages of large blocks go back at once, so that all that is free lies in shared ones.
     uint32_t block = regions().best_fit(rounded);
     if (block == kNoBlock || own) {
-      if (!add_region(round_up(rounded, granularity_))) {
+      if (!add_region(whole_units(rounded, granularity_))) {
         count_out_of_memory();
         return {};
       }
@@ -162,7 +164,7 @@ class Bfc final : public RegionModel {
                                                         : capacity.value_or(0)) {}
 
   std::optional<BlockHandle> allocate(uint64_t bytes, uint32_t /*stream*/) override {
-    const uint64_t rounded = round_up(bytes, kBfcMinimum);
+    const uint64_t rounded = whole_units(bytes, kBfcMinimum);
     uint32_t block = regions().best_fit(rounded);
     if (block == kNoBlock && extend(rounded)) block = regions().best_fit(rounded);
     if (block == kNoBlock) {
@@ -191,8 +193,8 @@ class Bfc final : public RegionModel {
   }
   void grow() {
     const double larger = static_cast<double>(next_region_) * settings_.growth_factor;
-    next_region_ =
-        round_up(std::max(static_cast<uint64_t>(larger), next_region_ + kBfcMinimum), kBfcMinimum);
+    next_region_ = whole_units(std::max(static_cast<uint64_t>(larger), next_region_ + kBfcMinimum),
+                               kBfcMinimum);
   }
 
   const BfcSettings settings_;

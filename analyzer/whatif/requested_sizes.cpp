@@ -27,7 +27,7 @@ struct Event {
   uint32_t block;
 };
 
-std::vector<Event> events_of(const Schedule& schedule) {
+std::vector<Event> moments_of(const Schedule& schedule) {
   std::vector<Event> events;
   for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
     events.push_back({schedule.blocks[i].begin, true, i});
@@ -53,7 +53,7 @@ uint64_t segment_end(const std::vector<Raw::Segment>& segments, const Raw::Block
 std::vector<bool> taken_whole(const Raw& raw, const Schedule& schedule) {
   std::vector<bool> whole(schedule.blocks.size());
   std::map<uint64_t, uint32_t> live;
-  for (const Event& event : events_of(schedule)) {
+  for (const Event& event : moments_of(schedule)) {
     const Raw::Block& block = raw.blocks[event.block];
     if (!event.alloc) {
       live.erase(block.address);

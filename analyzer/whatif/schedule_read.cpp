@@ -70,21 +70,21 @@ Result<std::vector<trace::Allocation>> rows_of(const trace::Reader& reader, cons
 // Gives begin and end their positions. What its process took with it ends never: nothing came
 // after.
 void place(const std::vector<trace::Allocation>& rows, Schedule& schedule) {
-  struct Event {
+  struct BlockEvent {
     int64_t time_ns;
     bool alloc;
     uint32_t block;
   };
-  std::vector<Event> events;
+  std::vector<BlockEvent> events;
   for (uint32_t i = 0; i < rows.size(); ++i) {
     events.push_back({rows[i].alloc_ns, true, i});
     if (rows[i].free_ns != trace::kNever) events.push_back({rows[i].free_ns, false, i});
   }
-  std::ranges::stable_sort(events, [](const Event& a, const Event& b) {
+  std::ranges::stable_sort(events, [](const BlockEvent& a, const BlockEvent& b) {
     return std::tie(a.time_ns, a.alloc) < std::tie(b.time_ns, b.alloc);
   });
   int64_t position = 0;
-  for (const Event& event : events) {
+  for (const BlockEvent& event : events) {
     ScheduledBlock& block = schedule.blocks[event.block];
     (event.alloc ? block.begin : block.end) = position;
     schedule.event_ns.push_back(event.time_ns);

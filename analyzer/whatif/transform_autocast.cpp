@@ -16,17 +16,13 @@
 #include <set>
 #include <string_view>
 
+#include "../names.h"
 #include "transform_parts.h"
 
 namespace tidemark::analyzer {
 namespace {
 
 enum class Kind : uint8_t { kHalf, kFull, kWidest, kNormalizesHalf };
-
-bool starts_with_any(std::string_view text, std::span<const std::string_view> prefixes) {
-  return std::ranges::any_of(prefixes,
-                             [&](std::string_view prefix) { return text.starts_with(prefix); });
-}
 
 // Autocast's lists for CUDA, as far as these operators make memory (PyTorch 2.11).
 Kind kind_of(std::string_view operation) {

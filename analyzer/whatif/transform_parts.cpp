@@ -4,16 +4,9 @@
 #include <array>
 #include <map>
 
+#include "../names.h"
+
 namespace tidemark::analyzer {
-namespace {
-
-bool starts_with_any(std::string_view text, std::span<const std::string_view> prefixes) {
-  return std::ranges::any_of(prefixes,
-                             [&](std::string_view prefix) { return text.starts_with(prefix); });
-}
-
-}  // namespace
-
 Result<void> need_work(const Schedule& schedule, const char* what) {
   if (auto steps = need_steps(schedule, what); !steps) return steps;
   if (!schedule.work.empty()) return {};

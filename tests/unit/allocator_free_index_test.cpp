@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "allocator/free_index.h"
+#include "sizes.h"
 #include "tidemark/analyzer/allocator_model.h"
 
 namespace tidemark::analyzer {
@@ -93,7 +94,6 @@ TEST(FreeIndex, agrees_with_a_sorted_set) {
 }
 
 TEST(DescendingPlacer, gives_ranges_of_32_MiB_from_above_and_fills_the_lowest_first) {
-  constexpr uint64_t kMiB = uint64_t{1} << 20;
   const auto placer = descending_placer(1000 * kMiB);
   // As recorded on an H100: 148, 20 and 2 MiB, the last behind the first one.
   const uint64_t first = placer->place(148 * kMiB, 0);

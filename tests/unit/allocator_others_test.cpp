@@ -1,12 +1,11 @@
 // The allocators beside PyTorch's, and how they are asked for by name.
 #include <gtest/gtest.h>
 
+#include "sizes.h"
 #include "tidemark/analyzer/allocator_model.h"
 
 namespace tidemark::analyzer {
 namespace {
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 BlockHandle must(const std::optional<BlockHandle>& block) {
   EXPECT_TRUE(block);

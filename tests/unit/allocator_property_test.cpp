@@ -6,12 +6,12 @@
 #include <map>
 #include <random>
 
+#include "sizes.h"
 #include "tidemark/analyzer/allocator_model.h"
 
 namespace tidemark::analyzer {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint32_t kStreams = 2;
 
 uint64_t round_up(uint64_t bytes, uint64_t to) { return (bytes + to - 1) / to * to; }

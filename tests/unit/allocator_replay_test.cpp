@@ -6,12 +6,12 @@
 #include <string>
 
 #include "fake_reader.h"
+#include "sizes.h"
 #include "tidemark/analyzer/replay.h"
 
 namespace tidemark::analyzer {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 using Kind = AllocatorEvent::Kind;
 
 std::vector<RecordedPool> pools_of(const trace::Reader& reader) {

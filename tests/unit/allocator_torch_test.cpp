@@ -3,12 +3,12 @@
 
 #include <algorithm>
 
+#include "sizes.h"
 #include "tidemark/analyzer/allocator_model.h"
 
 namespace tidemark::analyzer {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kKiB = uint64_t{1} << 10;
 
 TorchAllocatorSettings settings(std::string_view text) {

@@ -34,5 +34,3 @@ target_compile_definitions(allocator_test PRIVATE
 target_link_libraries(allocator_test PRIVATE tidemark_analyzer tidemark_warnings tidemark_sanitizers
   GTest::gtest_main)
 gtest_discover_tests(allocator_test TEST_PREFIX allocator.)
-
-set_target_properties(analyzer_test allocator_test PROPERTIES UNITY_BUILD OFF) # as what they test

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "fake_reader.h"
+#include "sizes.h"
 #include "tidemark/analyzer/findings.h"
 
 namespace tidemark::analyzer {
@@ -13,7 +14,6 @@ using tests::FakeReader;
 using trace::Space;
 using trace::StackId;
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr int64_t kMicrosecond = 1000;
 
 // Ten steps of a millisecond each: a kernel of half of it, at its end.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "fake_reader.h"
+#include "sizes.h"
 #include "tidemark/analyzer/render.h"
 #include "tidemark/analyzer/report.h"
 
@@ -12,7 +13,6 @@ using trace::Layer;
 using trace::ProcessId;
 using trace::Space;
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr ProcessId kEverybody{};
 constexpr ProcessId kFirst{1};
 constexpr ProcessId kSecond{2};

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "fake_reader.h"
+#include "sizes.h"
 #include "tidemark/analyzer/render.h"
 #include "tidemark/analyzer/report.h"
 
@@ -12,7 +13,6 @@ using trace::Layer;
 using trace::ProcessId;
 using trace::Space;
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kSegment = 0x700000000;
 constexpr ProcessId kTrainer{1};
 

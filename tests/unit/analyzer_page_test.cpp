@@ -7,6 +7,7 @@
 #include <random>
 
 #include "fake_reader.h"
+#include "sizes.h"
 #include "tidemark/analyzer/render.h"
 
 namespace tidemark::analyzer {
@@ -217,7 +218,6 @@ TEST(Page, needs_no_other_file_and_no_network) {
 
 TEST(Page, of_a_large_trace_stays_small) {
   const Report report = detailed(busy_trace(60'000), {});
-  constexpr size_t kMiB = size_t{1} << 20;
   EXPECT_LT(report_html(report).size(), 3 * kMiB);
 }
 

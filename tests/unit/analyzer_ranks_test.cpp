@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "fake_reader.h"
+#include "sizes.h"
 #include "tidemark/analyzer/render.h"
 #include "tidemark/analyzer/report.h"
 
@@ -11,8 +12,6 @@ namespace {
 using trace::Layer;
 using trace::ProcessId;
 using trace::Space;
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 struct Ranks : testing::Test {
   Ranks() { reader.end = 1000; }

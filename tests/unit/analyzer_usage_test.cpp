@@ -23,7 +23,7 @@ using trace::StringId;
 
 constexpr Series kHeap{Layer::kHeap, Space::kHost};
 
-Allocation heap(uint64_t size, int64_t alloc_ns, int64_t free_ns = trace::kNever, int process = 1) {
+Allocation host(uint64_t size, int64_t alloc_ns, int64_t free_ns = trace::kNever, int process = 1) {
   Allocation row;
   row.process = static_cast<ProcessId>(process);
   row.layer = Layer::kHeap;
@@ -64,7 +64,7 @@ TEST(Usage, an_empty_trace_has_no_series) {
 
 TEST(Usage, a_block_given_back_and_taken_again_in_one_nanosecond_makes_no_false_peak) {
   FakeReader reader;
-  reader.allocation_rows = {heap(100, 10, 20), heap(100, 20, 30)};
+  reader.allocation_rows = {host(100, 10, 20), host(100, 20, 30)};
   const UsageCurve curve = only_curve(reader);
   EXPECT_EQ(curve.peak_bytes, 100);
   EXPECT_EQ(curve.peak_ns, 10);
@@ -75,14 +75,14 @@ TEST(Usage, a_block_given_back_and_taken_again_in_one_nanosecond_makes_no_false_
 
 TEST(Usage, the_peak_is_the_first_moment_that_reached_it) {
   FakeReader reader;
-  reader.allocation_rows = {heap(5, 1, 2), heap(5, 3, 4)};
+  reader.allocation_rows = {host(5, 1, 2), host(5, 3, 4)};
   EXPECT_EQ(only_curve(reader).peak_ns, 1);
 }
 
 TEST(Usage, what_was_never_freed_ends_with_its_process) {
   FakeReader reader;
   reader.process_rows = {process(1, 50, 0), process(2, trace::kNever, 0)};
-  reader.allocation_rows = {heap(10, 5), heap(7, 6, trace::kNever, 2)};
+  reader.allocation_rows = {host(10, 5), host(7, 6, trace::kNever, 2)};
   EXPECT_EQ(points(only_curve(reader)), (Points{{5, 10}, {6, 17}, {50, 7}}));
   EXPECT_EQ(live_at(reader, kHeap, 49)->bytes, 17U);
   EXPECT_EQ(live_at(reader, kHeap, 50)->bytes, 7U);
@@ -90,7 +90,7 @@ TEST(Usage, what_was_never_freed_ends_with_its_process) {
 
 TEST(Usage, a_lifetime_that_ends_where_it_begins_was_never_live) {
   FakeReader reader;
-  reader.allocation_rows = {heap(10, 5, 5), heap(10, 9, 3), heap(0, 1, 9)};
+  reader.allocation_rows = {host(10, 5, 5), host(10, 9, 3), host(0, 1, 9)};
   const UsageCurve curve = only_curve(reader);
   EXPECT_TRUE(curve.points.empty());
   EXPECT_EQ(curve.peak_bytes, 0);
@@ -100,7 +100,7 @@ TEST(Usage, a_lifetime_that_ends_where_it_begins_was_never_live) {
 TEST(Usage, layers_and_spaces_and_devices_are_never_added_up) {
   FakeReader reader;
   const auto add = [&](Layer layer, Space space, int16_t device) {
-    Allocation row = heap(1, 1, 2);
+    Allocation row = host(1, 1, 2);
     row.layer = layer;
     row.space = space;
     row.device = device;
@@ -123,7 +123,7 @@ TEST(Usage, layers_and_spaces_and_devices_are_never_added_up) {
 TEST(Usage, sizes_that_cannot_be_are_an_error_and_not_a_wrong_sum) {
   FakeReader reader;
   const uint64_t huge = uint64_t{1} << 62;
-  reader.allocation_rows = {heap(huge, 1), heap(huge, 2), heap(huge, 3)};
+  reader.allocation_rows = {host(huge, 1), host(huge, 2), host(huge, 3)};
   const auto curves = usage_curves(reader);
   ASSERT_FALSE(curves);
   EXPECT_NE(curves.error().message.find("heap host"), std::string::npos);
@@ -140,7 +140,7 @@ TEST(Usage, a_reading_error_is_passed_on) {
 TEST(Live, groups_are_by_stack_and_api_and_most_bytes_come_first) {
   FakeReader reader;
   const auto add = [&](int stack, int api, uint64_t size) {
-    Allocation row = heap(size, 1);
+    Allocation row = host(size, 1);
     row.alloc_stack = static_cast<StackId>(stack);
     row.api = static_cast<StringId>(api);
     reader.allocation_rows.push_back(row);
@@ -168,8 +168,8 @@ TEST(Leaks, only_a_process_that_ended_by_itself_leaks) {
                          process(3, 100, 137),     process(4, 100, 255),
                          process(5, 100, unknown), process(6, trace::kNever, 0)};
   for (int id = 1; id <= 6; ++id) {
-    reader.allocation_rows.push_back(heap(1U << id, 1, trace::kNever, id));
-    reader.allocation_rows.push_back(heap(1000, 1, 99, id));
+    reader.allocation_rows.push_back(host(1U << id, 1, trace::kNever, id));
+    reader.allocation_rows.push_back(host(1000, 1, 99, id));
   }
   EXPECT_EQ(leaks(reader, kHeap)->bytes, (1U << 1) + (1U << 2) + (1U << 4));
   EXPECT_EQ(leaks(reader, kHeap)->count, 3U);
@@ -191,7 +191,7 @@ FakeReader random_reader(uint32_t seed) {
   const int rows = pick(1, 200);
   for (int i = 0; i < rows; ++i) {
     Allocation row =
-        heap(static_cast<uint64_t>(pick(0, 9)), pick(0, 40), trace::kNever, pick(1, 4));
+        host(static_cast<uint64_t>(pick(0, 9)), pick(0, 40), trace::kNever, pick(1, 4));
     if (pick(0, 2) != 0) row.free_ns = row.alloc_ns + pick(0, 20);
     row.layer = static_cast<Layer>(pick(0, 3));
     row.space = static_cast<Space>(pick(0, 3));

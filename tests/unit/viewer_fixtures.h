@@ -8,9 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "tidemark/analyzer/usage.h"
 #include "tidemark/trace/reader.h"
 
 namespace tidemark::viewer::testing {
+
+inline constexpr analyzer::Series kPool{trace::Layer::kPool, trace::Space::kDevice, 0};
 
 struct MemoryTrace {
   std::string path = "gpt2.db";

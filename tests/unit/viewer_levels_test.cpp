@@ -23,10 +23,9 @@
 namespace tidemark::viewer {
 namespace {
 
+using testing::kPool;
 using testing::MemoryReader;
 using testing::MemoryTrace;
-
-constexpr analyzer::Series kPool{trace::Layer::kPool, trace::Space::kDevice, 0};
 
 std::vector<Lifetime> random_lifetimes(uint64_t seed, int count) {
   std::mt19937_64 random(seed);

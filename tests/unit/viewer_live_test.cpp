@@ -9,10 +9,9 @@
 namespace tidemark::viewer {
 namespace {
 
+using testing::kPool;
 using testing::MemoryReader;
 using testing::MemoryTrace;
-
-constexpr analyzer::Series kPool{trace::Layer::kPool, trace::Space::kDevice, 0};
 
 std::shared_ptr<const MemoryTrace> shared_training() {
   static const auto trace = std::make_shared<const MemoryTrace>(testing::training_trace());

@@ -13,6 +13,7 @@
 namespace tidemark::viewer {
 namespace {
 
+using testing::kPool;
 using testing::MemoryReader;
 using testing::MemoryTrace;
 using trace::Layer;
@@ -20,7 +21,6 @@ using trace::Space;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kBase = 0x7000'0000'0000;
-constexpr analyzer::Series kPool{Layer::kPool, Space::kDevice, 0};
 
 size_t place(MemoryTrace* trace, Layer layer, uint64_t address, uint64_t bytes, int64_t alloc_ns,
              int64_t free_ns, const char* api) {

@@ -18,9 +18,9 @@
 namespace tidemark::viewer {
 namespace {
 
-namespace fs = std::filesystem;
+using testing::kPool;
 
-constexpr analyzer::Series kPool{trace::Layer::kPool, trace::Space::kDevice, 0};
+namespace fs = std::filesystem;
 
 struct Outcome {
   int status = -1;

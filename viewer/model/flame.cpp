@@ -1,7 +1,6 @@
 #include "tidemark/viewer/flame.h"
 
 #include <algorithm>
-#include <cctype>
 #include <map>
 
 #include "tidemark/analyzer/stack_view.h"
@@ -94,13 +93,6 @@ class FlameBuilder {
   std::vector<Node> nodes_;
   std::vector<FlameNode> boxes_;
 };
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
 
 struct Rect {
   double x, y, width, height;

@@ -152,4 +152,12 @@ std::string short_function(std::string_view demangled) {
   return name.empty() ? std::string(demangled) : name;
 }
 
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
 }  // namespace tidemark::viewer

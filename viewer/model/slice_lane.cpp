@@ -9,7 +9,7 @@ namespace {
 constexpr double kWidePixels = 3.0;  // seen as a slice of its own
 constexpr double kFoldPixels = 2.0;  // width of a cell of folded ones
 
-bool before(const Slice& a, const Slice& b) {
+bool outer_first(const Slice& a, const Slice& b) {
   return a.begin_ns != b.begin_ns ? a.begin_ns < b.begin_ns : a.end_ns > b.end_ns;
 }
 
@@ -17,7 +17,7 @@ bool before(const Slice& a, const Slice& b) {
 
 SliceLane::SliceLane(std::vector<Slice> slices) : slices_(std::move(slices)) {
   for (Slice& slice : slices_) slice.end_ns = std::max(slice.end_ns, slice.begin_ns);
-  std::sort(slices_.begin(), slices_.end(), before);
+  std::sort(slices_.begin(), slices_.end(), outer_first);
   busy_.reserve(slices_.size() + 1);
   busy_.push_back(0);
   std::vector<uint64_t> durations;
@@ -92,7 +92,7 @@ size_t SliceLane::previous(int64_t time_ns) const {
 }
 
 std::vector<SliceLane> nest(std::vector<Slice> slices, size_t most_lanes) {
-  std::sort(slices.begin(), slices.end(), before);
+  std::sort(slices.begin(), slices.end(), outer_first);
   std::vector<std::vector<Slice>> lanes;
   std::vector<int64_t> open;  // ends of those around, outermost first
   for (const Slice& slice : slices) {

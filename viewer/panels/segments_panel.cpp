@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::array kOrders = {"by address", "largest first", "most free first"};
 constexpr float kMostLines = 4.0F;  // that a bar is high where there are few
-constexpr float kLeastPixels = 0.4F;
+constexpr float kLeastSegmentPixels = 0.4F;
 
 std::string bytes(uint64_t value) {
   return format_bytes(static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)));
@@ -144,7 +144,7 @@ void SegmentsPanel::draw_bar(const PanelContext& context, const PoolSegment& seg
     const ImVec2 min{x_of(piece.address), at.y + 1};
     const ImVec2 max{x_of(piece.address + piece.bytes), at.y + height - 1};
     // What is too narrow to be seen adds nothing to its neighbour that has this pixel already.
-    if (max.x - drawn_to < kLeastPixels) continue;
+    if (max.x - drawn_to < kLeastSegmentPixels) continue;
     drawn_to = max.x;
     pieces_.push_back({piece, min, max});
     if (piece.is_hole()) continue;

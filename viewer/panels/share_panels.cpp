@@ -48,13 +48,6 @@ void share_hint(const PanelContext& context, const std::string& name, uint64_t b
   ImGui::PopStyleVar();
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
-
 }  // namespace
 
 void FlamePanel::draw(const PanelContext& context) {

@@ -32,5 +32,7 @@ std::string format_tick(int64_t time_ns, int64_t step_ns, int64_t last_ns);
 std::string short_function(std::string_view demangled);
 // The last part of a path.
 std::string_view base_name(std::string_view path);
+// Of ASCII letters.
+std::string lower(std::string_view text);
 
 }  // namespace tidemark::viewer
