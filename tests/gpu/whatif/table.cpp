@@ -176,16 +176,22 @@ int fail(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return fail("usage: whatif_table FOLDER [--expected FILE] [--write FILE]");
+  if (argc < 2) return fail("usage: whatif_table FOLDER [--model NAME] [--expected FILE] [--write FILE]");
   const std::string folder = argv[1];
   std::ifstream file(folder + "/cases.json");
   if (!file) return fail(folder + "/cases.json cannot be read");
   const json measured = json::parse(file);
+  std::string only;  // empty: all models
+  for (int i = 2; i + 1 < argc; i += 2) {
+    if (std::string_view(argv[i]) == "--model") only = argv[i + 1];
+  }
+  if (!only.empty() && !measured.at("base_batch").contains(only)) return fail("no model " + only);
   std::map<std::string, Schedule> schedules;
   std::vector<Row> rows;
   for (const json& one : measured.at("cases")) {
     const auto name = one.at("name").get<std::string>();
     const auto model = one.at("model").get<std::string>();
+    if (!only.empty() && model != only) continue;
     if (!schedules.contains(model)) {
       const auto reader = tidemark::trace::Reader::open(folder + "/" + model + ".db");
       if (!reader) return fail(reader.error().message);
@@ -226,7 +232,7 @@ int main(int argc, char** argv) {
       std::ifstream expected(argv[i + 1]);
       if (!expected) return fail(fmt::format("{} cannot be read", argv[i + 1]));
       if (worse(rows, json::parse(expected)) != 0) return 1;
-    } else {
+    } else if (option != "--model") {
       return fail("no option " + option);
     }
   }
