@@ -11,7 +11,7 @@ find_program(TIDEMARK_SQLITE3_CLI sqlite3)
 target_compile_definitions(trace_tests PRIVATE
   SQLITE3_CLI="${TIDEMARK_SQLITE3_CLI}" SQLITE_EXTENSION="$<TARGET_FILE:tidemark_sqlite>"
   HOST_VERSION_1="${CMAKE_CURRENT_SOURCE_DIR}/data/host-version-1.db"
-  STACKS_AS_ROWS="${CMAKE_SOURCE_DIR}/samples/traces/gpt2-h100.db")
+  STACKS_AS_ROWS="${CMAKE_CURRENT_SOURCE_DIR}/data/stacks-as-rows.db")
 add_dependencies(trace_tests tidemark_sqlite)
 # Not under ThreadSanitizer, where they took two minutes: the reader and what settles a trace have no
 # thread but their caller's. The writer's encoders have, which all other tests write with.
