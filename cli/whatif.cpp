@@ -2,6 +2,8 @@
 // [--json]
 #include "tidemark/analyzer/whatif.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
@@ -21,8 +23,25 @@ struct WhatIfOptions {
   TransformOptions transforms;
   std::string capacity;
   std::string against;
+  std::string second;
   bool json = false;
 };
+
+// Says what was fitted.
+Result<std::string> fit_from(const WhatIfOptions& options, const SpaceOption& space,
+                             analyzer::Schedule& schedule) {
+  const auto second = read_second(options.second, options.transforms.batch);
+  if (!second) return tl::unexpected(second.error());
+  const auto other = schedule_of(second->file, space);
+  if (!other) return tl::unexpected(other.error());
+  const auto fit = analyzer::fit_batch(schedule, *other, second->ratio);
+  if (!fit) return tl::unexpected(fit.error());
+  return fmt::format(
+      "{} allocations follow the batch as in {} and {}; {} that the second does not have follow "
+      "the "
+      "first alone; {} grow by more than the batch or shrink: libraries chose anew",
+      fit->fitted, options.file, second->file, fit->unmatched, fit->not_linear);
+}
 
 Result<std::string> answer(const WhatIfOptions& options) {
   analyzer::Capacity capacity;
@@ -35,10 +54,17 @@ Result<std::string> answer(const WhatIfOptions& options) {
   if (!what) return tl::unexpected(what.error());
   const auto space = read_space(options.space);
   if (!space) return tl::unexpected(space.error());
-  const auto schedule = schedule_of(options.file, *space);
+  auto schedule = schedule_of(options.file, *space);
   if (!schedule) return tl::unexpected(schedule.error());
+  std::string fitted;
+  if (!options.second.empty()) {
+    const auto fit = fit_from(options, *space, *schedule);
+    if (!fit) return tl::unexpected(fit.error());
+    fitted = *fit;
+  }
   auto prediction = analyzer::predict(*schedule, *what, capacity);
   if (!prediction) return tl::unexpected(prediction.error());
+  if (!fitted.empty()) prediction->changes.assumptions.push_back(fitted);
   if (!options.against.empty()) {
     const auto measured = schedule_of(options.against, *space);
     if (!measured) return tl::unexpected(measured.error());
@@ -69,6 +95,10 @@ void add_whatif(CLI::App& app, int& status) {
   command->add_option("--capacity", options->capacity, "Does it fit into this much (24GiB)?");
   command->add_option("--against", options->against,
                       "A trace of the changed run: prints the errors of peak and of change");
+  command->add_option(
+      "--second", options->second,
+      "FILE:BATCH, a trace of the program with another batch: what --batch changes is "
+      "fitted from both");
   command->add_flag("--json", options->json, "As JSON");
   command->footer(
       "Example:\n  tidemark whatif train.db --batch 8:32 --checkpoint layers --capacity 24GiB");

@@ -74,7 +74,7 @@ Result<analyzer::Quantization> quantization(std::string_view text) {
   const auto wrong = [](std::string_view part) {
     return fail(
         "--quantize takes weights=int8|int4[:group=N], optimizer=8bit, activations=8bit, "
-        "parted by commas; not " +
+        "gradients=8bit, parted by commas; not " +
         std::string(part));
   };
   analyzer::Quantization result;
@@ -87,6 +87,8 @@ Result<analyzer::Quantization> quantization(std::string_view text) {
       result.optimizer = true;
     } else if (what == "activations" && how == "8bit") {
       result.activations = true;
+    } else if (what == "gradients" && how == "8bit") {
+      result.gradients = true;
     } else if (what == "weights") {
       const auto words = split(how, ':');
       analyzer::WeightBits bits;
@@ -122,7 +124,20 @@ Result<analyzer::Pruning> pruning(std::string_view text) {
 std::optional<analyzer::Precision> precision_of(const std::string& text) {
   if (text == "bf16") return analyzer::Precision::kBfloat16;
   if (text == "fp16") return analyzer::Precision::kFloat16;
+  if (text == "fp8") return analyzer::Precision::kFloat8;
   return std::nullopt;
+}
+
+// "4:8": stages and microbatches.
+Result<analyzer::Pipeline> pipeline(std::string_view text) {
+  const auto parts = split(text, ':');
+  const auto stages = number<uint32_t>(parts[0]);
+  const auto microbatches = parts.size() == 2 ? number<uint32_t>(parts[1]) : std::nullopt;
+  if (!stages || *stages < 2 || !microbatches || *microbatches == 0) {
+    return fail("--pipeline takes STAGES:MICROBATCHES, as 4:8, with 2 stages or more; not " +
+                std::string(text));
+  }
+  return analyzer::Pipeline{*stages, *microbatches};
 }
 
 Result<void> read_sharding(const TransformOptions& options, WhatIf& what) {
@@ -163,6 +178,7 @@ Result<WhatIf> read_transforms(const TransformOptions& options, analyzer::Capaci
   }
   if (read && !options.quantize.empty()) read = take(quantization(options.quantize), what.quantize);
   if (read && !options.prune.empty()) read = take(pruning(options.prune), what.prune);
+  if (read && !options.pipeline.empty()) read = take(pipeline(options.pipeline), what.pipeline);
   if (read) read = read_sharding(options, what);
   if (!read) return tl::unexpected(read.error());
   what.precision = precision_of(options.precision);
@@ -178,6 +194,7 @@ Result<WhatIf> read_transforms(const TransformOptions& options, analyzer::Capaci
                                                 {"parameters", Offload::kParameters}};
   if (!options.offload.empty()) what.offload = offloads.at(options.offload);
   if (options.freeze > 0) what.freeze = options.freeze;
+  what.tensor_parallel = options.tensor_parallel;
   what.lora = options.lora;
   what.low_rank = options.low_rank;
   what.accumulate = options.accumulate;
@@ -200,8 +217,11 @@ void add_transforms(CLI::App& command, TransformOptions& options) {
   group(command.add_option("--checkpoint", options.checkpoint,
                            "Recompute in backward: layers, every:K, the class of a module, or auto "
                            "(as few layers as fit into --capacity)"));
-  group(command.add_option("--precision", options.precision, "The whole model in bf16 or fp16"))
-      ->check(CLI::IsMember(halves));
+  group(command.add_option(
+            "--precision", options.precision,
+            "The whole model in bf16 or fp16; fp8: its layers' products in 8 bits, the "
+            "rest in bf16"))
+      ->check(CLI::IsMember({"bf16", "fp16", "fp8"}));
   group(command.add_option("--autocast", options.autocast,
                            "Forward within torch.autocast: bf16 or fp16"))
       ->check(CLI::IsMember(halves));
@@ -210,7 +230,7 @@ void add_transforms(CLI::App& command, TransformOptions& options) {
       ->check(CLI::IsMember({"sgd", "momentum", "adam", "adam8bit", "adafactor"}));
   group(command.add_option("--quantize", options.quantize,
                            "weights=int8|int4[:group=128], optimizer=8bit, activations=8bit, "
-                           "parted by commas"));
+                           "gradients=8bit, parted by commas"));
   group(command.add_option("--freeze", options.freeze,
                            "A share of the layers, the first, and all before them learn nothing"))
       ->check(CLI::Range(0.01, 1.0));
@@ -230,6 +250,12 @@ void add_transforms(CLI::App& command, TransformOptions& options) {
   group(command.add_option("--data-parallel", options.data_parallel,
                            "So many ranks, each with the recorded batch"))
       ->check(CLI::Range(2, 65536));
+  group(command.add_option("--tensor-parallel", options.tensor_parallel,
+                           "Each layer's products over so many ranks"))
+      ->check(CLI::Range(2, 65536));
+  group(command.add_option("--pipeline", options.pipeline,
+                           "STAGES:MICROBATCHES: the layers over so many devices, one forward, one "
+                           "backward"));
   group(command.add_option("--offload", options.offload,
                            "To the host: activations, optimizer, parameters"))
       ->check(CLI::IsMember({"activations", "optimizer", "parameters"}));
@@ -240,6 +266,20 @@ void add_transforms(CLI::App& command, TransformOptions& options) {
   group(command.add_option("--allocator", options.allocator,
                            "torch, torch:expandable_segments:True,…, cuda-malloc-async, "
                            "cuda-malloc, bfc, exact; without it as recorded"));
+}
+
+Result<SecondTrace> read_second(std::string_view text, std::string_view batch) {
+  const size_t colon = text.rfind(':');
+  const auto own = number<uint32_t>(batch.substr(0, batch.find(':')));
+  if (batch.find(':') == std::string_view::npos || !own || *own == 0) {
+    return fail("--second goes with --batch FROM:TO: it says what the first trace's batch was");
+  }
+  const auto other =
+      colon == std::string_view::npos ? std::nullopt : number<uint32_t>(text.substr(colon + 1));
+  if (!other || *other == 0 || colon == 0) {
+    return fail("--second takes FILE:BATCH, as other.db:8, not " + std::string(text));
+  }
+  return SecondTrace{std::string(text.substr(0, colon)), static_cast<double>(*other) / *own};
 }
 
 Result<SpaceOption> read_space(std::string_view text) {

@@ -24,12 +24,14 @@ struct TransformOptions {
   std::string prune;
   std::string offload;
   std::string allocator;
+  std::string pipeline;
   double freeze = 0;
   uint32_t lora = 0;
   uint32_t low_rank = 0;
   uint32_t zero = 0;
   uint32_t world = 0;
   uint32_t data_parallel = 0;
+  uint32_t tensor_parallel = 1;
   uint32_t accumulate = 1;
   bool inference = false;
   bool fuse_backward = false;
@@ -43,6 +45,14 @@ void add_transforms(CLI::App& command, TransformOptions& options);
 // is.
 [[nodiscard]] Result<analyzer::WhatIf> read_transforms(const TransformOptions& options,
                                                        analyzer::Capacity capacity);
+
+// "trace.db:8": a trace and its batch, beside "4:16" of --batch. Its path and how many times the
+// first trace's batch it has.
+struct SecondTrace {
+  std::string file;
+  double ratio = 0;
+};
+[[nodiscard]] Result<SecondTrace> read_second(std::string_view text, std::string_view batch);
 
 struct SpaceOption {
   trace::Space space{};

@@ -86,6 +86,9 @@ struct WeightProduct {
 // Within the layers, in order of time.
 std::vector<WeightProduct> products_of(const Schedule& schedule);
 
+// The layers' products on copies of 8 bits, in a schedule of 16-bit floats.
+[[nodiscard]] Result<void> eight_bit_products(Schedule& schedule, Changes& changes);
+
 // The trained parameters with what backward and the optimizer have for each: blocks of one kind
 // pair up with parameters by their sizes, largest first.
 class TrainedParameters {

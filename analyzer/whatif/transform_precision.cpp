@@ -83,7 +83,8 @@ Result<void> lower_precision(Schedule& schedule, Precision precision, Changes& c
   changes.assumptions.push_back(fmt::format(
       "all of the model in {}: parameters, gradients, optimizer states and activations take half; "
       "statistics, masks, indices and losses in full precision stay as they are",
-      precision == Precision::kBfloat16 ? "bfloat16" : "float16"));
+      precision == Precision::kFloat16 ? "float16" : "bfloat16"));
+  if (precision == Precision::kFloat8) return eight_bit_products(schedule, changes);
   return {};
 }
 

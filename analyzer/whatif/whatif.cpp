@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tidemark/analyzer/units.h"
 #include "whatif_parts.h"
 
@@ -13,6 +15,7 @@ Result<void> quantize(Schedule& schedule, const Quantization& how, Changes& chan
   if (how.weights) done = quantize_weights(schedule, *how.weights, changes);
   if (done && how.optimizer) done = change_optimizer(schedule, OptimizerKind::kAdam8bit, changes);
   if (done && how.activations) done = quantize_activations(schedule, changes);
+  if (done && how.gradients) done = quantize_gradients(schedule, changes);
   return done;
 }
 
@@ -44,12 +47,39 @@ Result<void> offload(Schedule& schedule, Offload what, Changes& changes) {
   return offload_parameters(schedule, changes);
 }
 
+// The stage that needs the most.
+Result<void> worst_stage(Schedule& schedule, const Pipeline& how, Changes& changes) {
+  std::optional<ChangedSchedule> worst;
+  uint64_t most = 0;
+  for (uint32_t stage = 0; stage < std::max(how.stages, 1U); ++stage) {
+    ChangedSchedule one{schedule, changes};
+    if (auto done = pipeline(one.schedule, how, stage, one.changes); !done) return done;
+    const auto peaks = replay_peaks(one.schedule, "exact");
+    if (!peaks) return tl::unexpected(peaks.error());
+    const uint64_t needs = peaks->value_or(PeakBytes{}).allocated;
+    if (worst && needs <= most) continue;
+    most = needs;
+    worst = std::move(one);
+  }
+  schedule = std::move(worst->schedule);
+  changes = std::move(worst->changes);
+  return {};
+}
+
 Result<void> apply(Schedule& schedule, const WhatIf& what, Changes& changes) {
+  if (what.pipeline && (what.shard || what.accumulate != 1 || what.inference)) {
+    return fail(
+        "--pipeline goes without --zero, --data-parallel, --accumulate and --inference: its "
+        "microbatches are those of the schedule");
+  }
   Result<void> done;
   if (what.checkpoint && !what.checkpoint->module.empty()) {
     done = find_layers(schedule, what.checkpoint->module);
   }
   if (done) done = change_model(schedule, what, changes);
+  if (done && what.tensor_parallel > 1) {
+    done = tensor_parallel(schedule, what.tensor_parallel, changes);
+  }
   if (done && what.checkpoint) done = checkpoint(schedule, *what.checkpoint, changes);
   if (done && what.offload) done = offload(schedule, *what.offload, changes);
   if (done && what.inference) done = inference(schedule, changes);
@@ -62,6 +92,7 @@ Result<void> apply(Schedule& schedule, const WhatIf& what, Changes& changes) {
                                   : shard(schedule, what.shard->stage, what.shard->world, changes);
   }
   if (done && what.accumulate != 1) done = accumulate(schedule, what.accumulate, changes);
+  if (done && what.pipeline) done = worst_stage(schedule, *what.pipeline, changes);
   return done;
 }
 

@@ -9,6 +9,7 @@ add_executable(analyzer_test
   analyzer_memory_test.cpp
   analyzer_out_of_memory_test.cpp
   analyzer_page_test.cpp
+  analyzer_parallel_test.cpp
   analyzer_ranks_test.cpp
   analyzer_repeats_test.cpp
   analyzer_report_test.cpp

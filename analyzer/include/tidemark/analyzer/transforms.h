@@ -22,7 +22,8 @@ struct Changes {
   double extra_time = 0;  // further shares of the recorded step's time: recomputation, …
 };
 
-enum class Precision : uint8_t { kBfloat16, kFloat16 };
+// kFloat8: matrix products of the layers on 8-bit copies, all else as kBfloat16.
+enum class Precision : uint8_t { kBfloat16, kFloat16, kFloat8 };
 
 struct CheckpointPlan {
   std::string module;  // class; "": the layers that repeat
@@ -67,6 +68,7 @@ struct WeightBits {
 [[nodiscard]] Result<void> quantize_weights(Schedule& schedule, const WeightBits& how,
                                             Changes& changes);
 [[nodiscard]] Result<void> quantize_activations(Schedule& schedule, Changes& changes);
+[[nodiscard]] Result<void> quantize_gradients(Schedule& schedule, Changes& changes);
 // A share of each weight masked, or of the layers' inner width removed.
 [[nodiscard]] Result<void> mask_weights(Schedule& schedule, double share, Changes& changes);
 [[nodiscard]] Result<void> prune_widths(Schedule& schedule, double share, Changes& changes);
@@ -74,11 +76,32 @@ struct WeightBits {
 [[nodiscard]] Result<void> data_parallel(Schedule& schedule, uint32_t world, Changes& changes);
 [[nodiscard]] Result<void> shard(Schedule& schedule, uint32_t stage, uint32_t world,
                                  Changes& changes);
+// Each layer's products over so many ranks.
+[[nodiscard]] Result<void> tensor_parallel(Schedule& schedule, uint32_t world, Changes& changes);
+
+struct Pipeline {
+  uint32_t stages = 0;
+  uint32_t microbatches = 0;  // of a step
+};
+// What one stage, from 0, has of it. Nothing else can be changed of the result but its allocator.
+[[nodiscard]] Result<void> pipeline(Schedule& schedule, const Pipeline& how, uint32_t stage,
+                                    Changes& changes);
 // What waits on the host.
 [[nodiscard]] Result<void> offload_activations(Schedule& schedule, Changes& changes);
 [[nodiscard]] Result<void> offload_optimizer(Schedule& schedule, Changes& changes);
 [[nodiscard]] Result<void> offload_parameters(Schedule& schedule, Changes& changes);
 // zero_grad(set_to_none=False): gradients are never given back.
 [[nodiscard]] Result<void> keep_gradients(Schedule& schedule, Changes& changes);
+
+// Each allocation's law from a second trace of the program, whose batch is `ratio` times the
+// first's: a part that stays and one that follows the batch. Those that the second does not have
+// keep theirs.
+struct BatchFit {
+  size_t fitted = 0;
+  size_t unmatched = 0;
+  size_t not_linear =
+      0;  // that grow by more than the batch, or shrink: an algorithm was chosen anew
+};
+[[nodiscard]] Result<BatchFit> fit_batch(Schedule& schedule, const Schedule& other, double ratio);
 
 }  // namespace tidemark::analyzer

@@ -17,6 +17,7 @@ struct Quantization {
   std::optional<WeightBits> weights;
   bool optimizer = false;    // 8 bits
   bool activations = false;  // 8 bits, of what is saved
+  bool gradients = false;    // 8 bits, between backward and the optimizer
 };
 
 struct Pruning {
@@ -45,7 +46,9 @@ struct WhatIf {
   std::optional<double> freeze;  // share of the layers
   std::optional<Sharding> shard;
   std::optional<Offload> offload;
-  uint32_t lora = 0;  // ranks of matrices; 0: none
+  std::optional<Pipeline> pipeline;
+  uint32_t tensor_parallel = 1;  // ranks
+  uint32_t lora = 0;             // ranks of matrices; 0: none
   uint32_t low_rank = 0;
   uint32_t accumulate = 1;
   bool inference = false;
@@ -56,8 +59,9 @@ struct WhatIf {
   // Nothing of the schedule: recorded blocks are replayed as they are.
   bool changes_nothing() const {
     return batch == 1 && sequence == 1 && !checkpoint && !precision && !autocast && !optimizer &&
-           !quantize && !prune && !freeze && !shard && !offload && lora == 0 && low_rank == 0 &&
-           accumulate == 1 && !inference && !fuse_backward && !keep_gradients;
+           !quantize && !prune && !freeze && !shard && !offload && !pipeline &&
+           tensor_parallel == 1 && lora == 0 && low_rank == 0 && accumulate == 1 && !inference &&
+           !fuse_backward && !keep_gradients;
   }
 };
 
