@@ -89,22 +89,51 @@ void add_trained(const Schedule& schedule, double elements, double states,
   }
 }
 
-// What only frozen weights' gradients needed is not kept: inputs of products without adapters.
+// What backward makes only to sum it up to a parameter's gradient: a norm's weight has one product
+// for each row.
+std::vector<bool> parts_of_gradients(const Schedule& schedule) {
+  const size_t count = schedule.blocks.size();
+  std::vector<bool> made(count);    // some work had it
+  std::vector<bool> summed(count);  // some work made a gradient of it
+  std::vector<bool> others(count);  // some work did something else with it
+  for (const DeviceWork& work : schedule.work) {
+    const auto blocks = schedule.blocks_of(work);
+    const bool gradient = std::ranges::any_of(
+        blocks, [&](uint32_t i) { return schedule.blocks[i].category == Category::kGradient; });
+    for (const uint32_t i : blocks) {
+      if (made[i]) (gradient ? summed : others)[i] = true;
+      made[i] = true;
+    }
+  }
+  std::vector<bool> parts(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const ScheduledBlock& block = schedule.blocks[i];
+    parts[i] = block.phase == Phase::kBackward && block.category == Category::kTemporary &&
+               summed[i] && !others[i];
+  }
+  return parts;
+}
+
+// What only frozen weights' gradients needed is not kept: inputs of products without adapters, of
+// norms.
 void free_unneeded(Schedule& schedule, const std::vector<WeightProduct>& adapted,
                    const std::vector<Uses>& uses) {
   std::set<uint32_t> needed;
   for (const WeightProduct& product : adapted) needed.insert(product.input);
+  const auto parts = parts_of_gradients(schedule);
   std::vector<bool> other(schedule.blocks.size());
   for (const DeviceWork& work : schedule.work) {
     if (work.phase != Phase::kBackward) continue;
     const auto blocks = schedule.blocks_of(work);
-    const bool gradient = std::ranges::any_of(
-        blocks, [&](uint32_t i) { return schedule.blocks[i].category == Category::kGradient; });
+    const bool gradient = std::ranges::any_of(blocks, [&](uint32_t i) {
+      return parts[i] || schedule.blocks[i].category == Category::kGradient;
+    });
     if (gradient) continue;
     for (const uint32_t i : blocks) other[i] = true;
   }
   for (uint32_t i = 0; i < uses.size(); ++i) {
     ScheduledBlock& block = schedule.blocks[i];
+    if (parts[i]) drop(block);
     if (!block.saved || other[i] || needed.contains(i)) continue;
     block.end = std::min(block.end, std::max(uses[i].last_forward, block.begin) + 2);
     block.saved = false;

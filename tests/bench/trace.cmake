@@ -12,3 +12,6 @@ target_compile_definitions(allocator_bench PRIVATE
   POOL_TRACES="${PROJECT_SOURCE_DIR}/tests/unit/data/pools")
 target_link_libraries(allocator_bench PRIVATE
   tidemark_analyzer tidemark_trace tidemark_warnings tidemark_sanitizers tidemark_fmt)
+add_executable(whatif_bench whatif_bench.cpp)
+target_link_libraries(whatif_bench PRIVATE
+  tidemark_analyzer tidemark_trace tidemark_warnings tidemark_sanitizers tidemark_fmt)
