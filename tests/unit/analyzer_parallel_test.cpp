@@ -86,7 +86,7 @@ TwoProducts two_products() {
   state();
   build.work(Phase::kOptimizer, 1, {t.w1, t.w2, t.g1, t.g2, t.state}, 10);
   step.end = build.now();
-  step.end_ns = 110;
+  step.end_ns = 110000;
   build.schedule.iterations.push_back(step);
   t.schedule = build.schedule;
   return t;
