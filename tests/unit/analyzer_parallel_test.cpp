@@ -10,15 +10,8 @@ namespace tidemark::analyzer {
 namespace {
 
 using test::Builder;
+using test::bytes_of;
 using test::two_steps;
-
-uint64_t bytes_of(const Schedule& schedule, Category category) {
-  uint64_t sum = 0;
-  for (const ScheduledBlock& block : schedule.blocks) {
-    if (block.category == category && block.end > block.begin) sum += block.bytes;
-  }
-  return sum;
-}
 
 // One layer of two products with Adam's states:
 //

@@ -16,6 +16,7 @@ namespace tidemark::analyzer {
 namespace {
 
 using test::Builder;
+using test::bytes_of;
 using test::two_steps;
 constexpr int64_t kStride = Schedule::kStride;
 
@@ -178,15 +179,6 @@ Schedule one_layer() {
   times.end = build.now();
   build.schedule.iterations.push_back(times);
   return build.schedule;
-}
-
-// Bytes of lifetimes that are not empty.
-uint64_t bytes_of(const Schedule& schedule, Category category) {
-  uint64_t sum = 0;
-  for (const ScheduledBlock& block : schedule.blocks) {
-    if (block.category == category && block.end > block.begin) sum += block.bytes;
-  }
-  return sum;
 }
 
 TEST(WhatIf, adapters_alone_have_gradients_and_states) {

@@ -120,4 +120,13 @@ inline Schedule two_steps() {
   return build.schedule;
 }
 
+// Bytes of lifetimes that are not empty.
+inline uint64_t bytes_of(const Schedule& schedule, Category category) {
+  uint64_t sum = 0;
+  for (const ScheduledBlock& block : schedule.blocks) {
+    if (block.category == category && block.end > block.begin) sum += block.bytes;
+  }
+  return sum;
+}
+
 }  // namespace tidemark::analyzer::test
