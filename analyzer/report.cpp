@@ -150,7 +150,30 @@ std::string attached_remark(const trace::Reader& reader, const Report& report) {
   return remark;
 }
 
+// A folder of traces that is read as one.
+void add_joined_remarks(const trace::Reader& reader, Report& report) {
+  const std::string traces = reader.meta("joined_traces");
+  if (traces.empty()) return;
+  const std::string hosts = reader.meta("joined_hosts");
+  report.remarks.push_back(fmt::format(
+      "{} traces of one job: {}; host memory is that of all of them together", traces,
+      hosts == "1" ? "of one host, by its clock"
+                   : fmt::format("of {} hosts, whose times are as far apart as their wall "
+                                 "clocks were set",
+                                 hosts)));
+  if (const std::string devices = reader.meta("joined_devices"); !devices.empty()) {
+    report.remarks.push_back("devices: " + devices);
+  }
+  if (const std::string without = reader.meta("joined_without_sums"); !without.empty()) {
+    report.remarks.push_back(fmt::format(
+        "{} of the traces hold sums of host memory (--host=aggregate, --max-size), which are left "
+        "out here: look at each of them alone",
+        without));
+  }
+}
+
 void add_remarks(const trace::Reader& reader, Report& report) {
+  add_joined_remarks(reader, report);
   if (!report.finished) {
     report.remarks.emplace_back(
         "this trace is unfinished: it is still being recorded, or its collector was killed; all "

@@ -1,6 +1,6 @@
 # Tests of collector/trace.
 add_executable(trace_tests
-  trace_access_test.cpp trace_chunk_test.cpp trace_damage_test.cpp trace_kill_test.cpp trace_open_test.cpp
+  trace_access_test.cpp trace_chunk_test.cpp trace_damage_test.cpp trace_joined_test.cpp trace_kill_test.cpp trace_open_test.cpp
   trace_query_test.cpp trace_round_trip_test.cpp trace_testing.cpp)
 find_path(TIDEMARK_XXHASH_INCLUDE xxhash.h REQUIRED)
 target_include_directories(trace_tests PRIVATE
@@ -18,4 +18,5 @@ add_dependencies(trace_tests tidemark_sqlite)
 if("thread" IN_LIST TIDEMARK_SANITIZE)
   set(with_threads TEST_FILTER "-TraceDamage.*:TraceOpen.*:TraceQuery.*:TraceRoundTrip.settling_*")
 endif()
+set_source_files_properties(trace_joined_test.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 gtest_discover_tests(trace_tests ${with_threads} DISCOVERY_TIMEOUT 60)

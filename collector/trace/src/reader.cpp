@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 
 #include "access_scan.h"
 #include "host_scan.h"
+#include "joined_reader.h"
 #include "open.h"
 #include "query.h"
 #include "symbols.h"
@@ -451,6 +453,8 @@ Result<void> SqliteReader::allocations(const AllocationFilter& filter,
 }  // namespace
 
 Result<std::unique_ptr<Reader>> Reader::open(const std::string& path) {
+  std::error_code unknown;  // then it is opened as a file, which says what is wrong
+  if (std::filesystem::is_directory(path, unknown)) return open_folder(path);
   auto db = open_trace_file(path);
   if (!db) return tl::unexpected(db.error());
   auto reader = std::make_unique<SqliteReader>(std::move(*db), path);
