@@ -97,8 +97,19 @@ Json culprits(const std::vector<Culprit>& list) {
                    {"line", culprit.line > 0 ? Json(culprit.line) : Json()},
                    {"bytes", culprit.bytes},
                    {"count", culprit.count}});
+    if (culprit.backward) all.back()["backward"] = true;
   }
   return all;
+}
+
+Json backward(const BackwardShare& share) {
+  const auto sum = [](const BackwardShare::Sum& of) {
+    return Json{{"blocks", of.blocks}, {"bytes", of.bytes}};
+  };
+  return {{"saved_block", sum(share.saved_block)},
+          {"order", sum(share.order)},
+          {"neighbours", sum(share.neighbours)},
+          {"unknown", sum(share.unknown)}};
 }
 
 Json cause(const PeakCause& cause) {
@@ -189,6 +200,7 @@ Json spaces(const Report& report) {
                     {"categories", categories},
                     {"lines", culprits(line.lines)},
                     {"layers", culprits(line.layers)},
+                    {"backward", line.backward ? backward(*line.backward) : Json()},
                     {"cause", line.cause ? cause(*line.cause) : Json()},
                     {"allocations", line.allocations},
                     {"frees", line.frees},
@@ -294,6 +306,8 @@ Json out_of_memory(const Report& report) {
          {"allocated_bytes", event.allocated_bytes == 0 ? Json() : Json(event.allocated_bytes)},
          {"reserved_bytes", event.reserved_bytes == 0 ? Json() : Json(event.reserved_bytes)},
          {"device_free_bytes", line.device_free_bytes ? Json(*line.device_free_bytes) : Json()},
+         {"device_total_bytes", line.device_total_bytes ? Json(*line.device_total_bytes) : Json()},
+         {"live_layer", trace::to_string(line.live_layer)},
          {"largest_hole_bytes", line.largest_hole_bytes ? Json(*line.largest_hole_bytes) : Json()},
          {"stack", stack_json(line.stack)},
          {"live", shares(line.live)}});

@@ -16,6 +16,7 @@ constexpr size_t kLiveStacks = 5;
 std::string asked(const trace::OutOfMemory& event) {
   std::string out = fmt::format("  at {}: {} asked for", format_ns(event.time_ns),
                                 format_bytes(event.requested_bytes));
+  if (event.layer == trace::Layer::kDriver) out += " of the driver";
   if (event.device != trace::kNoDevice) out += fmt::format(" on device:{}", event.device);
   if (event.reserved_bytes > 0) {
     out += fmt::format("; the pool held {}, of which {} were in use",
@@ -36,16 +37,21 @@ std::string room(const OutOfMemoryLine& line) {
     out += '\n';
   }
   if (line.device_free_bytes) {
-    out += fmt::format("    the driver had {} free on the device\n",
+    out += fmt::format("    the driver had {} free on the device",
                        format_bytes(*line.device_free_bytes));
+    if (line.device_total_bytes) {
+      out += fmt::format(", which has {}", format_bytes(*line.device_total_bytes));
+    }
+    out += '\n';
   }
   return out;
 }
 
 std::string live(const OutOfMemoryLine& line) {
   if (line.live.top.empty()) return "";
-  return fmt::format("  live in the pool then: {} in {}\n", format_bytes(line.live.bytes),
-                     plural(line.live.count, "block", "blocks")) +
+  return fmt::format("  live {} then: {} in {}\n",
+                     line.live_layer == trace::Layer::kPool ? "in the pool" : "on the device",
+                     format_bytes(line.live.bytes), plural(line.live.count, "block", "blocks")) +
          shares(line.live, kLiveStacks);
 }
 

@@ -59,6 +59,29 @@ uint64_t largest_hole(std::vector<Piece>& segments, const std::vector<Piece>& bl
   return largest;
 }
 
+// No pool stands between the program and the driver.
+Result<void> add_driver_details(const trace::Reader& reader, const ReportOptions& options,
+                                OutOfMemoryLine& line) {
+  LiveGroups groups;
+  auto read = live_rows(reader, line.event, trace::Layer::kDriver,
+                        [&](const auto& row) { groups.add(row); });
+  if (!read) return read;
+  const Series series{trace::Layer::kDriver, trace::Space::kDevice, line.event.device};
+  line.live = shares_of(reader, groups.take(series, line.event.time_ns), options);
+  line.live_layer = trace::Layer::kDriver;
+  return {};
+}
+
+// PyTorch's pool, which is refused memory, gives back what it holds unused and asks again; should
+// that be refused too, it says so itself.
+bool asked_by_pool(const trace::Reader& reader, const trace::OutOfMemory& event) {
+  const auto frames = reader.frames(event.stack);
+  return event.layer == trace::Layer::kDriver &&
+         std::any_of(frames.begin(), frames.end(), [](const trace::Frame& frame) {
+           return frame.module.find("libc10_cuda") != std::string::npos;
+         });
+}
+
 Result<void> add_details(const trace::Reader& reader, const ReportOptions& options,
                          OutOfMemoryLine& line) {
   std::vector<Piece> blocks;
@@ -68,7 +91,9 @@ Result<void> add_details(const trace::Reader& reader, const ReportOptions& optio
     groups.add(row);
   });
   if (!read) return read;
-  if (blocks.empty()) return {};
+  if (line.event.layer == trace::Layer::kDriver || blocks.empty()) {
+    return add_driver_details(reader, options, line);
+  }
   const Series series{trace::Layer::kPool, trace::Space::kDevice, line.event.device};
   line.live = shares_of(reader, groups.take(series, line.event.time_ns), options);
   std::vector<Piece> segments;
@@ -100,6 +125,7 @@ void add_device_free(const trace::Reader& reader, const std::vector<trace::Devic
     if (sample.process != trace::ProcessId{} || sample.time_ns > line.event.time_ns) continue;
     if (reader.text(sample.bus) != bus) continue;
     line.device_free_bytes = sample.total_bytes - std::min(sample.total_bytes, sample.used_bytes);
+    line.device_total_bytes = sample.total_bytes;
   }
 }
 
@@ -111,13 +137,24 @@ Result<void> add_out_of_memory(const trace::Reader& reader, const ReportOptions&
   if (!events) return tl::unexpected(events.error());
   const auto samples = reader.device_memory();
   if (!samples) return tl::unexpected(samples.error());
+  uint64_t refused_to_pool = 0;
   for (const trace::OutOfMemory& event : *events) {
+    if (asked_by_pool(reader, event)) {
+      ++refused_to_pool;
+      continue;
+    }
     OutOfMemoryLine line;
     line.event = event;
     if (options.stacks > 0)
       line.stack = view_stack(reader.frames(event.stack), options.stack_lines);
     add_device_free(reader, *samples, line);
     report.out_of_memory.push_back(std::move(line));
+  }
+  if (refused_to_pool > 0) {
+    report.remarks.push_back("the driver refused memory to the framework's pool " +
+                             std::to_string(refused_to_pool) +
+                             (refused_to_pool == 1 ? " time" : " times") +
+                             "; it then gave back what it held unused, and asked again");
   }
   std::stable_sort(report.out_of_memory.begin(), report.out_of_memory.end(),
                    [](const OutOfMemoryLine& a, const OutOfMemoryLine& b) {

@@ -52,6 +52,10 @@ struct Allocated {
 };
 Allocated runtime_allocated(CUpti_CallbackId id, const void* params);
 Allocated driver_allocated(CUpti_CallbackId id, const void* params);
+// Bytes that an allocation call asks for, whatever came of it. Of a pitch that the driver would
+// have chosen nothing is known.
+uint64_t runtime_requested(CUpti_CallbackId id, const void* params);
+uint64_t driver_requested(CUpti_CallbackId id, const void* params);
 
 // What a free call is about to free; 0: nothing.
 uint64_t runtime_freed(CUpti_CallbackId id, const void* params);

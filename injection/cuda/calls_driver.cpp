@@ -347,6 +347,14 @@ Allocated driver_allocated(CUpti_CallbackId id, const void* params) {
   }
 }
 
+uint64_t driver_requested(CUpti_CallbackId id, const void* params) {
+  if (id == TIDEMARK_ID(cuMemAllocPitch_v2)) {
+    const auto& a = TIDEMARK_ARGUMENTS(cuMemAllocPitch_v2);
+    return a.WidthInBytes * a.Height;
+  }
+  return driver_allocated(id, params).size;
+}
+
 uint64_t driver_freed(CUpti_CallbackId id, const void* params) {
   switch (id) {
     case TIDEMARK_ID(cuMemFree_v2):

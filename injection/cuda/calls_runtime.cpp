@@ -241,6 +241,21 @@ Allocated runtime_allocated(CUpti_CallbackId id, const void* params) {
   }
 }
 
+uint64_t runtime_requested(CUpti_CallbackId id, const void* params) {
+  switch (id) {
+    case TIDEMARK_ID(cudaMallocPitch_v3020): {
+      const auto& a = TIDEMARK_ARGUMENTS(cudaMallocPitch_v3020);
+      return a.width * a.height;
+    }
+    case TIDEMARK_ID(cudaMalloc3D_v3020): {
+      const auto& a = TIDEMARK_ARGUMENTS(cudaMalloc3D_v3020);
+      return a.extent.width * a.extent.height * a.extent.depth;
+    }
+    default:
+      return runtime_allocated(id, params).size;
+  }
+}
+
 uint64_t runtime_freed(CUpti_CallbackId id, const void* params) {
   switch (id) {
     case TIDEMARK_ID(cudaFree_v3020):

@@ -67,6 +67,12 @@ bool succeeded(const CUpti_CallbackData& data) {  // cudaSuccess and CUDA_SUCCES
          *static_cast<const int*>(data.functionReturnValue) == 0;
 }
 
+// cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY are 2.
+bool refused_memory(const CUpti_CallbackData& data) {
+  return data.functionReturnValue != nullptr &&
+         *static_cast<const int*>(data.functionReturnValue) == 2;
+}
+
 }  // namespace
 
 Recorder* Recorder::create(const wire::Client& client, const Cupti& cupti) {
@@ -112,7 +118,9 @@ void CUPTIAPI Recorder::on_callback(void* self_pointer, CUpti_CallbackDomain dom
   }
 
   const bool success = !enter && succeeded(call_data);
-  const bool wants_stack = enter ? stack_at_enter(info.kind) : success && stack_at_exit(info.kind);
+  const bool wants_stack = enter
+                               ? stack_at_enter(info.kind)
+                               : (success || refused_memory(call_data)) && stack_at_exit(info.kind);
   // Taken here and not further down, so that leaving out one frame leaves out all of ours.
   const wire::StackId stack = wants_stack ? self.client_.capture_stack(1) : 0;
   const Call call{id, runtime, info, call_data, stack};
@@ -183,6 +191,7 @@ void Recorder::on_enter(const Call& call) {
 
 void Recorder::on_exit(const Call& call, bool success) {
   const void* params = call.data.functionParams;
+  if (stack_at_exit(call.info.kind) && refused_memory(call.data)) publish_out_of_memory(call);
   switch (call.info.kind) {
     case CallKind::kAlloc:
       if (success) {
@@ -249,6 +258,18 @@ void Recorder::publish_alloc(const Call& call, const Allocated& allocated, wire:
   record.space = space;
   record.device = device;
   record.correlation = call.data.correlationId;
+  client_.publish(&record);
+}
+
+void Recorder::publish_out_of_memory(const Call& call) {
+  const void* params = call.data.functionParams;
+  auto record =
+      record_of<wire::OutOfMemory>(RecordType::kOutOfMemory, call.info.api, client_.now_ns());
+  record.requested =
+      call.runtime ? runtime_requested(call.id, params) : driver_requested(call.id, params);
+  record.stack = call.stack;
+  record.layer = wire::Layer::kDriver;
+  record.device = call.info.space == wire::Space::kPinned ? int16_t{-1} : device_of(call.data);
   client_.publish(&record);
 }
 

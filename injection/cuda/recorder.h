@@ -8,6 +8,7 @@
 // the activity records carry too; that joins Launch with Kernel, Transfer and Memset.
 //
 //   allocations   published at exit, on success, stamped after the call
+//   out of memory what was asked for of a driver that refused it, at exit
 //   frees         published at entry, stamped before the call; Undo at exit if the call failed.
 //                 Its header.detail is the Api of the Free that did not happen: the driver
 //                 itself frees host memory in between, whose records stand in the same ring.
@@ -90,6 +91,7 @@ class Recorder {
 
   void publish_alloc(const Call& call, const Allocated& allocated, wire::Space space,
                      int16_t device);
+  void publish_out_of_memory(const Call& call);
   void publish_free(const Call& call, uint64_t address);
   void publish_undo(const Call& call, uint64_t times);
   void publish_launch(const Call& call);

@@ -21,6 +21,7 @@ import time
 import checks as checking
 import figures
 import pools
+import refused
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIMIT_SECONDS = 150  # for one run of a program; the whole is to take under six minutes
@@ -325,6 +326,7 @@ class Acceptance:
         with self.part("cuda_trainer without a visible GPU"):
             self.without_gpu()
         pools.parts(self)
+        refused.parts(self)
 
     def finish(self):
         """Writes results.json; returns the exit status."""

@@ -4,6 +4,8 @@ JSON that the programs would have written beside it."""
 import copy
 import sqlite3
 
+import refused
+
 SCHEMA = """
 CREATE TABLE device_allocation(id INTEGER PRIMARY KEY, process_id, thread_id, layer, space, device,
   address, size, alloc_ns, free_ns, alloc_stack_id, free_stack_id, api, source);
@@ -21,6 +23,8 @@ CREATE TABLE frame(stack_id, depth, kind, function, file, line, module, inlined)
 CREATE TABLE loss(name, severity, count);
 CREATE TABLE meta(key, value);
 CREATE TABLE pool_reserved(process_id, device, time_ns, reserved_bytes);
+CREATE TABLE out_of_memory(id INTEGER PRIMARY KEY, process_id, thread_id, device, layer, time_ns,
+  requested_bytes, allocated_bytes, reserved_bytes, stack_id);
 """
 
 MIB = 1 << 20
@@ -64,6 +68,16 @@ def copy_rows(trace, kind, source, target, sizes):
 def memsets(trace, sizes):
     trace.executemany("INSERT INTO memset(process_id, device, bytes, start_ns, end_ns) "
                       "VALUES (1, 0, ?, 700, 705)", [(size,) for size in sizes])
+
+
+def refused_trace(path):
+    """A block of the driver, and a request for more than there is."""
+    trace = empty(path)
+    allocate(trace, "driver", "device", refused.HELD, 100, None, "cuMemAlloc")
+    trace.execute("INSERT INTO out_of_memory(process_id, device, layer, time_ns, requested_bytes) "
+                  "VALUES (1, 0, 'driver', 200, ?)", (refused.ASKED,))
+    trace.commit()
+    trace.close()
 
 
 def pytorch_trace(path):

@@ -26,6 +26,7 @@ import checks as checking
 import fake_trace
 import figures
 import pools
+import refused
 
 
 class WithTrace(unittest.TestCase):
@@ -385,12 +386,16 @@ if sys.argv[1] == "sql":
     csv.writer(sys.stdout).writerows([[column[0] for column in found.description], *found])
     sys.exit(0)
 if sys.argv[1] != "record":
-    print("text", sys.argv[1:])
+    print("text", sys.argv[1:], "OUT OF MEMORY: 1 time", "Memory by layer", sep="\\n")
     sys.exit(0)
 output = sys.argv[sys.argv.index("-o") + 1]
 command = sys.argv[sys.argv.index("--") + 1:]
-status = subprocess.run(command).returncode
-if "cuda_trainer" not in command[0]:
+refused = "refused.py" in command[-1]
+status = 0 if refused else subprocess.run(command).returncode
+if refused:
+    print('{{"held": 0, "refused": 2}}')
+    fake_trace.refused_trace(output)
+elif "cuda_trainer" not in command[0]:
     fake_trace.pytorch_trace(output)
 elif status == 3:
     fake_trace.empty(output).close()
@@ -439,7 +444,7 @@ class WholeRun(WithTrace):
         self.assertEqual({check["run"] for check in results["checks"]},
                          {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50",
                           "gpt2-h100", "gpt2 profiling itself",
-                          "cuda_trainer without a visible GPU"})
+                          "cuda_trainer without a visible GPU", "refused by the driver"})
         self.assertEqual(results["gpu"], "NVIDIA H100 80GB HBM3")
         self.assertTrue((self.folder / "out/gpt2-h100.db").is_file())
         self.assertIn("step time recorded / bare", done.stdout)
@@ -470,7 +475,8 @@ class WholeRun(WithTrace):
         self.assertEqual(done.returncode, 1)
         failed = {check["run"] for check in results["checks"] if not check["ok"]}
         self.assertEqual(failed, {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50", "trace for samples/traces",
-                                  "gpt2 profiling itself", "cuda_trainer without a visible GPU"})
+                                  "gpt2 profiling itself", "cuda_trainer without a visible GPU",
+                                  "refused by the driver"})
 
     def test_no_gpu_is_a_failure_with_its_reason(self):
         self.program(self.folder / "none/nvidia-smi", "#!/bin/sh\nexit 9\n")
@@ -532,6 +538,30 @@ class Table(unittest.TestCase):
         self.assertEqual(len(lines), 4)
         self.assertEqual(lines[-1], "2 checks, 1 failed")
         self.assertIn("FAIL    a: other: expected 1, trace 2", printed.getvalue())
+
+
+class Refused(unittest.TestCase):
+    def failed(self, told=None, rows=None, report="OUT OF MEMORY: 1 time\nMemory by layer"):
+        checks = checking.Checks(out=lambda text: None)
+        refused.check_refused(checks, "run", told or {"held": 0, "refused": 2},
+                              rows if rows is not None else [["driver", refused.ASKED, refused.HELD]], report)
+        return [result["what"] for result in checks.failed]
+
+    def test_a_true_trace_passes(self):
+        self.assertEqual(self.failed(), [])
+
+    def test_a_refusal_that_is_missing_or_there_twice_is_caught(self):
+        row = ["driver", refused.ASKED, refused.HELD]
+        for rows in ([], [row, row], [["pool", *row[1:]]], [["driver", 1, refused.HELD]],
+                     [["driver", refused.ASKED, None]]):
+            self.assertEqual(len(self.failed(rows=rows)), 1, rows)
+
+    def test_a_program_that_was_not_refused_is_caught(self):
+        self.assertEqual(len(self.failed(told={"held": 0, "refused": 0})), 1)
+
+    def test_a_report_that_does_not_open_with_it_is_caught(self):
+        for report in ("Memory by layer", "Memory by layer\nOUT OF MEMORY", ""):
+            self.assertEqual(self.failed(report=report), ["the report opens with it"])
 
 
 if __name__ == "__main__":

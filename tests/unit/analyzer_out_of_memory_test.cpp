@@ -99,5 +99,49 @@ TEST_F(OutOfMemoryReport, a_pool_that_nobody_saw_leaves_the_event_alone) {
   EXPECT_TRUE(out.live.top.empty());
 }
 
+// cudaMalloc of a program without a framework.
+TEST_F(OutOfMemoryReport, what_the_driver_refused_opens_the_report_with_all_that_it_had_given) {
+  trace::OutOfMemory& event = reader.out_of_memory_rows[0];
+  event.layer = Layer::kDriver;
+  event.allocated_bytes = event.reserved_bytes = 0;
+  event.stack = trace::StackId{1};
+  trace::Frame caller;
+  caller.function = "grow()";
+  caller.file = "grow.cu";
+  caller.line = 12;
+  reader.stacks[event.stack] = {caller};
+  reader.meta_rows = {{"cuda.device.0.pci_bus", "0000:AF:00.0"}};
+  reader.device_memory_rows = {{{}, reader.intern("0000:af:00.0"), 90, 970 * kMiB, 1000 * kMiB}};
+  block(Layer::kDriver, 0, 60, trace::kNever);
+  block(Layer::kDriver, 100, 40, 100);  // given back before
+  const auto report = build_report(reader, {});
+  ASSERT_TRUE(report);
+  const std::string text = report_text(*report);
+  const size_t opening = text.find("OUT OF MEMORY: 1 time");
+  ASSERT_NE(opening, std::string::npos) << text;
+  EXPECT_LT(opening, text.find("Memory by layer and space"));
+  for (const char* said : {"40.0 MiB asked for of the driver on device:0",
+                           "30.0 MiB free on the device, which has 1000 MiB", "grow.cu:12",
+                           "live on the device then: 60.0 MiB in 1 block"}) {
+    EXPECT_NE(text.find(said), std::string::npos) << said << " is not in\n" << text;
+  }
+}
+
+TEST_F(OutOfMemoryReport, what_was_refused_to_a_pool_is_no_end_of_the_program) {
+  reader.out_of_memory_rows.push_back(reader.out_of_memory_rows[0]);
+  trace::OutOfMemory& refused = reader.out_of_memory_rows[0];
+  refused.layer = Layer::kDriver;
+  refused.stack = trace::StackId{1};
+  trace::Frame frame;
+  frame.module = "/x/torch/lib/libc10_cuda.so";
+  reader.stacks[refused.stack] = {frame};
+  const auto report = build_report(reader, {});
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->out_of_memory.size(), 1U);
+  EXPECT_EQ(report->out_of_memory[0].event.layer, Layer::kPool);
+  EXPECT_NE(report_text(*report).find("refused memory to the framework's pool 1 time;"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace tidemark::analyzer

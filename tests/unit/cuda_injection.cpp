@@ -95,6 +95,35 @@ void failed_calls_leave_nothing_or_an_undo() {
   CHECK(undone.size() == 1 && api_of(undone[0]) == Api::kCudaFree);
 }
 
+// The program may die of it: what it asked for stands in the trace.
+void what_the_driver_refuses_is_out_of_memory() {
+  open_fake_cupti();
+  start_library();
+  void* out = pointer(0x7000);
+  const cudaMalloc_v3020_params params{&out, 1000};
+  const cuMemAlloc_v2_params inner{nullptr, 1000};
+  Call{RUNTIME(cudaMalloc_v3020), &params, 2, 0,
+       [&] {
+         Call{DRIVER(cuMemAlloc_v2), &inner, 2, g_next_correlation - 1}.make();
+       }}
+      .make();
+  size_t pitch = 12345;  // chosen by nobody
+  const cudaMallocPitch_v3020_params rows{&out, &pitch, 100, 8};
+  Call{RUNTIME(cudaMallocPitch_v3020), &rows, 2}.make();
+  const cudaHostAlloc_v3020_params pinned{&out, 4096, 0};
+  Call{RUNTIME(cudaHostAlloc_v3020), &pinned, 2}.make();
+  Call{RUNTIME(cudaMalloc_v3020), &params, 1}.make();  // an invalid value is no lack of memory
+  CHECK(allocations().empty());
+  const auto refused = fake_client().all<wire::OutOfMemory>(RecordType::kOutOfMemory);
+  CHECK(refused.size() == 3);
+  if (refused.size() != 3) return;
+  CHECK(api_of(refused[0]) == Api::kCudaMalloc && refused[0].requested == 1000);
+  CHECK(refused[0].layer == wire::Layer::kDriver && refused[0].device == 2);
+  CHECK(refused[0].stack == 7001);
+  CHECK(refused[1].requested == 800);
+  CHECK(refused[2].requested == 4096 && refused[2].device == -1);
+}
+
 void ordered_pinned_and_managed_memory_say_so() {
   open_fake_cupti();
   start_library();
@@ -506,6 +535,7 @@ const Scenario kScenarios[] = {
   { #name, name }
     SCENARIO(nested_calls_are_one_row_each),
     SCENARIO(failed_calls_leave_nothing_or_an_undo),
+    SCENARIO(what_the_driver_refuses_is_out_of_memory),
     SCENARIO(ordered_pinned_and_managed_memory_say_so),
     SCENARIO(launches_say_who_asked_and_where),
     SCENARIO(physical_memory_is_counted_once),

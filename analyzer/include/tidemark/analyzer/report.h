@@ -69,6 +69,20 @@ struct Culprit {
   int32_t line = 0;  // 0: not known
   uint64_t bytes = 0;
   uint64_t count = 0;
+  bool backward = false;  // asked for by the backward pass of that line ("backward of train.py:63")
+};
+
+// How far it is known which line of forward the blocks belong to that backward asked for: over the
+// whole recording, by what tells.
+struct BackwardShare {
+  struct Sum {
+    uint64_t blocks = 0;
+    uint64_t bytes = 0;
+  };
+  Sum saved_block;  // BackwardEvidence
+  Sum order;
+  Sum neighbours;
+  Sum unknown;
 };
 
 // Why the peak stood where it did, and not higher or lower.
@@ -91,6 +105,7 @@ struct SeriesReport {
   std::vector<Culprit> lines;             // at the peak, most bytes first; as far as asked for
   std::vector<Culprit> layers;            // of the innermost level that holds several blocks
   std::optional<PeakCause> cause;         // absent: nothing is known of single blocks
+  std::optional<BackwardShare> backward;  // absent: PyTorch's backward asked for none
   uint64_t allocations = 0;
   uint64_t frees = 0;
   uint64_t allocated_bytes = 0;
@@ -171,12 +186,15 @@ struct DeviceMemoryLine {
 struct OutOfMemoryLine {
   trace::OutOfMemory event;
   StackView stack;
-  // Of the first few events: what lived then in the pool of that process and device.
+  // Of the first few events: what lived then of that process on that device, in the pool; where
+  // none was seen or asked, of what the driver had given.
   StackShares live;
+  trace::Layer live_layer = trace::Layer::kPool;
   // The largest piece of what the pool held that no block lay in; absent where its memory is
   // mapped piece by piece (expandable segments), or no pool was asked.
   std::optional<uint64_t> largest_hole_bytes;
   std::optional<uint64_t> device_free_bytes;  // as the driver last said before it
+  std::optional<uint64_t> device_total_bytes;
 };
 
 // One rank of a distributed job: the largest sum over its processes at one moment, of each.
