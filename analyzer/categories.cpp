@@ -169,6 +169,29 @@ class Judge {
   std::unordered_set<uint64_t> parameter_sizes_;
 };
 
+// Where PyTorch's backward pass asked for any of the blocks: which operations of forward they
+// belong to.
+Result<BackwardOrigins> backward_of(const trace::Reader& reader, const Series& series,
+                                    const trace::AllocationFilter& filter, RoleCache& roles) {
+  if (series.layer == trace::Layer::kDriver) {
+    // What a pool takes from the driver serves many blocks of it, of forward and backward.
+    const auto pool = reader.pool_reserved();
+    if (!pool) return tl::unexpected(pool.error());
+    if (!pool->empty()) return BackwardOrigins{};
+  }
+  bool any = false;
+  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& row : batch) {
+      if (any) return;
+      const StackRole& role = roles.role(row.alloc_stack);
+      any = role.framework && role.phase == Phase::kBackward;
+    }
+  });
+  if (!read) return tl::unexpected(read.error());
+  if (!any) return BackwardOrigins{};
+  return find_backward_origins(reader, series);
+}
+
 }  // namespace
 
 const char* to_string(Category category) {
@@ -200,6 +223,9 @@ Result<SeriesBlocks> categorize(const trace::Reader& reader, const Structure& st
   result.series = series;
   auto places = place_blocks(reader, structure, filter, roles);
   if (!places) return tl::unexpected(places.error());
+  auto origins = backward_of(reader, series, filter, roles);
+  if (!origins) return tl::unexpected(origins.error());
+  result.backward = std::move(*origins);
   const auto facts = BlockFactsTable::build(reader, structure, series, filter, roles);
   if (!facts) return tl::unexpected(facts.error());
   Judge judge(structure, series, facts->accesses_known);

@@ -43,7 +43,7 @@ CodeLine code_line(std::span<const trace::Frame> innermost_first) {
   for (const trace::Frame& frame : innermost_first) {
     if (!frame.function.empty()) return line_of(frame, false);
   }
-  return {innermost_first.empty() ? "no stack" : "unknown code", "", 0, false};
+  return {innermost_first.empty() ? "no stack" : "unknown code", "", 0, false, false};
 }
 
 }  // namespace tidemark::analyzer

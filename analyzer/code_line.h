@@ -15,6 +15,7 @@ struct CodeLine {
   std::string file;  // "": not known
   int32_t line = 0;
   bool user = false;
+  bool backward = false;  // what is meant is the backward pass of this line
 };
 
 CodeLine code_line(std::span<const trace::Frame> innermost_first);

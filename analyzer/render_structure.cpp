@@ -39,6 +39,25 @@ std::string culprits(const char* title, const std::vector<Culprit>& list, int64_
   return out;
 }
 
+// How sure the lines of backward are, over the whole recording.
+std::string backward_line(const SeriesReport& line) {
+  if (!line.backward) return "";
+  const BackwardShare& share = *line.backward;
+  const uint64_t bytes =
+      share.saved_block.bytes + share.order.bytes + share.neighbours.bytes + share.unknown.bytes;
+  std::string out =
+      fmt::format("  backward's {}: lines sure of {} (by saved blocks), likely of {} (by order)",
+                  format_bytes(bytes), format_share(share.saved_block.bytes, bytes),
+                  format_share(share.order.bytes, bytes));
+  if (share.neighbours.bytes > 0) {
+    out += fmt::format(", a guess of {}", format_share(share.neighbours.bytes, bytes));
+  }
+  if (share.unknown.bytes > 0) {
+    out += fmt::format(", unknown of {}", format_share(share.unknown.bytes, bytes));
+  }
+  return out + "\n";
+}
+
 std::string moment(const Report& report, const PeakCause& cause) {
   if (cause.iteration < 0) {
     return report.structure.iterations.empty() ? "" : fmt::format(", {}", to_string(cause.phase));
@@ -58,6 +77,7 @@ std::string owner(const Report& report, const SeriesReport& line) {
     out += share_line(static_cast<uint64_t>(category.bytes), line.peak_bytes, name);
   }
   out += culprits("by line of code", line.lines, line.peak_bytes);
+  out += backward_line(line);
   out += culprits("by layer of the model", line.layers, line.peak_bytes);
   if (!cause.risen.empty() && cause.risen_bytes < static_cast<uint64_t>(line.peak_bytes)) {
     out += fmt::format("  rose last: {} since {}, most of it ({}) by {}\n",

@@ -26,12 +26,21 @@ class Lines {
 
   // From now on all other stacks are one line. nullptr: each has its own.
   void look_only_at(const std::unordered_set<int64_t>* stacks) { only_ = stacks; }
+  // What backward asked for stands under its line of forward. nullptr: under its own.
+  void know_backward(const BackwardOrigins* backward) { backward_ = backward; }
 
-  size_t number(trace::StackId stack) {
-    if (!told_apart(stack)) return elsewhere();
-    const auto [found, fresh] = numbers_.try_emplace(static_cast<int64_t>(stack), 0);
+  size_t number(const trace::Allocation& row) {
+    if (!told_apart(row.alloc_stack)) return elsewhere();
+    const BackwardOrigin* origin = backward_ == nullptr ? nullptr : backward_->find(row.id);
+    const Key key = origin == nullptr
+                        ? Key{static_cast<int64_t>(row.alloc_stack), 0, false}
+                        : Key{static_cast<int64_t>(origin->forward), origin->skipped, true};
+    const auto [found, fresh] = numbers_.try_emplace(key, 0);
     if (!fresh) return found->second;
-    CodeLine line = code_line(reader_.frames(stack));
+    CodeLine line =
+        code_line(origin == nullptr ? reader_.frames(row.alloc_stack) : origin->frames(reader_));
+    if (origin != nullptr) line.name.insert(0, "backward of ");
+    line.backward = origin != nullptr;
     const auto [same, first] =
         by_text_.try_emplace({line.file, line.name}, static_cast<size_t>(lines_.size()));
     if (first) lines_.push_back(std::move(line));
@@ -43,20 +52,23 @@ class Lines {
   }
 
  private:
+  using Key = std::tuple<int64_t, uint32_t, bool>;  // stack, frames left out, of backward
+
   size_t elsewhere() {
     if (elsewhere_ == kNone) {
       elsewhere_ = lines_.size();
-      lines_.push_back({"stacks that each hold less", "", 0, false});
+      lines_.push_back({"stacks that each hold less", "", 0, false, false});
     }
     return elsewhere_;
   }
 
   static constexpr size_t kNone = std::numeric_limits<size_t>::max();
   const trace::Reader& reader_;
-  std::unordered_map<int64_t, size_t> numbers_;
+  std::map<Key, size_t> numbers_;
   std::map<std::pair<std::string, std::string>, size_t> by_text_;
   std::vector<CodeLine> lines_;
   const std::unordered_set<int64_t>* only_ = nullptr;
+  const BackwardOrigins* backward_ = nullptr;
   size_t elsewhere_ = kNone;
 };
 
@@ -75,7 +87,7 @@ std::vector<std::pair<int64_t, Sum>> largest(const std::map<int64_t, Sum>& sums,
 }
 
 Culprit culprit(const CodeLine& line, const Sum& sum) {
-  return {line.name, line.file, line.line, sum.bytes, sum.count};
+  return {line.name, line.file, line.line, sum.bytes, sum.count, line.backward};
 }
 
 void add(std::map<int64_t, Sum>& sums, int64_t key, uint64_t bytes) {
@@ -103,7 +115,7 @@ Result<AtPeak> at_peak(const trace::Reader& reader, const UsageCurve& curve, int
   auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
       if (row.alloc_ns > curve.peak_ns || lifetimes.end_ns(row) <= curve.peak_ns) continue;
-      const auto line = static_cast<int64_t>(lines.number(row.alloc_stack));
+      const auto line = static_cast<int64_t>(lines.number(row));
       add(peak.lines, line, row.size);
       if (row.alloc_ns > rise_ns) {
         add(peak.risen, line, row.size);
@@ -171,7 +183,7 @@ Result<PeakPoint> without_line(const trace::Reader& reader, const UsageCurve& cu
   auto read =
       reader.allocations(filter_for(curve.series), [&](std::span<const trace::Allocation> batch) {
         for (const trace::Allocation& row : batch) {
-          if (lines.number(row.alloc_stack) != line) continue;
+          if (lines.number(row) != line) continue;
           absences.push_back({row.alloc_ns, lifetimes.end_ns(row), row.size});
         }
       });
@@ -236,10 +248,14 @@ class Builder {
     if (!sums) return tl::unexpected(sums.error());
     line.categories = categories_of(*sums, curve.peak_bytes);
     if (options_.detail) line.detail.emplace();
-    if (auto added = add_culprits(curve, *blocks, line); !added) return added;
+    lines_.know_backward(&blocks->backward);
+    auto added = add_culprits(curve, *blocks, line);
+    lines_.know_backward(nullptr);
+    if (!added) return added;
     if (line.detail) {
-      if (auto added = add_detail(curve, *blocks, pool != nullptr, line); !added) return added;
+      if (added = add_detail(curve, *blocks, pool != nullptr, line); !added) return added;
     }
+    if (auto shared = add_backward(curve, blocks->backward, line); !shared) return shared;
     if (curve.series.layer == trace::Layer::kPool) {
       pools_[curve.series.device] = std::move(*blocks);
     }
@@ -269,7 +285,7 @@ class Builder {
     }
     for (const auto& [number, sum] : largest(peak->layers, options_.culprits)) {
       const ModelLayer& layer = blocks.layers[static_cast<size_t>(number)];
-      line.layers.push_back({layer.path, layer.file, 0, sum.bytes, sum.count});
+      line.layers.push_back({layer.path, layer.file, 0, sum.bytes, sum.count, false});
     }
     constexpr size_t risen_lines = 3;
     for (const auto& [number, sum] : largest(peak->risen, risen_lines)) {
@@ -286,6 +302,28 @@ class Builder {
     cause.next_peak_ns = next->time_ns;
     line.cause = std::move(cause);
     return {};
+  }
+
+  Result<void> add_backward(const UsageCurve& curve, const BackwardOrigins& origins,
+                            SeriesReport& line) {
+    if (origins.blocks.empty() && origins.unknown_blocks == 0) return {};
+    BackwardShare share;
+    share.unknown = {origins.unknown_blocks, origins.unknown_bytes};
+    auto read = reader_.allocations(
+        filter_for(curve.series), [&](std::span<const trace::Allocation> batch) {
+          for (const trace::Allocation& row : batch) {
+            const BackwardOrigin* origin = origins.find(row.id);
+            if (origin == nullptr) continue;
+            BackwardShare::Sum& sum =
+                origin->evidence == BackwardEvidence::kSavedBlock ? share.saved_block
+                : origin->evidence == BackwardEvidence::kOrder    ? share.order
+                                                                  : share.neighbours;
+            ++sum.blocks;
+            sum.bytes += row.size;
+          }
+        });
+    if (read) line.backward = share;
+    return read;
   }
 
   PeakDetail detail_of(const UsageCurve& curve, const PeakRows& rows) const {

@@ -1,6 +1,7 @@
 find_package(nlohmann_json REQUIRED)
 
 add_executable(analyzer_test
+  analyzer_backward_test.cpp
   analyzer_copies_test.cpp
   analyzer_device_memory_test.cpp
   analyzer_diff_test.cpp
@@ -21,6 +22,8 @@ add_executable(analyzer_test
   analyzer_whatif_test.cpp)
 target_link_libraries(analyzer_test PRIVATE tidemark_analyzer tidemark_warnings tidemark_sanitizers
   nlohmann_json::nlohmann_json GTest::gtest_main)
+# Frames made by hand, named as in the test of structure.
+set_source_files_properties(analyzer_backward_test.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 gtest_discover_tests(analyzer_test TEST_PREFIX analyzer.)
 
 add_executable(allocator_test

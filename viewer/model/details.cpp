@@ -33,6 +33,17 @@ std::string thread_text(const trace::Reader& reader, trace::ThreadId id) {
   return {};
 }
 
+std::shared_ptr<const StackText> stack_text(std::span<const trace::Frame> frames) {
+  StackText text{{}, {frames.begin(), frames.end()}};
+  for (trace::Frame& frame : text.frames) {  // untrusted
+    frame.function = analyzer::printable(frame.function);
+    frame.file = analyzer::printable(frame.file);
+    frame.module = analyzer::printable(frame.module);
+  }
+  text.caption = stack_caption(text.frames);
+  return std::make_shared<const StackText>(std::move(text));
+}
+
 void add_place(const Insight& insight, BlockDetails* details) {
   for (const analyzer::SeriesBlocks& series : insight.blocks) {
     const analyzer::CategoryBlock* block = series.find(details->block.id);
@@ -47,6 +58,21 @@ void add_place(const Insight& insight, BlockDetails* details) {
     if (block->place.layer >= 0 && layer < series.layers.size()) {
       details->layer = analyzer::printable(series.layers[layer].path);
     }
+    return;
+  }
+}
+
+// Of what PyTorch's backward pass asked for: the operation of forward that it belongs to.
+void add_forward(const trace::Reader& reader, const Insight& insight, BlockDetails* details) {
+  for (const analyzer::SeriesBlocks& series : insight.blocks) {
+    const analyzer::BackwardOrigin* origin = series.backward.find(details->block.id);
+    if (origin == nullptr) continue;
+    const auto node = static_cast<size_t>(origin->node);
+    details->node = fmt::format(
+        "{} ({}, by {})",
+        origin->node < 0 ? "autograd" : analyzer::printable(series.backward.nodes[node]),
+        analyzer::to_string(origin->sureness()), analyzer::to_string(origin->evidence));
+    details->forward_at = stack_text(origin->frames(reader));
     return;
   }
 }
@@ -132,6 +158,7 @@ Result<BlockDetails> block_details(const trace::Reader& reader, const Insight* i
   }
   if (insight != nullptr) {
     add_place(*insight, &details);
+    add_forward(reader, *insight, &details);
     if (insight->uses) read = add_uses(reader, *insight->uses, &details);
   }
   if (!read) return tl::unexpected(read.error());
@@ -219,15 +246,7 @@ Result<OperationDetails> operation_details(const trace::Reader& reader, const Ac
 }  // namespace
 
 std::shared_ptr<const StackText> read_stack(const trace::Reader& reader, trace::StackId stack) {
-  const auto frames = reader.frames(stack);
-  StackText text{{}, {frames.begin(), frames.end()}};
-  for (trace::Frame& frame : text.frames) {  // untrusted
-    frame.function = analyzer::printable(frame.function);
-    frame.file = analyzer::printable(frame.file);
-    frame.module = analyzer::printable(frame.module);
-  }
-  text.caption = stack_caption(text.frames);
-  return std::make_shared<const StackText>(std::move(text));
+  return stack_text(reader.frames(stack));
 }
 
 Result<RangeDetails> range_details(const trace::Reader& reader, const Document& document,

@@ -113,6 +113,7 @@ void DetailsPanel::draw_facts(const PanelContext& context, const BlockDetails& d
   fact_line(context, "category", details.category);
   fact_line(context, "phase", details.phase);
   fact_line(context, "layer", details.layer);
+  if (!details.node.empty()) fact_line(context, "backward of", details.node);
   fact_line(context, "address", fmt::format("0x{:x}", block.address),
             fmt::format("block {}", static_cast<int64_t>(block.id)));
   const bool ends = block.free_ns != trace::kNever;
@@ -171,6 +172,10 @@ void DetailsPanel::draw_block(const PanelContext& context, const BlockDetails& d
   ImGui::EndChild();
   ImGui::SameLine();
   begin_half(context, "stacks", 0);
+  if (details.forward_at != nullptr) {
+    heading(context, "In forward", "whose gradient this is for");
+    stack_lines(context, *details.forward_at);
+  }
   heading(context, "Allocated at");
   if (details.allocated_at != nullptr) stack_lines(context, *details.allocated_at);
   if (details.freed_at != nullptr && !details.freed_at->frames.empty()) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""record.py TIDEMARK OUTDIR [--device cpu] [--models A,B]: records truth.py with each model.
+"""record.py TIDEMARK OUTDIR [--device cpu] [--host off] [--models A,B]: records truth.py with each model.
 
 OUTDIR gets <model>.db and <model>.json, the truth, for `backward_table OUTDIR` (README.md). Nothing is
 downloaded; a model whose package is not installed is an error, as is a run that fails."""
@@ -20,14 +20,14 @@ def main():
     parser.add_argument("outdir", type=pathlib.Path)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--models", default="", help="comma-separated; all of the device's without it")
+    parser.add_argument("--host", default="full", choices=("full", "off"), help="off: views cannot be seen")
     parser.add_argument("--steps", default="3")
     args = parser.parse_args()
     args.outdir.mkdir(parents=True, exist_ok=True)
     failed = []
     for model in args.models.split(",") if args.models else MODELS[args.device]:
         out = args.outdir / model
-        host = "off" if args.device == "cuda" else "full"
-        run = [args.tidemark.resolve(), "record", f"--host={host}", "-o", f"{out}.db", "--", sys.executable,
+        run = [args.tidemark.resolve(), "record", f"--host={args.host}", "-o", f"{out}.db", "--", sys.executable,
                HERE / "truth.py", "--model", model, "--device", args.device, "--steps", args.steps,
                "--truth", f"{out}.json"]
         done = subprocess.run(run, capture_output=True, text=True, timeout=180, check=False)

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "tidemark/analyzer/structure.h"
+#include "tidemark/analyzer/backward.h"
 
 namespace tidemark::analyzer {
 
@@ -41,6 +41,7 @@ struct SeriesBlocks {
   Series series;
   std::vector<CategoryBlock> blocks;  // ascending by id; every block of the series
   std::vector<ModelLayer> layers;
+  BackwardOrigins backward;
 
   [[nodiscard]] const CategoryBlock* find(
       trace::AllocationId id) const;  // nullptr: of another series

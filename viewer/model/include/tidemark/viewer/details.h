@@ -40,6 +40,8 @@ struct BlockDetails {
   std::string category;  // "": not known
   std::string phase;     // "forward of iteration 3 (likely)"
   std::string layer;
+  std::string node;                             // "AddmmBackward0 (sure, by saved_block)"
+  std::shared_ptr<const StackText> forward_at;  // of that operation
   std::shared_ptr<const StackText> allocated_at;
   std::shared_ptr<const StackText> freed_at;
   std::vector<BlockUse> uses;  // the first and the last kMostUses / 2
