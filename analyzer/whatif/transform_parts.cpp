@@ -49,7 +49,8 @@ std::vector<int64_t> backward_of_layers(const Schedule& schedule, const std::vec
     if (work.phase != Phase::kBackward) continue;
     for (const uint32_t i : schedule.blocks_of(work)) {
       const ScheduledBlock& block = schedule.blocks[i];
-      if (block.instance == 0 || !block.saved) continue;
+      // Also of what checkpoints made before, which is no longer saved: it is there again by then.
+      if (block.instance == 0 || block.phase != Phase::kForward) continue;
       // What it hands on is also asked for by the layer behind it, which comes first.
       const ModuleInstance& layer = schedule.instances[block.instance - 1];
       if (uses[i].last_forward <= layer.end) asks[block.instance - 1].push_back(work.position);
