@@ -10,6 +10,7 @@ target_link_libraries(tidemark_viewer_fixtures
 
 add_executable(viewer_model_test
   ${CMAKE_CURRENT_LIST_DIR}/viewer_axis_test.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/viewer_comfort_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_document_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_format_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_levels_test.cpp

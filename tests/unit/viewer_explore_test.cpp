@@ -134,6 +134,7 @@ TEST(viewer_explore, shift_drag_measures_what_was_born_and_died_within) {
   EXPECT_NEAR(static_cast<double>(ui.state.range->end_ns), 50e6, 1e6);
   EXPECT_TRUE(Ui::shows("+256 MiB")) << Ui::shown();
   EXPECT_TRUE(Ui::shows("1 block, 0 of them died within"));
+  EXPECT_TRUE(Ui::shows("born after A and live at B: 1 block; never freed: 0 B in 0 blocks"));
   ui.press(kKeyF);  // frames the range
   EXPECT_FALSE(ui.state.axis.shows_all());
   EXPECT_LT(ui.state.axis.begin_ns(), 15.1e6);
@@ -351,6 +352,84 @@ TEST(viewer_explore, b_packs_blocks_by_size_and_back) {
   ui.press(kKeyB);
   ui.frames(2);
   EXPECT_EQ(bar_of(ui, 2).y, at_address);
+}
+
+TEST(viewer_explore, c_colours_by_category_layer_and_series) {
+  Ui ui(testing::device_trace());
+  ui.state.axis.frame_all();
+  ui.frames(2);
+  const auto& blocks = *ui.row(TrackKind::kBlocks);
+  const Colour series = with_alpha(
+      series_colour({trace::Layer::kPool, trace::Space::kDevice, 0}, Theme::kDark), 0.78);
+  EXPECT_EQ(ui.state.colouring, Colouring::kCategory);
+  const size_t like_series = ui.drawn(series, blocks);  // parameters have the pool's colour
+  ui.press(kKeyC);
+  EXPECT_EQ(ui.state.colouring, Colouring::kLayer);
+  ui.press(kKeyC);
+  ui.frames(2);
+  EXPECT_EQ(ui.state.colouring, Colouring::kSeries);
+  EXPECT_GT(ui.drawn(series, blocks), like_series);
+  ui.press(kKeyC);
+  ui.frames(2);
+  EXPECT_EQ(ui.state.colouring, Colouring::kCategory);
+  EXPECT_EQ(ui.drawn(series, blocks), like_series);
+}
+
+TEST(viewer_explore, ctrl_c_copies_the_panel_below_and_nothing_else) {
+  Ui ui(testing::device_trace());
+  ui.state.axis.frame_all();
+  ui.frames(2);
+  ui.click(bar_of(ui, 2));
+  ui.look();
+  ASSERT_TRUE(Ui::shows("Mlp.forward"));
+  ASSERT_TRUE(Ui::shows("Search"));  // a tab behind the panel
+  ui.modifiers(false, true);
+  ui.key(kKeyC, true);
+  EXPECT_TRUE(Ui::shows("Mlp.forward")) << Ui::shown();
+  EXPECT_TRUE(Ui::shows("268,435,456 B"));
+  EXPECT_FALSE(Ui::shows("Search"));
+  ui.key(kKeyC, false);
+  ui.modifiers(false);
+}
+
+TEST(viewer_explore, ctrl_click_on_a_frame_asks_for_an_editor) {
+  Ui ui(testing::device_trace());
+  ui.state.axis.frame_all();
+  ui.frames(2);
+  ui.click(bar_of(ui, 2));
+  ui.look();
+  ui.modifiers(false, true);
+  const float x = 1280 * 0.5F;
+  for (float y = ui.timeline().plot().max.y + 60; y < 880 && !ui.state.wanted_source; y += 7) {
+    ui.click({x, y});
+  }
+  ui.modifiers(false);
+  ASSERT_TRUE(ui.state.wanted_source.has_value());
+  EXPECT_EQ(ui.state.wanted_source->file, "/src/gpt2/model.py");
+  EXPECT_EQ(ui.state.wanted_source->line, 78);
+}
+
+TEST(viewer_explore, advice_to_fit_the_card_is_what_the_analyzer_advises) {
+  MemoryTrace trace = testing::training_trace();
+  constexpr uint64_t kCard = uint64_t{5} << 30;
+  trace.meta = {{"cuda.device.0.total_memory_bytes", std::to_string(kCard)}};
+  const testing::MemoryReader reader(std::make_shared<const MemoryTrace>(trace));
+  const auto schedule =
+      analyzer::build_schedule(reader, {trace::Layer::kPool, trace::Space::kDevice, 0});
+  ASSERT_TRUE(schedule.has_value()) << schedule.error().message;
+  const auto advice = analyzer::advise(*schedule, kCard);
+  Ui ui(std::move(trace), PanelName::kWhatIf);
+  ui.look();
+  EXPECT_TRUE(Ui::shows("Advice to fit into 5.00 GiB")) << Ui::shown();
+  if (!advice) {
+    EXPECT_TRUE(Ui::shows(advice.error().message.substr(0, 20))) << Ui::shown();
+    return;
+  }
+  for (const analyzer::Advice& one : advice->choices) {
+    for (const std::string& change : one.changes) {
+      EXPECT_TRUE(Ui::shows(change.substr(0, 20))) << Ui::shown();
+    }
+  }
 }
 
 }  // namespace

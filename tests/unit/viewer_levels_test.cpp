@@ -210,7 +210,9 @@ TEST(viewer_levels, stacked_categories_add_up_to_the_exact_peak_of_every_column)
     axis.set_width(333);
     axis.zoom_about(static_cast<double>(random() % 333), 1.0 + static_cast<double>(round));
     std::vector<StackedColumn> columns;
-    stacked_columns(pyramid, categories, axis, &columns);
+    Curves curves;
+    for (const auto& curve : categories.curves) curves.push_back(&curve.points);
+    stacked_columns(pyramid, curves, axis, &columns);
     ASSERT_EQ(columns.size(), 333U);
     for (int c = 0; c < 333; ++c) {
       const int64_t exact = pyramid.over(axis.column_begin_ns(c), axis.column_begin_ns(c + 1)).max;

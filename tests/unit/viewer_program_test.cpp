@@ -63,8 +63,9 @@ class viewer_program : public ::testing::Test {
     const std::string log = in_folder("log");
     const std::string line = "cd '" + folder_.string() + "' && VIEW='" + TIDEMARK_VIEW_PROGRAM +
                              "' && XDG_STATE_HOME='" + folder_.string() +
-                             "/state' && export VIEW XDG_STATE_HOME && ( " + command + " ) >'" +
-                             log + "' 2>&1";
+                             "/state' && XDG_CONFIG_HOME='" + folder_.string() +
+                             "/config' && export VIEW XDG_STATE_HOME XDG_CONFIG_HOME && ( " +
+                             command + " ) >'" + log + "' 2>&1";
     const int status = std::system(line.c_str());  // NOLINT: the line is this test's own
     std::ostringstream text;
     text << std::ifstream(log).rdbuf();
@@ -158,6 +159,20 @@ TEST_F(viewer_program, an_empty_trace_is_shown_as_empty) {
   const Outcome outcome = shell("$VIEW empty.db --screenshot e.png");
   EXPECT_EQ(outcome.status, 0) << outcome.text;
   EXPECT_EQ(picture("e.png").width, 1440);
+}
+
+TEST_F(viewer_program, a_trace_without_a_device_is_shown) {
+  testing::MemoryTrace host = testing::training_trace();
+  std::erase_if(host.allocations,
+                [](const trace::Allocation& row) { return row.space != trace::Space::kHost; });
+  host.reserved.clear();
+  ASSERT_TRUE(testing::write_trace(host, in_folder("host.db")).has_value());
+  const Outcome outcome = shell("$VIEW host.db --screenshots host --size 900x700");
+  ASSERT_EQ(outcome.status, 0) << outcome.text;
+  EXPECT_GT(picture("host/live.png")
+                .count(series_colour({trace::Layer::kHeap, trace::Space::kHost, trace::kNoDevice},
+                                     Theme::kDark)),
+            100U);
 }
 
 TEST_F(viewer_program, wrong_use_and_what_is_no_trace_get_one_line_and_status_2) {

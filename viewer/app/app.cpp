@@ -4,15 +4,19 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "imgui_scope.h"
+#include "png.h"
 #include "screenshots.h"
 #include "session.h"
 #include "tidemark/viewer/format.h"
 #include "tidemark/viewer/open_panel.h"
 #include "tidemark/viewer/recent_files.h"
+#include "tidemark/viewer/settings.h"
 
 namespace tidemark::viewer {
 namespace {
@@ -27,24 +31,29 @@ namespace {
 // The window: its surface, fonts and the trace that it shows.
 class Program {
  public:
-  Program(const Options& options, std::unique_ptr<Surface> surface)
-      : options_(options),
-        surface_(std::move(surface)),
-        scale_(surface_->scale()),
-        session_(std::make_unique<Session>(options, wake_window)) {
+  Program(const Options& options, std::unique_ptr<Surface> surface, SettingsFile* remembered)
+      : options_(options), surface_(std::move(surface)), remembered_(remembered) {
+    const Settings& settings = remembered_->settings();
+    text_scale_ = settings.text_scale;
     recent_.add(options_.trace);
+    show(settings);
     restyle();
   }
 
   Result<void> run() {
     while (surface_->wait()) {
       if (session_->theme() != theme_) restyle();
+      if (picture_due_) surface_->keep_next_frame();
       surface_->begin_frame();
       auto drawn = session_->draw(fonts_);
       const auto chosen = files_.draw(fonts_, theme_);
+      const bool mouse_down = ImGui::IsAnyMouseDown();
       surface_->end_frame(palette(theme_).background);
       if (!drawn) return drawn;
+      if (std::exchange(picture_due_, false)) save_picture();
+      picture_due_ = session_->workspace().take_picture_request();
       rescale(session_->workspace().take_scale_steps());
+      if (!mouse_down) remember();
       if (session_->workspace().take_open_request()) {
         files_.open(recent_.paths(), traces_in(".", 40));
       }
@@ -56,17 +65,51 @@ class Program {
   }
 
  private:
+  float scale() const { return std::clamp(surface_->scale() * text_scale_, 0.4F, 4.0F); }
+
+  void show(const Settings& settings) {
+    session_ = std::make_unique<Session>(options_, wake_window);
+    Settings looks = settings;
+    looks.theme = options_.theme.value_or(settings.theme);
+    session_->lay_out(looks);
+  }
+
+  // A file that cannot be written is told once: nobody should be kept from a trace by it.
+  void remember() {
+    Settings settings = session_->layout();
+    const Size size = surface_->size();
+    settings.text_scale = text_scale_;
+    settings.width = size.width;
+    settings.height = size.height;
+    if (unwritable_) return;
+    if (const auto kept = remembered_->keep(settings); !kept) {
+      unwritable_ = true;
+      session_->notice(kept.error().message);
+    }
+  }
+
+  // Beside the CSV, in the current folder; none is overwritten.
+  void save_picture() {
+    const auto image = surface_->read_back();
+    std::string path;
+    for (int number = 1; path.empty() || std::filesystem::exists(path); ++number) {
+      path = std::string(base_name(session_->path())) + "." + std::to_string(number) + ".png";
+    }
+    const auto written = image ? write_png(path, *image) : tl::unexpected(image.error());
+    session_->notice(written ? "written: " + path : written.error().message);
+  }
+
   void restyle() {
     theme_ = session_->theme();
-    fonts_ = load_fonts(scale_);
-    apply_style(theme_, scale_);
+    fonts_ = load_fonts(scale());
+    apply_style(theme_, scale());
     if (started_) surface_->fonts_changed();
     started_ = true;
   }
 
   void rescale(int steps) {
     if (steps == 0) return;
-    scale_ = std::clamp(scale_ * std::pow(1.1F, static_cast<float>(steps)), 0.5F, 4.0F);
+    text_scale_ = std::clamp(text_scale_ * std::pow(1.1F, static_cast<float>(steps)), 0.4F, 4.0F);
     restyle();
   }
 
@@ -80,16 +123,20 @@ class Program {
     recent_.add(path);
     options_.trace = path;
     options_.compare.clear();
-    options_.theme = theme_;
+    options_.theme.reset();
+    const Settings layout = session_->layout();
     // The one before may be in the middle of a long read: it ends by itself.
     retired_ = true;
     std::thread([before = std::move(session_)]() mutable { before.reset(); }).detach();
-    session_ = std::make_unique<Session>(options_, wake_window);
+    show(layout);
   }
 
   Options options_;
   std::unique_ptr<Surface> surface_;
-  float scale_;
+  SettingsFile* remembered_;
+  float text_scale_ = 1;  // of what the monitor says
+  bool picture_due_ = false;
+  bool unwritable_ = false;
   std::unique_ptr<Session> session_;
   OpenPanel files_;
   RecentFiles recent_;
@@ -103,10 +150,15 @@ Result<void> show_window(const Options& options) {
   // A trace that cannot be read is told at once, on the terminal, without a window.
   const auto reader = trace::Reader::open(options.trace);
   if (!reader) return tl::unexpected(reader.error());
+  SettingsFile remembered;
+  const Settings& last = remembered.settings();
+  const bool known = !options.size && last.width > 0 && last.height > 0;
+  const Size size = known ? Size{last.width, last.height} : options.size.value_or(kDefaultSize);
   const ImGuiScope imgui;
-  auto opened = open_window("Tidemark: " + std::string(base_name(options.trace)), options.size);
+  // What the user made of it is in the monitor's pixels already.
+  auto opened = open_window("Tidemark: " + std::string(base_name(options.trace)), size, !known);
   if (!opened) return tl::unexpected(opened.error());
-  Program program(options, std::move(*opened));
+  Program program(options, std::move(*opened), &remembered);
   return program.run();
 }
 

@@ -1,6 +1,7 @@
 // The program: loads a trace and shows it, in a window until that is closed or once into files.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "surface.h"
@@ -13,10 +14,13 @@ struct Options {
   std::string compare;      // "": none; else the trace whose curves are drawn over the first's
   std::string screenshot;   // "": a window
   std::string screenshots;  // a folder: one picture of each panel
-  Size size{1440, 900};
+  // Absent: of a window as it was left last, of a picture the default.
+  std::optional<Size> size;
+  std::optional<Theme> theme;
   PanelName panel = PanelName::kAll;
-  Theme theme = Theme::kDark;
 };
+
+inline constexpr Size kDefaultSize{1440, 900};
 
 // Errors: the trace, the display, the picture's file. Main thread.
 [[nodiscard]] Result<void> run(const Options& options);

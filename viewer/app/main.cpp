@@ -31,8 +31,8 @@ int complain(const std::string& message) {
 int view(int argc, char** argv) {
   Options options;
   std::string panel = "all";
-  std::string theme = "dark";
-  std::string size = "1440x900";
+  std::string theme;
+  std::string size;
   CLI::App app{"Shows a recorded trace: memory over time, and what was live at any moment"};
   app.name("tidemark-view");
   app.footer("Example: tidemark-view train.db --screenshot train.png --size 1920x1080");
@@ -46,9 +46,9 @@ int view(int argc, char** argv) {
   app.add_option("--compare", options.compare,
                  "A second trace, whose curves are drawn over the first's")
       ->type_name("FILE");
-  app.add_option("--size", size, "Of the window or picture, in pixels (1440x900)")
+  app.add_option("--size", size, "Of the window or picture, in pixels (a window: as it was left)")
       ->type_name("WxH")
-      ->check([&](const std::string& text) { return parse_size(text, &options.size); });
+      ->check([&](const std::string& text) { return parse_size(text, &options.size.emplace()); });
   app.add_option("--panel", panel,
                  std::string("Show one panel alone: ") + tidemark::viewer::kPanelNames)
       ->type_name("NAME")
@@ -58,7 +58,7 @@ int view(int argc, char** argv) {
         options.panel = *known;
         return {};
       });
-  app.add_option("--theme", theme, "dark or light")
+  app.add_option("--theme", theme, "dark or light (a window: as it was left; a picture: dark)")
       ->type_name("NAME")
       ->check([&](const std::string& name) -> std::string {
         if (name != "dark" && name != "light") return "must be dark or light";

@@ -121,6 +121,7 @@ class Offscreen final : public Surface {
   }
 
   float scale() const override { return 1.0F; }
+  Size size() const override { return size_; }
   bool wait() override { return true; }
 
   void begin_frame() override {

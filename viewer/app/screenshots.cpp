@@ -70,13 +70,14 @@ struct Scene {
   PanelName panel;
 };
 // The forecast last: its curve stays on the timeline.
-constexpr std::array<Scene, 11> kScenes = {{{"live.png", PanelName::kLive},
+constexpr std::array<Scene, 12> kScenes = {{{"live.png", PanelName::kLive},
                                             {"details.png", PanelName::kDetails},
                                             {"range.png", PanelName::kDetails},
                                             {"flame.png", PanelName::kFlame},
                                             {"treemap.png", PanelName::kTreemap},
                                             {"segments.png", PanelName::kSegments},
                                             {"packed.png", PanelName::kSegments},
+                                            {"layers.png", PanelName::kLive},
                                             {"findings.png", PanelName::kFindings},
                                             {"search.png", PanelName::kSearch},
                                             {"compare.png", PanelName::kCompare},
@@ -89,6 +90,7 @@ void prepare(Session& session, const Scene& scene) {
   if (file == "details.png") choose_largest(session);
   if (file == "range.png") choose_range(session);
   if (file == "search.png") session.workspace().search().look_for("softmax");
+  state->colouring = file == "layers.png" ? Colouring::kLayer : Colouring::kCategory;
   state->packed = file == "packed.png";
   session.workspace().whatif().set_batch(file == "whatif.png" ? 2.0 : 1.0);
 }
@@ -100,10 +102,10 @@ Result<void> take_screenshots(const Options& options) {
   Session session(options, {});
   session.wait();
   if (!session.loaded_now().error.empty()) return fail(session.loaded_now().error);
-  auto surface = open_offscreen(options.size);
+  auto surface = open_offscreen(options.size.value_or(kDefaultSize));
   if (!surface) return tl::unexpected(surface.error());
   const Fonts fonts = load_fonts((*surface)->scale());
-  apply_style(options.theme, (*surface)->scale());
+  apply_style(session.theme(), (*surface)->scale());
   Camera camera(**surface, session, fonts);
   if (!options.screenshot.empty()) return camera.take(options.screenshot);
 

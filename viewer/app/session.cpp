@@ -1,8 +1,12 @@
 #include "session.h"
 
+#include <chrono>
 #include <cstdio>
+#include <thread>
+#include <utility>
 
 #include "tidemark/analyzer/live.h"
+#include "tidemark/viewer/editor.h"
 #include "tidemark/viewer/format.h"
 
 namespace tidemark::viewer {
@@ -16,16 +20,49 @@ Loader::Open opener(const std::string& path) {
 
 Session::Session(const Options& options, std::function<void()> wake)
     : path_(options.trace),
-      theme_(options.theme),
+      other_path_(options.compare),
       wake_(std::move(wake)),
       workspace_(options.panel),
-      loader_(std::make_unique<Loader>(opener(options.trace), wake_)) {
-  if (!options.compare.empty()) {
-    other_ = std::make_unique<Loader>(opener(options.compare), wake_, Loader::Depth::kUsage);
+      growth_(options.trace) {
+  layout_.theme = options.theme.value_or(Theme::kDark);
+  loader_ = std::make_shared<Loader>(opener(path_), wake_);
+  if (!other_path_.empty()) {
+    other_ = std::make_unique<Loader>(opener(other_path_), wake_, Loader::Depth::kUsage);
+    differences_ = make_differences(opener(path_), opener(other_path_), wake_);
   }
-  live_ = std::make_unique<LiveWorker>(opener(options.trace), analyzer::live_at, wake_);
+  start_workers();
+}
+
+Session::~Session() {
+  // They call `wake_` and count themselves here.
+  while (ending_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+void Session::start_workers() {
+  live_ = std::make_unique<LiveWorker>(opener(path_), analyzer::live_at, wake_);
   questions_ = std::make_unique<Questions>(
-      opener(options.trace), [this] { return loader_->loaded(); }, wake_);
+      opener(path_), [loader = loader_] { return loader->loaded(); }, wake_);
+}
+
+void Session::lay_out(const Settings& settings) {
+  layout_ = settings;
+  workspace_.set_timeline_share(settings.timeline_share);
+  const auto panel = panel_from(settings.panel);
+  // Details are of something that was clicked, which nothing is at first.
+  if (panel && *panel > PanelName::kSummary && *panel != PanelName::kDetails) {
+    workspace_.show(*panel);
+  }
+}
+
+Settings Session::layout() const {
+  Settings settings = layout_;
+  settings.timeline_share = workspace_.timeline_share();
+  settings.panel = panel_name(workspace_.below());
+  if (!state_) return settings;
+  settings.theme = state_->theme;
+  settings.colouring = state_->colouring;
+  settings.packed = state_->packed;
+  return settings;
 }
 
 void Session::take_pieces() {
@@ -37,7 +74,10 @@ void Session::take_pieces() {
     if (state_ && !untouched) {
       state_->grow(*fresh.document);
     } else {
-      state_.emplace(*fresh.document, theme());
+      const Settings looks = layout();
+      state_.emplace(*fresh.document, looks.theme);
+      state_->colouring = looks.colouring;
+      state_->packed = looks.packed;
       first_cursor_ns_ = state_->cursor_ns;
     }
   }
@@ -51,17 +91,50 @@ void Session::take_pieces() {
   }
 }
 
+void Session::follow() {
+  constexpr std::chrono::milliseconds kLeast{1000};
+  const bool all_there = loaded_.document != nullptr && loaded_.working.empty();
+  if (!all_there || loaded_.document->summary.finished) return;
+  if (again_ == nullptr) {
+    if (growth_->grew(kLeast)) again_ = std::make_shared<Loader>(opener(path_), wake_);
+    return;
+  }
+  const Loaded grown = again_->loaded();
+  if (!grown.working.empty()) return;
+  if (!grown.error.empty()) {  // caught in the middle of a write: what is shown stays
+    again_.reset();
+    return;
+  }
+  // What they are reading ends by itself; their Readers know the shorter trace.
+  ++ending_;
+  std::thread([this, live = std::move(live_), questions = std::move(questions_),
+               loader = std::move(loader_)]() mutable {
+    live.reset();
+    questions.reset();
+    loader.reset();
+    --ending_;
+  }).detach();
+  loader_ = std::move(again_);
+  start_workers();
+}
+
 Result<void> Session::draw(const Fonts& fonts) {
+  follow();
   take_pieces();
   if (!loaded_.error.empty()) return fail(loaded_.error);
   if (loaded_.document == nullptr) {
-    draw_loading(fonts, theme_, path_);
+    draw_loading(fonts, theme(), path_);
     return {};
   }
   const std::string& below = notice_.empty() ? loaded_.working : notice_;
   workspace_.draw({*loaded_.document, *state_, *live_, fonts, loaded_.activity.get(),
-                   loaded_.insight.get(), questions_.get(), comparison_.get(), below});
+                   loaded_.insight.get(), questions_.get(), comparison_.get(), below,
+                   differences()});
   if (workspace_.take_export_request()) notice_ = export_live();
+  if (const auto source = std::exchange(state_->wanted_source, std::nullopt)) {
+    const auto opened = open_in_editor(source->file, source->line);
+    notice_ = opened ? "opened " + source->file : opened.error().message;
+  }
   return {};
 }
 
@@ -70,11 +143,18 @@ void Session::wait() {
   if (other_ != nullptr) other_->wait();
   live_->wait();
   questions_->wait();
+  if (differences_ != nullptr) differences_->wait();
 }
 
 bool Session::busy() const {
-  return !loader_->loaded().working.empty() || live_->busy() || questions_->busy() ||
+  return !loader_->loaded().working.empty() || live_->busy() || questions_->busy() || ending_ > 0 ||
+         again_ != nullptr || (differences_ != nullptr && differences_->busy()) ||
          (other_ != nullptr && !other_->loaded().working.empty());
+}
+
+DifferencesAnswer Session::differences() const {
+  const auto answered = differences_ == nullptr ? nullptr : differences_->latest();
+  return answered == nullptr ? nullptr : answered->answer;
 }
 
 std::string Session::export_live() {

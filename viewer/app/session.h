@@ -2,11 +2,15 @@
 // panels. Main thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
 #include "app.h"
+#include "tidemark/viewer/differences.h"
+#include "tidemark/viewer/growth.h"
 #include "tidemark/viewer/loader.h"
+#include "tidemark/viewer/settings.h"
 
 namespace tidemark::viewer {
 
@@ -14,6 +18,9 @@ class Session {
  public:
   // Starts to load. `wake`: called from other threads when something is new.
   Session(const Options& options, std::function<void()> wake);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   // One frame. Errors: what the trace's Reader says.
   [[nodiscard]] Result<void> draw(const Fonts& fonts);
@@ -22,7 +29,10 @@ class Session {
   // Something runs that could take long to end.
   bool busy() const;
 
-  Theme theme() const { return state_ ? state_->theme : theme_; }
+  Theme theme() const { return state_ ? state_->theme : layout_.theme; }
+  // How it looks: what is remembered of it.
+  void lay_out(const Settings& settings);
+  Settings layout() const;
   Workspace& workspace() { return workspace_; }
   // Null until there is a first picture.
   ViewState* state() { return state_ ? &*state_ : nullptr; }
@@ -37,9 +47,15 @@ class Session {
 
  private:
   void take_pieces();
+  // Of a trace that is still being recorded: reads it again when it has grown.
+  void follow();
+  // Null while they are not found yet.
+  DifferencesAnswer differences() const;
+  void start_workers();
 
   const std::string path_;
-  Theme theme_;
+  const std::string other_path_;  // "": none
+  Settings layout_;
   std::function<void()> wake_;
   Loaded loaded_;
   std::optional<ViewState> state_;
@@ -47,10 +63,14 @@ class Session {
   std::shared_ptr<const Comparison> comparison_;
   Workspace workspace_;
   std::string notice_;
-  std::unique_ptr<Loader> loader_;
+  std::shared_ptr<Loader> loader_;  // shared with workers that may outlive it
+  std::shared_ptr<Loader> again_;   // of the same trace, grown; takes the place of loader_
+  std::optional<Growth> growth_;
+  std::atomic<int> ending_{0};     // workers that have been replaced and still answer something
   std::unique_ptr<Loader> other_;  // of the trace to compare with
   std::unique_ptr<LiveWorker> live_;
   std::unique_ptr<Questions> questions_;
+  std::unique_ptr<DifferencesWorker> differences_;
 };
 
 }  // namespace tidemark::viewer

@@ -39,12 +39,17 @@ class Surface {
   virtual void fonts_changed() = 0;
   // The file that was dropped onto it since the last call; "": none.
   virtual std::string take_dropped() { return {}; }
+  // In the units of Dear ImGui; of a window what the user made of it.
+  virtual Size size() const = 0;
+  // Before a frame: read_back() will want it.
+  virtual void keep_next_frame() {}
   // The last frame.
   [[nodiscard]] virtual Result<Image> read_back() = 0;
 };
 
-// Errors: no display, no OpenGL.
-[[nodiscard]] Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size);
+// `scaled`: the size is meant for 96 dpi. Errors: no display, no OpenGL.
+[[nodiscard]] Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size,
+                                                           bool scaled);
 // Makes wait() return. Any thread; does nothing when no window is open.
 void wake_window();
 

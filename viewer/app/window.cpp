@@ -22,7 +22,10 @@ constexpr double kIdleSeconds = 0.5;
 using ClearColourFn = void (*)(float, float, float, float);
 using ClearFn = void (*)(unsigned);
 using ViewportFn = void (*)(int, int, int, int);
+using ReadPixelsFn = void (*)(int, int, int, int, unsigned, unsigned, void*);
 constexpr unsigned kColourBufferBit = 0x4000;
+constexpr unsigned kRgba = 0x1908;
+constexpr unsigned kUnsignedByte = 0x1401;
 
 // A worker may wake the window just as it goes away.
 std::mutex window_mutex;
@@ -49,7 +52,8 @@ class Window final : public Surface {
       : window_(window),
         clear_colour_(reinterpret_cast<ClearColourFn>(glfwGetProcAddress("glClearColor"))),
         clear_(reinterpret_cast<ClearFn>(glfwGetProcAddress("glClear"))),
-        viewport_(reinterpret_cast<ViewportFn>(glfwGetProcAddress("glViewport"))) {}
+        viewport_(reinterpret_cast<ViewportFn>(glfwGetProcAddress("glViewport"))),
+        read_pixels_(reinterpret_cast<ReadPixelsFn>(glfwGetProcAddress("glReadPixels"))) {}
 
   bool start_backends() {
     // Before Dear ImGui's, which calls it in turn. Not through Dear ImGui's own key state, because
@@ -113,6 +117,7 @@ class Window final : public Surface {
                   static_cast<float>(background.blue) / 255.0F, 1.0F);
     clear_(kColourBufferBit);
     ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+    if (std::exchange(keep_, false)) keep({width, height});
     glfwSwapBuffers(window_);
   }
 
@@ -121,17 +126,44 @@ class Window final : public Surface {
     ImGui_ImplOpenGL3_CreateFontsTexture();
   }
 
+  Size size() const override {
+    Size size;
+    glfwGetWindowSize(window_, &size.width, &size.height);
+    return size;
+  }
+
+  void keep_next_frame() override { keep_ = true; }
+
   std::string take_dropped() override { return std::exchange(dropped_file(), {}); }
 
   Result<Image> read_back() override {
-    return fail("a window cannot be read back; use an offscreen surface");
+    if (kept_.rgba.empty()) return fail("there is no picture of the window yet: try again");
+    return std::move(kept_);
   }
 
  private:
+  // What was drawn and is not shown yet. OpenGL's rows go up from the lowest.
+  void keep(Size size) {
+    const auto row = static_cast<size_t>(size.width) * 4;
+    std::vector<uint8_t> pixels(row * static_cast<size_t>(size.height));
+    read_pixels_(0, 0, size.width, size.height, kRgba, kUnsignedByte, pixels.data());
+    kept_.size = size;
+    kept_.rgba.resize(pixels.size());
+    for (size_t y = 0; y < static_cast<size_t>(size.height); ++y) {
+      const size_t from = (static_cast<size_t>(size.height) - 1 - y) * row;
+      std::copy_n(pixels.begin() + static_cast<std::ptrdiff_t>(from), row,
+                  kept_.rgba.begin() + static_cast<std::ptrdiff_t>(y * row));
+    }
+    for (size_t i = 3; i < kept_.rgba.size(); i += 4) kept_.rgba[i] = 255;
+  }
+
   GLFWwindow* window_;
   ClearColourFn clear_colour_;
   ClearFn clear_;
   ViewportFn viewport_;
+  ReadPixelsFn read_pixels_;
+  bool keep_ = false;
+  Image kept_;
   bool glfw_started_ = false;
   bool opengl_started_ = false;
   int frames_due_ = kFramesAfterEvent;
@@ -139,14 +171,14 @@ class Window final : public Surface {
 
 }  // namespace
 
-Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size) {
+Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size, bool scaled) {
   glfwSetErrorCallback([](int, const char* text) { last_error() = text; });
   if (glfwInit() == GLFW_FALSE) {
     return fail("no display: use --screenshot PNG, or X11 forwarding (ssh -X)");
   }
   glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
   glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 0);
-  glfwWindowHint(GLFW_SCALE_TO_MONITOR, GLFW_TRUE);
+  glfwWindowHint(GLFW_SCALE_TO_MONITOR, scaled ? GLFW_TRUE : GLFW_FALSE);
   GLFWwindow* window = glfwCreateWindow(size.width, size.height, title.c_str(), nullptr, nullptr);
   if (window == nullptr) {
     const std::string why = last_error();

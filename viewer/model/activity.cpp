@@ -22,9 +22,11 @@ class Builder {
   }
 
   Result<Activity> build() {
-    auto maps = load_maps(reader_, kMostBars, stop_);
+    ThreadCounts threads(reader_.end_ns());
+    auto maps = load_maps(reader_, kMostBars, stop_, &threads);
     if (!maps) return tl::unexpected(maps.error());
     activity_.maps = std::move(*maps);
+    add_threads(threads);
     read_capacities();
     Result<void> done = read_streams();
     if (done) done = read_markers();
@@ -129,6 +131,19 @@ class Builder {
       return fmt::format("{} ({})", analyzer::printable(thread.name), thread.tid);
     }
     return "thread ?";
+  }
+
+  void add_threads(const ThreadCounts& counts) {
+    for (auto& [id, track] : counts.tracks()) {
+      if (activity_.threads.size() == kMostThreads) {
+        ++activity_.unseen_threads;
+        continue;
+      }
+      activity_.threads.push_back(std::move(track));
+      ThreadTrack& kept = activity_.threads.back();
+      kept.name = "thread " + thread_name(id);
+      kept.pyramid = PeakPyramid(kept.points);
+    }
   }
 
   Result<void> read_markers() {

@@ -91,24 +91,46 @@ const char* use_word(analyzer::UseKind kind) {
   return "?";
 }
 
-// Names of the kernels among `uses`; one pass over all kernels.
-Result<void> name_uses(const trace::Reader& reader, std::vector<BlockUse>* uses) {
-  std::unordered_map<int64_t, std::vector<BlockUse*>> wanted;
-  for (BlockUse& use : *uses) {
-    use.name = use_word(use.use.kind);
-    if (use.use.kind == analyzer::UseKind::kKernel) wanted[use.use.id].push_back(&use);
-  }
-  if (wanted.empty()) return {};
-  return reader.kernels([&](std::span<const trace::Kernel> batch) {
-    for (const trace::Kernel& kernel : batch) {
-      const auto found = wanted.find(kernel.id);
-      if (found == wanted.end()) continue;
-      for (BlockUse* use : found->second) {
-        use->name = short_function(analyzer::printable(reader.text(kernel.name)));
-      }
+// One name for all uses of a kind, and for all kernels of a name.
+class UseNames {
+ public:
+  UseNames(const trace::Reader& reader, BlockDetails* details)
+      : reader_(reader), details_(details) {}
+
+  // One pass over all kernels, where there are any among the uses.
+  Result<void> fill() {
+    std::unordered_map<int64_t, size_t> kernels;  // to the first use by it
+    for (size_t i = 0; i < details_->uses.size(); ++i) {
+      BlockUse& use = details_->uses[i];
+      if (use.use.kind == analyzer::UseKind::kKernel) kernels.emplace(use.use.id, i);
+      use.name = number(use_word(use.use.kind));
     }
-  });
-}
+    if (kernels.empty()) return {};
+    std::unordered_map<trace::StringId, size_t> known;
+    return reader_.kernels([&](std::span<const trace::Kernel> batch) {
+      for (const trace::Kernel& kernel : batch) {
+        const auto found = kernels.find(kernel.id);
+        if (found == kernels.end()) continue;
+        const auto [name, fresh] = known.try_emplace(kernel.name, 0);
+        if (fresh) {
+          name->second = number(short_function(analyzer::printable(reader_.text(kernel.name))));
+        }
+        details_->uses[found->second].name = name->second;
+      }
+    });
+  }
+
+ private:
+  size_t number(const std::string& name) {
+    const auto [place, fresh] = numbers_.try_emplace(name, details_->names.size());
+    if (fresh) details_->names.push_back(name);
+    return place->second;
+  }
+
+  const trace::Reader& reader_;
+  BlockDetails* details_;
+  std::unordered_map<std::string, size_t> numbers_;
+};
 
 Result<void> add_uses(const trace::Reader& reader, const analyzer::UseIndex& index,
                       BlockDetails* details) {
@@ -117,9 +139,9 @@ Result<void> add_uses(const trace::Reader& reader, const analyzer::UseIndex& ind
   details->uses_known = details->use_count > 0 || reader.meta("cuda.access") == "recording";
   for (size_t i = 0; i < details->use_count; ++i) {
     if (i >= kMostUses / 2 && i + kMostUses / 2 < details->use_count) continue;
-    details->uses.push_back({index.use(details->block.id, i), {}});
+    details->uses.push_back({index.use(details->block.id, i), 0});
   }
-  return name_uses(reader, &details->uses);
+  return UseNames(reader, details).fill();
 }
 
 Result<BlockDetails> block_details(const trace::Reader& reader, const Insight* insight,
@@ -279,6 +301,11 @@ Result<RangeDetails> range_details(const trace::Reader& reader, const Document& 
         sum->died_bytes += died ? row.size : 0;
         sum->died_count += died ? 1 : 0;
         sum->short_lived += born && died ? 1 : 0;
+        sum->kept_bytes += born && !died ? row.size : 0;
+        sum->kept_count += born && !died ? 1 : 0;
+        const bool leaked = born && row.free_ns == trace::kNever;
+        sum->leaked_bytes += leaked ? row.size : 0;
+        sum->leaked_count += leaked ? 1 : 0;
       }
     }
   });

@@ -82,6 +82,7 @@ analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
   if (choice.checkpoint) {
     what.checkpoint.emplace();
     what.checkpoint->every = choice.checkpoint_every;
+    if (choice.checkpoint_fit > 0) what.checkpoint->fit = choice.checkpoint_fit;
   }
   if (choice.precision == 1) what.precision = analyzer::Precision::kBfloat16;
   if (choice.precision == 2) what.precision = analyzer::Precision::kFloat16;
@@ -98,8 +99,42 @@ analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
   if (choice.offload > 0) what.offload = static_cast<analyzer::Offload>(choice.offload - 1);
   what.accumulate = choice.accumulate;
   what.keep_gradients = choice.keep_gradients;
+  what.fuse_backward = choice.fuse_backward;
   what.allocator = choice.allocator;
   return what;
+}
+
+std::optional<WhatIfChoice> from_whatif(const analyzer::WhatIf& what, int16_t device) {
+  const bool beyond =
+      what.quantize || what.prune || what.freeze || what.low_rank > 0 || what.inference ||
+      (what.precision && what.autocast) ||
+      (what.checkpoint && (!what.checkpoint->module.empty() || !what.checkpoint->only.empty()));
+  if (beyond) return std::nullopt;
+  WhatIfChoice choice;
+  choice.device = device;
+  choice.batch = what.batch;
+  choice.sequence = what.sequence;
+  choice.checkpoint = what.checkpoint.has_value();
+  if (what.checkpoint) {
+    choice.checkpoint_every = what.checkpoint->every;
+    choice.checkpoint_fit = what.checkpoint->fit.value_or(0);
+  }
+  if (what.precision) {
+    choice.precision = *what.precision == analyzer::Precision::kBfloat16 ? 1 : 2;
+  }
+  if (what.autocast) choice.precision = *what.autocast == analyzer::Precision::kBfloat16 ? 3 : 4;
+  if (what.optimizer) choice.optimizer = static_cast<int>(*what.optimizer) + 1;
+  choice.accumulate = what.accumulate;
+  choice.keep_gradients = what.keep_gradients;
+  choice.fuse_backward = what.fuse_backward;
+  choice.lora = what.lora;
+  if (what.shard) {
+    choice.shard_stage = static_cast<int>(what.shard->stage);
+    choice.shard_ranks = what.shard->world;
+  }
+  if (what.offload) choice.offload = static_cast<int>(*what.offload) + 1;
+  choice.allocator = what.allocator;
+  return choice;
 }
 
 Forecast forecast(const Schedule& schedule, const WhatIfChoice& choice) {
@@ -107,7 +142,9 @@ Forecast forecast(const Schedule& schedule, const WhatIfChoice& choice) {
   result.choice = choice;
   result.series = schedule.series;
   const analyzer::WhatIf what = to_whatif(choice);
-  auto prediction = analyzer::predict(schedule, what);
+  analyzer::Capacity capacity;
+  if (choice.capacity > 0) capacity = choice.capacity;
+  auto prediction = analyzer::predict(schedule, what, capacity);
   if (!prediction) {
     result.error = prediction.error().message;
     return result;

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "lifetime_ends.h"
+#include "step_sums.h"
 
 namespace tidemark::viewer {
 namespace {
@@ -35,29 +35,6 @@ SliceLane phase_lane(const analyzer::Structure& structure, std::vector<std::stri
   return SliceLane(std::move(slices));
 }
 
-struct Change {
-  int64_t time_ns;
-  int64_t bytes;
-};
-
-std::vector<analyzer::UsagePoint> sum_up(std::vector<Change> changes) {
-  // What ends counts before what begins, as in the usage curve.
-  std::sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) {
-    return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.bytes < b.bytes;
-  });
-  std::vector<analyzer::UsagePoint> points;
-  int64_t sum = 0;
-  for (const Change& change : changes) {
-    sum += change.bytes;
-    if (!points.empty() && points.back().time_ns == change.time_ns) {
-      points.back().bytes = sum;
-    } else {
-      points.push_back({change.time_ns, sum});
-    }
-  }
-  return points;
-}
-
 bool of_device(const analyzer::Series& series) { return series.space == trace::Space::kDevice; }
 
 }  // namespace
@@ -74,6 +51,12 @@ const CategoryCurves* Insight::categories_of(const analyzer::Series& series) con
   return found == categories.end() ? nullptr : &*found;
 }
 
+const LayerSplit* Insight::layers_of(const analyzer::Series& series) const {
+  const auto found = std::find_if(layers.begin(), layers.end(),
+                                  [&](const auto& entry) { return entry.series == series; });
+  return found == layers.end() ? nullptr : &*found;
+}
+
 const analyzer::CategoryBlock* Insight::block(trace::AllocationId id) const {
   for (const analyzer::SeriesBlocks& series : blocks) {
     if (const auto* found = series.find(id)) return found;
@@ -83,21 +66,14 @@ const analyzer::CategoryBlock* Insight::block(trace::AllocationId id) const {
 
 Result<CategoryCurves> category_curves(const trace::Reader& reader,
                                        const analyzer::SeriesBlocks& blocks) {
-  const LifetimeEnds ends(reader);
-  std::array<std::vector<Change>, analyzer::kCategories> changes;
-  const auto read =
-      reader.allocations(filter_for(blocks.series), [&](std::span<const trace::Allocation> batch) {
-        for (const trace::Allocation& row : batch) {
-          const int64_t end = ends.end_ns(row);
-          if (row.size == 0 || end <= row.alloc_ns) continue;
-          const analyzer::CategoryBlock* block = blocks.find(row.id);
-          const Category category = block == nullptr ? Category::kUnknown : block->category;
-          const auto bytes = static_cast<int64_t>(std::min<uint64_t>(row.size, INT64_MAX / 2));
-          auto& mine = changes.at(static_cast<size_t>(category));
-          mine.push_back({row.alloc_ns, bytes});
-          if (end != trace::kNever) mine.push_back({end, -bytes});
-        }
-      });
+  std::vector<std::vector<Change>> changes(analyzer::kCategories);
+  const auto read = part_changes(
+      reader, blocks.series,
+      [&](trace::AllocationId id) {
+        const analyzer::CategoryBlock* block = blocks.find(id);
+        return static_cast<size_t>(block == nullptr ? Category::kUnknown : block->category);
+      },
+      &changes);
   if (!read) return tl::unexpected(read.error());
   CategoryCurves result{blocks.series, {}};
   for (size_t i = 0; i < analyzer::kCategories; ++i) {
@@ -140,6 +116,11 @@ Insight find_insight(const trace::Reader& reader, const Document& document,
       insight.categories.push_back(std::move(*curves));
     } else {
       note("usage by category", curves.error());
+    }
+    if (auto split = split_by_layer(reader, *blocks, track.curve.peak_ns)) {
+      insight.layers.push_back(std::move(*split));
+    } else {
+      note("usage by layer", split.error());
     }
     insight.blocks.push_back(std::move(*blocks));
   }

@@ -157,6 +157,14 @@ Colour phase_colour(analyzer::Phase phase, Theme theme) {
   return hues.at(kGrey);
 }
 
+Colour layer_colour(size_t index, bool rest, Theme theme) {
+  const auto& hues = theme == Theme::kDark ? kOnDark : kOnLight;
+  const Colour far = theme == Theme::kDark ? rgb(0xFFFFFF) : rgb(0x000000);
+  constexpr size_t kHues = kOnDark.size() - 1;  // grey is for the rest
+  if (rest) return mix(hues.at(kGrey), far, index % 2 == 0 ? 0.25 : 0.0);
+  return mix(hues.at(index % kHues), far, 0.28 * static_cast<double>(index / kHues % 3));
+}
+
 Colour name_colour(std::string_view name, Theme theme) {
   uint32_t hash = 2166136261U;  // FNV-1a
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;

@@ -70,6 +70,14 @@ Questions::Questions(const Loader::Open& open, std::function<Loaded()> loaded,
                             question);
       },
       on_answer);
+  advice_ = std::make_unique<NewestWorker<AdviceQuestion, AdviceAnswer>>(
+      [schedules = std::make_shared<Schedules>(open)](const AdviceQuestion& question) {
+        const Result<analyzer::Schedule>& schedule = schedules->of(question.device);
+        return std::make_shared<const Result<analyzer::AdviceList>>(
+            schedule ? analyzer::advise(*schedule, question.capacity)
+                     : tl::unexpected(schedule.error()));
+      },
+      on_answer);
   segments_ = std::make_unique<NewestWorker<SegmentsQuestion, SegmentsAnswer>>(
       [reader = std::make_shared<LazyReader>(open)](const SegmentsQuestion& question) {
         const auto source = reader->get();
@@ -93,12 +101,14 @@ Questions::Questions(const Loader::Open& open, std::function<Loaded()> loaded,
 }
 
 bool Questions::busy() const {
-  return details_->busy() || segments_->busy() || search_->busy() || forecast_->busy();
+  return details_->busy() || advice_->busy() || segments_->busy() || search_->busy() ||
+         forecast_->busy();
 }
 
 void Questions::wait() const {
   details_->wait();
   segments_->wait();
+  advice_->wait();
   search_->wait();
   forecast_->wait();
 }

@@ -38,12 +38,12 @@ class Follower {
 
 }  // namespace
 
-void stacked_columns(const PeakPyramid& usage, const CategoryCurves& categories,
-                     const TimeAxis& axis, std::vector<StackedColumn>* out) {
+void stacked_columns(const PeakPyramid& usage, const Curves& parts, const TimeAxis& axis,
+                     std::vector<StackedColumn>* out) {
   const int count = axis.columns();
   out->resize(static_cast<size_t>(count));
   std::vector<Follower> followers;
-  for (const auto& curve : categories.curves) followers.emplace_back(curve.points);
+  for (const auto* points : parts) followers.emplace_back(*points);
   int64_t seen_ns = INT64_MIN;
   for (int c = 0; c < count; ++c) {
     const int64_t begin = axis.column_begin_ns(c);

@@ -41,6 +41,9 @@ void TrackList::update(const Document& document, const Activity* activity, bool 
     for (size_t i = 0; i < activity->streams.size(); ++i) {
       rows.push_back({TrackKind::kStream, i, activity->streams[i].name});
     }
+    for (size_t i = 0; i < activity->threads.size(); ++i) {
+      rows.push_back({TrackKind::kThread, i, activity->threads[i].name});
+    }
     for (size_t i = 0; i < activity->samples.size(); ++i) {
       rows.push_back({TrackKind::kSamples, i, activity->samples[i].name});
     }

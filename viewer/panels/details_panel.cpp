@@ -143,15 +143,17 @@ void DetailsPanel::draw_uses(const PanelContext& context, const BlockDetails& de
   const float em = ImGui::GetFontSize();
   ImGui::TableSetupColumn("When", ImGuiTableColumnFlags_WidthFixed, em * 8.0F);
   ImGui::TableSetupColumn("By", ImGuiTableColumnFlags_WidthStretch);
-  for (size_t i = 0; i < details.uses.size(); ++i) {
-    const BlockUse& use = details.uses[i];
-    ImGui::TableNextRow();
-    ImGui::TableNextColumn();
-    if (row_button(static_cast<int>(i), false, format_time(use.use.start_ns))) {
-      go_to_use(context, use.use);
+  ImGuiListClipper clipper;
+  clipper.Begin(static_cast<int>(details.uses.size()));
+  while (clipper.Step()) {
+    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
+      const BlockUse& use = details.uses[static_cast<size_t>(i)];
+      ImGui::TableNextRow();
+      ImGui::TableNextColumn();
+      if (row_button(i, false, format_time(use.use.start_ns))) go_to_use(context, use.use);
+      ImGui::TableNextColumn();
+      ImGui::TextUnformatted(details.names[use.name].c_str());
     }
-    ImGui::TableNextColumn();
-    ImGui::TextUnformatted(use.name.c_str());
   }
   ImGui::EndTable();
 }
@@ -234,12 +236,19 @@ void DetailsPanel::draw_range(const PanelContext& context, const RangeDetails& d
                         format_count(details.all.short_lived)));
   fact_line(context, "died", format_bytes(static_cast<int64_t>(details.all.died_bytes)),
             plural(details.all.died_count, "block"));
-  if (!ImGui::BeginTable("range", 5, kTable | ImGuiTableFlags_Resizable)) return;
+  fact_line(context, "kept", format_bytes(static_cast<int64_t>(details.all.kept_bytes)),
+            fmt::format("born after A and live at B: {}; never freed: {} in {}",
+                        plural(details.all.kept_count, "block"),
+                        format_bytes(static_cast<int64_t>(details.all.leaked_bytes)),
+                        plural(details.all.leaked_count, "block")));
+  if (!ImGui::BeginTable("range", 7, kTable | ImGuiTableFlags_Resizable)) return;
   const float em = ImGui::GetFontSize();
   ImGui::TableSetupScrollFreeze(0, 1);
   ImGui::TableSetupColumn("Growth", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
   ImGui::TableSetupColumn("Born", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
   ImGui::TableSetupColumn("Died", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
+  ImGui::TableSetupColumn("Kept", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
+  ImGui::TableSetupColumn("Never freed", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
   ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed, em * 5.0F);
   ImGui::TableSetupColumn("Allocated at", ImGuiTableColumnFlags_WidthStretch);
   ImGui::TableHeadersRow();
@@ -259,6 +268,11 @@ void DetailsPanel::draw_range(const PanelContext& context, const RangeDetails& d
       right_aligned(format_bytes(static_cast<int64_t>(row.born_bytes)));
       ImGui::TableNextColumn();
       right_aligned(format_bytes(static_cast<int64_t>(row.died_bytes)));
+      ImGui::TableNextColumn();
+      right_aligned(row.kept_bytes == 0 ? "" : format_bytes(static_cast<int64_t>(row.kept_bytes)));
+      ImGui::TableNextColumn();
+      right_aligned(row.leaked_bytes == 0 ? ""
+                                          : format_bytes(static_cast<int64_t>(row.leaked_bytes)));
       ImGui::TableNextColumn();
       right_aligned(format_count(row.born_count));
       ImGui::TableNextColumn();

@@ -14,7 +14,7 @@ struct Key {
   const char* keys;
   const char* does;
 };
-constexpr std::array<Key, 21> kKeys = {{{"wheel", "zoom about the mouse"},
+constexpr std::array<Key, 25> kKeys = {{{"wheel", "zoom about the mouse"},
                                         {"W  S", "zoom in, out"},
                                         {"drag, A  D", "pan"},
                                         {"Shift + wheel", "scroll the tracks"},
@@ -27,6 +27,10 @@ constexpr std::array<Key, 21> kKeys = {{{"wheel", "zoom about the mouse"},
                                         {"P", "peak of the selected series"},
                                         {",  .", "previous, next change, block or kernel"},
                                         {"Alt + Left, Right", "back, forward"},
+                                        {"C", "colour by category, layer, series"},
+                                        {"Ctrl + C", "copy the panel below as text"},
+                                        {"Ctrl + E, G", "export as CSV, as PNG"},
+                                        {"Ctrl + click a frame", "open it in an editor"},
                                         {"B", "blocks at their addresses, or packed by size"},
                                         {"/", "search"},
                                         {"Ctrl + K", "every command by name"},
@@ -130,7 +134,7 @@ void draw_help(const PanelContext& context, bool* open) {
   if (!*open) return;
   const float em = context.fonts.regular->FontSize;
   ImGui::PushFont(context.fonts.regular);
-  begin_overlay(context, "help", em * 40, em * 33);
+  begin_overlay(context, "help", em * 40, em * 38);
   ImGui::PushFont(context.fonts.title);
   ImGui::TextUnformatted("Mouse and keys");
   ImGui::PopFont();

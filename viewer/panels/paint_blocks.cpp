@@ -4,6 +4,7 @@
 #include <cmath>
 #include <unordered_set>
 
+#include "colouring.h"
 #include "tidemark/viewer/format.h"
 #include "track_painters.h"
 
@@ -12,17 +13,6 @@ namespace {
 
 // As many as a picture can tell apart; the largest of those in it.
 constexpr size_t kMostDrawn = 6000;
-
-Colour bar_colour(const PanelContext& context, const BlockMap& map, const Bar& bar) {
-  if (context.state.by_category && context.insight != nullptr) {
-    if (const analyzer::SeriesBlocks* blocks = context.insight->blocks_of(map.series())) {
-      const analyzer::CategoryBlock* block = blocks->find(bar.id);
-      return category_colour(block == nullptr ? analyzer::Category::kUnknown : block->category,
-                             context.state.theme);
-    }
-  }
-  return series_colour(map.series(), context.state.theme);
-}
 
 // Blocks that the chosen kernel worked on stand out, the others fade.
 std::unordered_set<int64_t> touched(const PanelContext& context) {
@@ -39,21 +29,18 @@ std::unordered_set<int64_t> touched(const PanelContext& context) {
 // Below the captions: what the colours mean, as far as there is room.
 void legend(const TrackArea& area, const BlockMap& map, float lines) {
   const PanelContext& context = area.context;
-  if (!context.state.by_category || context.insight == nullptr) return;
-  const CategoryCurves* categories = context.insight->categories_of(map.series());
-  if (categories == nullptr) return;
   ImFont* font = context.fonts.small;
   const float em = font->FontSize;
   const float left = area.gutter.min.x + area.em() * 0.9F;
   ImVec2 at{left, area.gutter.min.y + area.em() * (1.9F + 1.25F * lines)};
   area.list->PushClipRect(area.gutter.min, area.gutter.max, true);
-  for (const CategoryCurves::Curve& curve : categories->curves) {
-    const std::string name = category_text(curve.category);
+  for (const ColourPart& part : colour_parts(context, map.series())) {
+    const std::string& name = part.name;
     const float width = em * 1.9F + text_width(font, name);
     if (at.x + width > area.gutter.max.x && at.x > left) at = {left, at.y + em * 1.25F};
     if (at.y + em > area.gutter.max.y) break;
     area.list->AddCircleFilled({at.x + em * 0.35F, at.y + em * 0.5F}, em * 0.3F,
-                               to_u32(category_colour(curve.category, context.state.theme)), 12);
+                               to_u32(part.colour), 12);
     draw_text(area.list, font, {at.x + em * 0.9F, at.y}, context.colours().text_dim, name);
     at.x += width;
   }
@@ -99,9 +86,10 @@ void paint_blocks(const TrackArea& area, const BlockMap& map, std::vector<DrawnB
   for (const Bar& bar : bars) {
     const DrawnBar place = place_bar(area, map, bar, scale);
     const bool faded = !special.empty() && !special.contains(static_cast<int64_t>(bar.id));
-    const Colour colour = with_alpha(bar_colour(context, map, bar), faded             ? 0.2
-                                                                    : special.empty() ? 0.78
-                                                                                      : 1.0);
+    const Colour colour =
+        with_alpha(block_colour(context, map.series(), bar.id), faded             ? 0.2
+                                                                : special.empty() ? 0.78
+                                                                                  : 1.0);
     area.list->AddRectFilled(place.min, place.max, to_u32(colour));
     if (place.max.x - place.min.x > 3 && place.max.y - place.min.y > 3) {
       // An edge tells neighbours of one colour apart.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "colouring.h"
 #include "curve_painter.h"
 #include "tidemark/viewer/format.h"
 #include "tidemark/viewer/stacked.h"
@@ -50,11 +51,13 @@ void draw_peak(const TrackArea& area, const Track& track, const ValueAxis& value
       area.context.colours().text, label);
 }
 
-// Each category's share of a column as a part of it, at the column's highest moment.
-void fill_stacked(const TrackArea& area, const Track& track, const CategoryCurves& categories,
+// Each part's share of a column as a part of it, at the column's highest moment.
+void fill_stacked(const TrackArea& area, const Track& track, const std::vector<ColourPart>& parts,
                   const ValueAxis& values) {
   std::vector<StackedColumn> columns;
-  stacked_columns(track.pyramid, categories, area.context.state.axis, &columns);
+  Curves curves;
+  for (const ColourPart& part : parts) curves.push_back(part.points);
+  stacked_columns(track.pyramid, curves, area.context.state.axis, &columns);
   const float height = area.plot.height();
   const auto y_of = [&](int64_t bytes) {
     return area.plot.min.y +
@@ -64,17 +67,15 @@ void fill_stacked(const TrackArea& area, const Track& track, const CategoryCurve
     size_t end = i + 1;
     while (end < columns.size() && columns[end] == columns[i]) ++end;
     int64_t below = 0;
-    for (size_t k = 0; k < categories.curves.size(); ++k) {
+    for (size_t k = 0; k < parts.size(); ++k) {
       const int64_t top = columns[i].at(k);
       const float y0 = y_of(top);
       const float y1 = y_of(below);
       below = top;
       if (y1 - y0 < 0.5F) continue;
-      const Colour colour =
-          category_colour(categories.curves[k].category, area.context.state.theme);
       area.list->AddRectFilled({area.plot.min.x + static_cast<float>(i), y0},
                                {area.plot.min.x + static_cast<float>(end), y1},
-                               to_u32(with_alpha(colour, 0.62)));
+                               to_u32(with_alpha(parts[k].colour, 0.62)));
     }
     i = end;
   }
@@ -159,11 +160,9 @@ void paint_usage(const TrackArea& area, const Track& track) {
   const CurvePainter painter{area.list, area.plot.min, area.plot.height(), values};
   std::vector<Column> columns;
   track.pyramid.columns(state.axis, &columns);
-  const CategoryCurves* categories = context.insight == nullptr || !state.by_category
-                                         ? nullptr
-                                         : context.insight->categories_of(track.curve.series);
-  if (categories != nullptr && categories->curves.size() > 1) {
-    fill_stacked(area, track, *categories, values);
+  const std::vector<ColourPart> parts = colour_parts(context, track.curve.series);
+  if (parts.size() > 1) {
+    fill_stacked(area, track, parts, values);
   } else {
     painter.fill(columns, colour);
   }
@@ -221,6 +220,24 @@ void paint_samples(const TrackArea& area, const SampleTrack& track) {
                              {"most sampled " + format_bytes(track.peak_bytes), colours.text_dim},
                              {track.limit_bytes > 0 ? "of " + format_bytes(track.limit_bytes) : "",
                               colours.text_dim}});
+}
+
+void paint_thread(const TrackArea& area, const ThreadTrack& track) {
+  const ViewState& state = area.context.state;
+  const Palette& colours = area.context.colours();
+  const Colour colour = name_colour(track.name, state.theme);
+  area.ground(false, colour);
+  const ValueAxis values(std::max<int64_t>(track.most, 1), 0.1);
+  area.list->PushClipRect(area.plot.min, area.plot.max, true);
+  area.grid();
+  const CurvePainter painter{area.list, area.plot.min, area.plot.height(), values};
+  std::vector<Column> columns;
+  track.pyramid.columns(state.axis, &columns);
+  painter.fill(columns, colour);
+  painter.line(columns, colour, 1.0F);
+  area.list->PopClipRect();
+  area.list->AddLine({area.plot.min.x, area.plot.max.y}, area.plot.max, to_u32(colours.border));
+  area.captions(track.name, {{format_count(track.allocations) + " allocations", colours.text_dim}});
 }
 
 }  // namespace tidemark::viewer

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "colouring.h"
 #include "tidemark/viewer/format.h"
 #include "widgets.h"
 
@@ -18,13 +19,6 @@ constexpr float kLeastSegmentPixels = 0.4F;
 
 std::string bytes(uint64_t value) {
   return format_bytes(static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)));
-}
-
-Colour piece_colour(const PanelContext& context, const SegmentPiece& piece) {
-  const analyzer::CategoryBlock* block =
-      context.insight == nullptr ? nullptr : context.insight->block(piece.block);
-  if (block != nullptr) return category_colour(block->category, context.state.theme);
-  return series_colour({trace::Layer::kPool, trace::Space::kDevice, 0}, context.state.theme);
 }
 
 }  // namespace
@@ -148,7 +142,7 @@ void SegmentsPanel::draw_bar(const PanelContext& context, const PoolSegment& seg
     drawn_to = max.x;
     pieces_.push_back({piece, min, max});
     if (piece.is_hole()) continue;
-    const Colour colour = piece_colour(context, piece);
+    const Colour colour = block_colour(context, answer_->value().series, piece.block);
     const ImVec2 right{std::max(max.x, min.x + 1), max.y};
     list->AddRectFilled(min, right, to_u32(with_alpha(colour, 0.85)));
     if (max.x - min.x > 3) list->AddRect(min, right, to_u32(with_alpha(colours.plot, 0.7)));

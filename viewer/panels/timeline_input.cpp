@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "colouring.h"
 #include "tidemark/viewer/format.h"
 #include "tidemark/viewer/input.h"
 #include "tidemark/viewer/navigation.h"
@@ -70,20 +71,18 @@ void usage_hint(const PanelContext& context, const Track& track, int64_t begin, 
     const int64_t bytes = forecast->allocated_pyramid.over(begin, end).max;
     fact(context, "what-if", format_bytes(bytes), format_bytes_exact(bytes));
   }
-  if (context.insight == nullptr || !context.state.by_category) return;
-  const CategoryCurves* categories = context.insight->categories_of(track.curve.series);
-  if (categories == nullptr) return;
+  const std::vector<ColourPart> parts = colour_parts(context, track.curve.series);
   const int64_t moment = track.pyramid.peak_moment(begin, end);
-  for (auto curve = categories->curves.rbegin(); curve != categories->curves.rend(); ++curve) {
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
     const auto after = std::upper_bound(
-        curve->points.begin(), curve->points.end(), moment,
+        part->points->begin(), part->points->end(), moment,
         [](int64_t time, const analyzer::UsagePoint& point) { return time < point.time_ns; });
-    const int64_t bytes = after == curve->points.begin() ? 0 : std::prev(after)->bytes;
+    const int64_t bytes = after == part->points->begin() ? 0 : std::prev(after)->bytes;
     if (bytes == 0) continue;
-    text_coloured(category_colour(curve->category, context.state.theme), "\u2022");
+    text_coloured(part->colour, "\u2022");
     ImGui::SameLine(0, 5);
-    fact(context, category_text(curve->category).c_str(), "");
-    ImGui::SameLine(context.fonts.regular->FontSize * 11.0F);
+    fact(context, part->name.c_str(), "");
+    ImGui::SameLine(context.fonts.regular->FontSize * 14.0F);
     ImGui::TextUnformatted(format_bytes(bytes).c_str());
   }
 }
@@ -122,6 +121,7 @@ const SliceLane* TimelinePanel::lane_at(const PanelContext& context, const Row& 
     }
     case TrackKind::kUsage:
     case TrackKind::kBlocks:
+    case TrackKind::kThread:
     case TrackKind::kSamples:
       break;
   }
@@ -173,6 +173,12 @@ void TimelinePanel::draw_hover(const PanelContext& context) const {
     const SampleTrack& track = context.activity->samples[row->track.index];
     text_coloured(context.colours().text, track.name);
     curve_hint(context, track.pyramid, begin, end);
+  } else if (row->track.kind == TrackKind::kThread) {
+    const ThreadTrack& track = context.activity->threads[row->track.index];
+    text_coloured(context.colours().text, track.name);
+    fact(context, "allocations",
+         format_count(static_cast<uint64_t>(track.pyramid.over(begin, end).max)),
+         "in " + format_duration(track.span_ns));
   } else if (row->track.kind == TrackKind::kBlocks) {
     if (const DrawnBar* drawn = bar_at(mouse)) block_hint(context, *drawn);
   } else {
@@ -213,7 +219,7 @@ void TimelinePanel::handle_click(const PanelContext& context) {
     } else {
       state.choose({});
     }
-  } else if (row->track.kind != TrackKind::kSamples) {
+  } else if (row->track.kind != TrackKind::kSamples && row->track.kind != TrackKind::kThread) {
     const std::vector<std::string>* texts = nullptr;
     const Slice* slice = slice_at(context, *row, mouse, &texts);
     if (slice == nullptr) {

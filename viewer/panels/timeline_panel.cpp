@@ -39,6 +39,8 @@ RowHeight height_of(const PanelContext& context, const TrackRow& row) {
       const auto lanes = static_cast<float>(context.activity->ranges[row.index].lanes.size());
       return {0, std::max(lane * lanes + 6, em * 2.9F)};
     }
+    case TrackKind::kThread:
+      return {0, em * 2.9F};
     case TrackKind::kSamples:
       return {0.5F, em * 4.2F};
   }
@@ -193,6 +195,9 @@ void TimelinePanel::draw_row(const PanelContext& context, const Row& row) {
       break;
     case TrackKind::kRanges:
       paint_ranges(area, context.activity->ranges[row.track.index]);
+      break;
+    case TrackKind::kThread:
+      paint_thread(area, context.activity->threads[row.track.index]);
       break;
     case TrackKind::kSamples:
       paint_samples(area, context.activity->samples[row.track.index]);

@@ -43,6 +43,7 @@ void paint_lane(const TrackArea& area, const SliceLane& lane, const std::vector<
                 float top, float height, const Choice& choice);
 void paint_stream(const TrackArea& area, const StreamTrack& track);
 void paint_ranges(const TrackArea& area, const RangeTrack& track);
+void paint_thread(const TrackArea& area, const ThreadTrack& track);
 void paint_phases(const TrackArea& area);
 // Over all tracks: memory ran out, the selected range, the chosen operation.
 void paint_moments(const PanelContext& context, const TrackBox& plot);

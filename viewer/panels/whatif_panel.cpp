@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
+#include "advice_list.h"
 #include "tidemark/viewer/format.h"
 #include "widgets.h"
 
@@ -48,6 +50,26 @@ void WhatIfPanel::set_batch(double factor) {
   choice_.batch = factor;
 }
 
+void WhatIfPanel::set(const WhatIfChoice& choice) {
+  choice_ = choice;
+  batch_log2_ = static_cast<float>(std::log2(choice.batch));
+  sequence_log2_ = static_cast<float>(std::log2(choice.sequence));
+  const auto known =
+      std::find_if(kAllocators.begin(), kAllocators.end(),
+                   [&](const Allocator& one) { return choice.allocator == one.spec; });
+  allocator_ =
+      known == kAllocators.end() ? 0 : static_cast<int>(std::distance(kAllocators.begin(), known));
+}
+
+// Of the card that was chosen, else of the one that was recorded; 0: not known.
+int64_t WhatIfPanel::capacity(const PanelContext& context) const {
+  if (context.state.capacity_bytes > 0 || context.activity == nullptr) {
+    return context.state.capacity_bytes;
+  }
+  return context.activity->capacity_of(
+      {trace::Layer::kPool, trace::Space::kDevice, choice_.device});
+}
+
 void WhatIfPanel::draw(const PanelContext& context) {
   if (context.questions == nullptr) {
     placeholder(context, "No trace to predict from");
@@ -64,9 +86,15 @@ void WhatIfPanel::draw(const PanelContext& context) {
   ImGui::BeginChild("outcome", {0, 0}, false, ImGuiWindowFlags_AlwaysUseWindowPadding);
   ImGui::PopStyleVar();
   ImGui::PopStyleColor();
+  const int64_t bytes = capacity(context);
+  choice_.capacity = static_cast<uint64_t>(std::max<int64_t>(bytes, 0));
   context.questions->forecast().request(choice_);
   if (const auto answered = context.questions->forecast().latest()) shown_ = answered->answer;
   draw_outcome(context);
+  if (bytes > 0 && shown_ != nullptr) {
+    const auto clicked = draw_advice(context, choice_.device, choice_.capacity);
+    if (clicked) set(*clicked);
+  }
   ImGui::EndChild();
 }
 
@@ -90,13 +118,19 @@ void WhatIfPanel::draw_controls(const PanelContext& context) {
   ImGui::SliderInt("gradient accumulation", &steps, 1, 16);
   choice_.accumulate = static_cast<uint32_t>(std::max(steps, 1));
   ImGui::Checkbox("checkpoint the layers", &choice_.checkpoint);
-  if (choice_.checkpoint) {
+  if (!choice_.checkpoint) choice_.checkpoint_fit = 0;
+  if (choice_.checkpoint_fit > 0) {
+    ImGui::SameLine();
+    text_coloured(context.colours().text_dim, "as many as it takes to fit");
+  }
+  if (choice_.checkpoint && choice_.checkpoint_fit == 0) {
     int every = static_cast<int>(choice_.checkpoint_every);
     ImGui::SliderInt("every so many layers", &every, 1, 8);
     choice_.checkpoint_every = static_cast<uint32_t>(std::max(every, 1));
   }
   choose("precision", &choice_.precision, kPrecisions);
   choose("optimizer", &choice_.optimizer, kOptimizers);
+  ImGui::Checkbox("optimizer steps within backward", &choice_.fuse_backward);
   ImGui::Checkbox("keep gradients between steps", &choice_.keep_gradients);
   int stage = choice_.shard_stage + 1;
   choose("over several cards", &stage, kSharding);
@@ -169,14 +203,9 @@ void WhatIfPanel::draw_outcome(const PanelContext& context) const {
   fact_line(context, "card needs", format_bytes(as_bytes(prediction.needed_bytes())),
             "without the driver's context");
   fact_line(context, "time", fmt::format("{:.2f} x", prediction.time_ratio()), "of a step");
-  int64_t capacity = context.state.capacity_bytes;
-  if (capacity == 0 && context.activity != nullptr) {
-    capacity = context.activity->capacity_of(
-        {trace::Layer::kPool, trace::Space::kDevice, shown_->choice.device});
-  }
-  if (capacity > 0) {
-    const analyzer::Fit fit = analyzer::fit_of(prediction, static_cast<uint64_t>(capacity));
-    const std::string of = " into " + format_bytes(capacity);
+  if (shown_->choice.capacity > 0) {
+    const analyzer::Fit fit = analyzer::fit_of(prediction, shown_->choice.capacity);
+    const std::string of = " into " + format_bytes(as_bytes(shown_->choice.capacity));
     if (fit == analyzer::Fit::kFits) text_coloured(colours.good, "fits" + of);
     if (fit == analyzer::Fit::kTooCloseToTell) {
       text_coloured(colours.warning, "too close to tell whether it fits" + of);

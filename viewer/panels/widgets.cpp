@@ -108,6 +108,7 @@ void stack_lines(const PanelContext& context, const StackText& stack) {
       ImGui::EndGroup();
       if (ImGui::IsItemClicked() && !frame.file.empty()) {
         ImGui::SetClipboardText(fmt::format("{}:{}", frame.file, frame.line).c_str());
+        if (ImGui::GetIO().KeyCtrl) context.state.wanted_source = {frame.file, frame.line};
       }
       if (!ImGui::IsItemHovered()) continue;
       ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {12, 9});
@@ -116,7 +117,7 @@ void stack_lines(const PanelContext& context, const StackText& stack) {
       ImGui::TextUnformatted(frame.function.c_str());
       if (!frame.file.empty()) {
         ImGui::TextUnformatted(fmt::format("{}:{}", frame.file, frame.line).c_str());
-        text_coloured(colours.text_dim, "click copies this");
+        text_coloured(colours.text_dim, "click copies this, Ctrl+click opens it in an editor");
       }
       ImGui::TextUnformatted(frame.module.c_str());
       ImGui::PopTextWrapPos();

@@ -66,6 +66,12 @@ std::optional<PanelName> panel_from(std::string_view name) {
   return std::nullopt;
 }
 
+const char* panel_name(PanelName panel) {
+  const auto found =
+      std::find_if(kTabs.begin(), kTabs.end(), [&](const Tab& tab) { return tab.panel == panel; });
+  return found == kTabs.end() ? "" : found->name;
+}
+
 void Workspace::show(PanelName panel) {
   below_ = panel;
   wanted_ = panel;
@@ -77,6 +83,8 @@ void Workspace::handle_keys(const PanelContext& context) {
     if (key_pressed(kKeyK)) palette_.open();
     if (key_pressed(kKeyO)) open_requested_ = true;
     if (key_pressed(kKeyE)) export_requested_ = true;
+    if (key_pressed(kKeyG)) picture_requested_ = true;
+    if (key_pressed(kKeyC) && !io.WantTextInput) copy_requested_ = true;
     if (key_pressed(kKeyPlus)) ++scale_steps_;
     if (key_pressed(kKeyMinus)) --scale_steps_;
     return;
@@ -89,6 +97,10 @@ void Workspace::handle_keys(const PanelContext& context) {
   if (io.WantTextInput) return;
   if (key_pressed(kKeyT)) {
     context.state.theme = context.state.theme == Theme::kDark ? Theme::kLight : Theme::kDark;
+  }
+  if (key_pressed(kKeyC)) {
+    const int next = (static_cast<int>(context.state.colouring) + 1) % 3;
+    context.state.colouring = static_cast<Colouring>(next);
   }
   if (key_pressed(kKeyB)) context.state.packed = !context.state.packed;
   if (key_pressed(kKeySlash)) {
@@ -172,7 +184,7 @@ void Workspace::draw_panel(const PanelContext& context, PanelName panel) {
       search_.draw(context);
       break;
     case PanelName::kCompare:
-      draw_compare(context);
+      compare_.draw(context);
       break;
   }
 }
@@ -187,7 +199,12 @@ void Workspace::draw_tabs(const PanelContext& context) {
         wanted == tab.panel ? ImGuiTabItemFlags_SetSelected : ImGuiTabItemFlags_None;
     if (!ImGui::BeginTabItem(tab.title, nullptr, flags)) continue;
     if (!wanted) below_ = tab.panel;
-    if (below_ == tab.panel) draw_panel(context, tab.panel);
+    if (below_ == tab.panel) {
+      const bool copy = std::exchange(copy_requested_, false);
+      if (copy) ImGui::LogToClipboard();  // what is shown, as text
+      draw_panel(context, tab.panel);
+      if (copy) ImGui::LogFinish();
+    }
     ImGui::EndTabItem();
   }
   ImGui::EndTabBar();
@@ -207,8 +224,13 @@ std::vector<Command> Workspace::commands(const PanelContext& context) {
   add("Forward", "Alt+Right", [&state] { state.forward(); });
   add("Light or dark", "T",
       [&state] { state.theme = state.theme == Theme::kDark ? Theme::kLight : Theme::kDark; });
-  add(state.by_category ? "Colour by series" : "Colour by category", "",
-      [&state] { state.by_category = !state.by_category; });
+  constexpr std::array<std::pair<const char*, Colouring>, 3> kColourings = {
+      {{"Stack and colour by category", Colouring::kCategory},
+       {"Stack and colour by layer of the model", Colouring::kLayer},
+       {"Colour by series", Colouring::kSeries}}};
+  for (const auto& [name, colouring] : kColourings) {
+    add(name, "C", [&state, colouring = colouring] { state.colouring = colouring; });
+  }
   add(state.packed ? "Blocks at their addresses" : "Blocks packed by size", "B",
       [&state] { state.packed = !state.packed; });
   add("Show all tracks", "", [&state] { state.tracks.show_all(); });
@@ -228,6 +250,8 @@ std::vector<Command> Workspace::commands(const PanelContext& context) {
   add("Smaller text", "Ctrl+-", [this] { --scale_steps_; });
   add("Open another trace", "Ctrl+O", [this] { open_requested_ = true; });
   add("Export what is live as CSV", "Ctrl+E", [this] { export_requested_ = true; });
+  add("Save a picture of the window as PNG", "Ctrl+G", [this] { picture_requested_ = true; });
+  add("Copy the panel below as text", "Ctrl+C", [this] { copy_requested_ = true; });
   add("Help", "?", [this] { help_ = true; });
   return list;
 }

@@ -6,8 +6,11 @@
 // first kMostSlices slices; how many were not is said in the map and in `unseen_slices`.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "tidemark/viewer/block_map.h"
@@ -17,6 +20,7 @@
 namespace tidemark::viewer {
 
 inline constexpr size_t kMostBars = 1'000'000;
+inline constexpr size_t kMostThreads = 16;
 inline constexpr size_t kMostSlices = 8'000'000;
 
 struct StreamTrack {
@@ -28,6 +32,16 @@ struct StreamTrack {
 struct RangeTrack {
   std::string name;              // of the thread
   std::vector<SliceLane> lanes;  // outermost first
+};
+
+// How often a thread allocated, counted in spans of one length over the whole recording.
+struct ThreadTrack {
+  std::string name;
+  std::vector<analyzer::UsagePoint> points;  // `bytes`: allocations in the span that begins then
+  PeakPyramid pyramid;
+  int64_t most = 0;  // in one span
+  uint64_t allocations = 0;
+  int64_t span_ns = 0;
 };
 
 struct SampleTrack {
@@ -48,6 +62,8 @@ struct Activity {
   std::vector<StreamTrack> streams;
   std::vector<RangeTrack> ranges;
   std::vector<SampleTrack> samples;
+  std::vector<ThreadTrack> threads;  // the kMostThreads that allocate most, most first
+  size_t unseen_threads = 0;
   std::vector<Moment> out_of_memory;
   std::vector<std::string> texts;  // of slices
   // Of each device as the trace's header says it; 0: not known.
@@ -63,8 +79,23 @@ struct Activity {
 [[nodiscard]] Result<Activity> load_activity(const trace::Reader& reader,
                                              const std::atomic<bool>* stop = nullptr);
 
-// The lifetimes of every series, the largest `most` of each.
+// Allocations by thread and span of time.
+class ThreadCounts {
+ public:
+  static constexpr int64_t kSpans = 4096;
+  explicit ThreadCounts(int64_t end_ns) : span_ns_(std::max<int64_t>(end_ns / kSpans + 1, 1)) {}
+  void add(const trace::Allocation& row);
+  // Without names. The busiest first.
+  std::vector<std::pair<trace::ThreadId, ThreadTrack>> tracks() const;
+
+ private:
+  int64_t span_ns_;
+  std::unordered_map<int32_t, std::vector<uint32_t>> spans_;
+};
+
+// The lifetimes of every series, the largest `most` of each. `threads`: counted on the way.
 [[nodiscard]] Result<std::vector<BlockMap>> load_maps(const trace::Reader& reader, size_t most,
-                                                      const std::atomic<bool>* stop);
+                                                      const std::atomic<bool>* stop,
+                                                      ThreadCounts* threads = nullptr);
 
 }  // namespace tidemark::viewer

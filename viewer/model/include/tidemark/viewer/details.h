@@ -18,7 +18,7 @@ namespace tidemark::viewer {
 
 struct BlockUse {
   analyzer::Use use;
-  std::string name;
+  size_t name = 0;  // into BlockDetails::names
 };
 
 // A block in a list: enough to go there.
@@ -44,7 +44,8 @@ struct BlockDetails {
   std::shared_ptr<const StackText> forward_at;  // of that operation
   std::shared_ptr<const StackText> allocated_at;
   std::shared_ptr<const StackText> freed_at;
-  std::vector<BlockUse> uses;  // the first and the last kMostUses / 2
+  std::vector<BlockUse> uses;  // every one, in order of time; of more the first and last halves
+  std::vector<std::string> names;
   uint64_t use_count = 0;
   bool uses_known = false;
   std::optional<BlockLink> below;  // in address, at its birth
@@ -69,6 +70,10 @@ struct RangeRow {
   uint64_t died_bytes = 0;
   uint64_t died_count = 0;
   uint64_t short_lived = 0;  // born and died within
+  uint64_t kept_bytes = 0;   // born within, live at B
+  uint64_t kept_count = 0;
+  uint64_t leaked_bytes = 0;  // of these what nothing ever freed
+  uint64_t leaked_count = 0;
   int64_t growth() const {
     return static_cast<int64_t>(born_bytes) - static_cast<int64_t>(died_bytes);
   }
@@ -84,7 +89,7 @@ struct RangeDetails {
   std::vector<RangeRow> rows;  // by call stack, most growth first
 };
 
-inline constexpr size_t kMostUses = 200;
+inline constexpr size_t kMostUses = 1'000'000;
 
 struct DetailsQuestion {
   Choice choice;

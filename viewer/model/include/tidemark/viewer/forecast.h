@@ -4,6 +4,7 @@
 // Pure; any thread. A Schedule is built once (it reads the trace) and then only copied.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct WhatIfChoice {
   double sequence = 1;
   bool checkpoint = false;
   uint32_t checkpoint_every = 1;
+  uint64_t checkpoint_fit = 0;  // only as many as it takes to fit into these bytes; 0: all
+  bool fuse_backward = false;
   int precision = 0;  // 0: as recorded, 1: bf16, 2: fp16, 3 and 4: the same within autocast
   int optimizer = 0;  // 0: as recorded, else OptimizerKind + 1
   uint32_t accumulate = 1;
@@ -28,11 +31,14 @@ struct WhatIfChoice {
   uint32_t shard_ranks = 8;
   int offload = 0;        // 0: nothing, else Offload + 1
   std::string allocator;  // "": as recorded
+  uint64_t capacity = 0;  // of the card, to say whether it fits; 0: not known
   bool operator==(const WhatIfChoice&) const = default;
   bool changes_nothing() const;
 };
 
 analyzer::WhatIf to_whatif(const WhatIfChoice& choice);
+// None: it asks for something that no slider or switch stands for.
+std::optional<WhatIfChoice> from_whatif(const analyzer::WhatIf& what, int16_t device);
 
 struct Forecast {
   WhatIfChoice choice;

@@ -13,6 +13,7 @@
 #include "tidemark/analyzer/findings.h"
 #include "tidemark/analyzer/uses.h"
 #include "tidemark/viewer/document.h"
+#include "tidemark/viewer/layer_split.h"
 #include "tidemark/viewer/slice_lane.h"
 
 namespace tidemark::viewer {
@@ -34,12 +35,14 @@ struct Insight {
   std::vector<std::string> texts;              // of their slices
   std::vector<analyzer::SeriesBlocks> blocks;  // of pools and devices
   std::vector<CategoryCurves> categories;
+  std::vector<LayerSplit> layers;
   std::optional<analyzer::UseIndex> uses;
   std::vector<analyzer::Finding> findings;
   std::vector<std::string> failures;  // what could not be found out, and why
 
   const analyzer::SeriesBlocks* blocks_of(const analyzer::Series& series) const;
   const CategoryCurves* categories_of(const analyzer::Series& series) const;
+  const LayerSplit* layers_of(const analyzer::Series& series) const;
   const analyzer::CategoryBlock* block(trace::AllocationId id) const;
   const std::string& text(const Slice& slice) const { return texts[slice.name]; }
 };

@@ -20,6 +20,8 @@ struct Colour {
 };
 
 enum class Theme : uint8_t { kDark, kLight };
+// By what usage is stacked and blocks are coloured.
+enum class Colouring : uint8_t { kCategory, kLayer, kSeries };
 
 struct Palette {
   Colour background;
@@ -44,6 +46,8 @@ Colour series_colour(const analyzer::Series& series, Theme theme);
 Colour category_colour(analyzer::Category category, Theme theme);
 Colour slice_colour(SliceKind kind, Theme theme);
 Colour phase_colour(analyzer::Phase phase, Theme theme);
+// Of parts that stand in an order, neighbours unlike each other; `rest`: of no single one.
+Colour layer_colour(size_t index, bool rest, Theme theme);
 // One of a few hues for a name: the same name has the same colour in every picture.
 Colour name_colour(std::string_view name, Theme theme);
 Colour severity_colour(trace::Severity severity, Theme theme);

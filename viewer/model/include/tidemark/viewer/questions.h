@@ -1,11 +1,12 @@
 // What panels ask that takes longer than a frame: details of a choice, the segments of a pool, a
-// search, a forecast. Each
+// search, a forecast, advice. Each
 // kind of question has a thread and a Reader of its own. For the thread that draws; `on_answer` is
 // called from the workers' threads and may only wake it.
 #pragma once
 
 #include <memory>
 
+#include "tidemark/analyzer/advise.h"
 #include "tidemark/viewer/details.h"
 #include "tidemark/viewer/forecast.h"
 #include "tidemark/viewer/loader.h"
@@ -33,6 +34,13 @@ class Questions {
   };
   using SegmentsAnswer = std::shared_ptr<const Result<SegmentMap>>;
   NewestWorker<SegmentsQuestion, SegmentsAnswer>& segments() { return *segments_; }
+  struct AdviceQuestion {
+    int16_t device = 0;
+    uint64_t capacity = 0;
+    bool operator==(const AdviceQuestion&) const = default;
+  };
+  using AdviceAnswer = std::shared_ptr<const Result<analyzer::AdviceList>>;
+  NewestWorker<AdviceQuestion, AdviceAnswer>& advice() { return *advice_; }
   NewestWorker<DetailsQuestion, Details>& details() { return *details_; }
   NewestWorker<SearchText, SearchAnswer>& search() { return *search_; }
   NewestWorker<WhatIfChoice, std::shared_ptr<const Forecast>>& forecast() { return *forecast_; }
@@ -40,6 +48,7 @@ class Questions {
   void wait() const;
 
  private:
+  std::unique_ptr<NewestWorker<AdviceQuestion, AdviceAnswer>> advice_;
   std::unique_ptr<NewestWorker<SegmentsQuestion, SegmentsAnswer>> segments_;
   std::unique_ptr<NewestWorker<DetailsQuestion, Details>> details_;
   std::unique_ptr<NewestWorker<SearchText, SearchAnswer>> search_;

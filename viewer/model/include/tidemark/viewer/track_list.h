@@ -11,7 +11,7 @@
 
 namespace tidemark::viewer {
 
-enum class TrackKind : uint8_t { kPhases, kUsage, kBlocks, kStream, kRanges, kSamples };
+enum class TrackKind : uint8_t { kPhases, kUsage, kBlocks, kStream, kRanges, kThread, kSamples };
 
 struct TrackRow {
   TrackKind kind{};
@@ -24,8 +24,8 @@ struct TrackRow {
 
 class TrackList {
  public:
-  // What is there: phases first, each series with its blocks below it, then streams, ranges and
-  // samples. The user's choices for tracks that were there before stay.
+  // What is there: phases first, each series with its blocks below it, then streams, ranges,
+  // threads and samples. The user's choices for tracks that were there before stay.
   void update(const Document& document, const Activity* activity, bool phases);
 
   // In the order of the picture: pinned ones first; without hidden and filtered ones.

@@ -70,9 +70,15 @@ struct ViewState {
   Choice choice;
   std::optional<TimeRange> range;
   TrackList tracks;
-  bool by_category = true;     // usage stacked, blocks coloured; else by series and call
+  Colouring colouring = Colouring::kCategory;
   bool packed = false;         // blocks by size; else at their addresses
   int64_t capacity_bytes = 0;  // of the card chosen to fit into; 0: none
+  // A place in the sources that is to be opened in an editor; the program takes it.
+  struct Source {
+    std::string file;
+    int line = 0;
+  };
+  std::optional<Source> wanted_source;
   History history;
   // Where it was last still: what back() and forward() go between.
   void remember() { history.visit(place()); }

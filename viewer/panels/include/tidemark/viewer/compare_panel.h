@@ -1,12 +1,21 @@
-// Two traces: the peaks of each series side by side and their difference. Their curves lie over
-// each other on the timeline.
+// Two traces: the peaks of each series side by side and their difference, and of the selected one
+// what differs by line, layer, category and call stack. Their curves lie over each other on the
+// timeline.
 #pragma once
 
 #include "tidemark/viewer/panel_context.h"
 
 namespace tidemark::viewer {
 
-// Into the current window, filling it.
-void draw_compare(const PanelContext& context);
+class ComparePanel {
+ public:
+  // Into the current window, filling it.
+  void draw(const PanelContext& context);
+
+ private:
+  void draw_rows(const PanelContext& context);
+
+  int grouping_ = 0;
+};
 
 }  // namespace tidemark::viewer

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tidemark/viewer/comparison.h"
+#include "tidemark/viewer/differences.h"
 #include "tidemark/viewer/document.h"
 #include "tidemark/viewer/live_worker.h"
 #include "tidemark/viewer/questions.h"
@@ -22,6 +23,8 @@ struct PanelContext {
   Questions* questions = nullptr;
   const Comparison* comparison = nullptr;
   std::string_view working = {};  // what is being loaded; "": all is there
+  // Of the two traces; null where there is one, or until they are found.
+  DifferencesAnswer differences = nullptr;
 
   const Palette& colours() const { return palette(state.theme); }
   // The curve to be drawn over a recorded one; null: nothing is changed, or not this series.

@@ -1,6 +1,7 @@
 // Sliders and switches for another batch, precision, optimizer, checkpoints, accumulation,
 // allocator and card: the predicted peak beside the recorded one, whether it fits, and what is
-// assumed. The predicted curve is drawn over the recorded one by the timeline.
+// assumed; and what to change so that it fits. The predicted curve is drawn over the recorded one
+// by the timeline.
 #pragma once
 
 #include "tidemark/viewer/panel_context.h"
@@ -13,6 +14,8 @@ class WhatIfPanel {
   void draw(const PanelContext& context);
   const WhatIfChoice& choice() const { return choice_; }
   void set_batch(double factor);
+  // Sliders and switches follow.
+  void set(const WhatIfChoice& choice);
   std::shared_ptr<const Forecast> shown() const { return shown_; }
   // Screen rectangle of the batch slider, as drawn last.
   ImVec2 batch_min() const { return batch_min_; }
@@ -21,6 +24,7 @@ class WhatIfPanel {
  private:
   void draw_controls(const PanelContext& context);
   void draw_outcome(const PanelContext& context) const;
+  int64_t capacity(const PanelContext& context) const;
 
   WhatIfChoice choice_;
   float batch_log2_ = 0;  // the sliders' own scale

@@ -36,6 +36,7 @@ enum class PanelName : uint8_t {
 };
 
 std::optional<PanelName> panel_from(std::string_view name);
+const char* panel_name(PanelName panel);
 inline constexpr const char* kPanelNames =
     "all, timeline, summary, live, details, flame, treemap, segments, findings, whatif, search, "
     "compare";
@@ -53,6 +54,10 @@ class Workspace {
   // What the user asked the program for, once; see app.
   bool take_open_request() { return std::exchange(open_requested_, false); }
   int take_scale_steps() { return std::exchange(scale_steps_, 0); }
+  bool take_picture_request() { return std::exchange(picture_requested_, false); }
+  // How it is laid out.
+  float timeline_share() const { return timeline_share_; }
+  void set_timeline_share(float share) { timeline_share_ = share; }
   bool take_export_request() { return std::exchange(export_requested_, false); }
 
   const TimelinePanel& timeline() const { return timeline_; }
@@ -81,6 +86,8 @@ class Workspace {
   bool help_ = false;
   bool open_requested_ = false;
   bool export_requested_ = false;
+  bool picture_requested_ = false;
+  bool copy_requested_ = false;
   int scale_steps_ = 0;
   TimelinePanel timeline_;
   LivePanel live_;
@@ -90,6 +97,7 @@ class Workspace {
   SegmentsPanel segments_;
   FindingsPanel findings_;
   WhatIfPanel whatif_;
+  ComparePanel compare_;
   SearchPanel search_;
   CommandPalette palette_;
   float timeline_share_ = 0.66F;
