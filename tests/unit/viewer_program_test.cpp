@@ -259,5 +259,37 @@ TEST_F(viewer_program, a_window_appears_answers_the_mouse_and_closes_cleanly) {
   EXPECT_NE(after.find(pixel), std::string::npos) << "the curve is gone after zooming";
 }
 
+TEST_F(viewer_program, a_window_saves_its_picture_and_comes_back_as_it_was_left) {
+  ASSERT_EQ(shell("command -v xvfb-run && command -v xdotool").status, 0)
+      << "this test needs a display of its own: install the packages xvfb, xauth and xdotool";
+  write_training();
+  // A key that goes down and up between two frames is none: held for a while, and again until it is
+  // seen.
+  const Outcome outcome = shell(
+      "xvfb-run -a -s '-screen 0 900x700x24' sh -c '"
+      "press() { xdotool keydown $1; sleep 0.2; xdotool keyup $1; sleep 0.6; }; "
+      "\"$VIEW\" gpt2.db --size 800x600 & viewer=$!; "
+      "window=$(timeout 60 xdotool search --sync --onlyvisible --name Tidemark: | head -n 1); "
+      "xdotool windowfocus \"$window\"; sleep 1; "
+      "for i in $(seq 20); do press t; grep -q \"theme light\" config/tidemark/view && break; "
+      "done; "
+      "for i in $(seq 20); do press b; grep -q \"packed 1\" config/tidemark/view && break; done; "
+      "xdotool keydown ctrl; "
+      "for i in $(seq 20); do press g; [ -s gpt2.db.1.png ] && break; done; "
+      "xdotool keyup ctrl key ctrl+q; wait $viewer'");
+  ASSERT_EQ(outcome.status, 0) << outcome.text;
+  const Pixels picture_of_window = picture("gpt2.db.1.png");
+  ASSERT_EQ(picture_of_window.width, 800) << outcome.text;
+  EXPECT_GT(picture_of_window.count(palette(Theme::kLight).panel), 10'000U);
+  const std::string kept = contents(in_folder("config/tidemark/view"));
+  EXPECT_NE(kept.find("theme light\n"), std::string::npos) << kept;
+  EXPECT_NE(kept.find("packed 1\n"), std::string::npos) << kept;
+  EXPECT_NE(kept.find("width 800\n"), std::string::npos) << kept;
+  // Pictures are of the default all the same: they must not differ from user to user.
+  ASSERT_EQ(shell("$VIEW gpt2.db --screenshot out.png").status, 0);
+  EXPECT_EQ(picture("out.png").width, 1440);
+  EXPECT_GT(picture("out.png").count(palette(Theme::kDark).panel), 10'000U);
+}
+
 }  // namespace
 }  // namespace tidemark::viewer
