@@ -49,7 +49,7 @@ TEST(TraceOpen, files_that_are_no_trace_get_one_clear_line) {
   const TestFolder folder;
   EXPECT_EQ(open_error(folder.file("missing.db")), "X does not exist: check the name");
   EXPECT_EQ(open_error(folder.path().string()),
-            "X is a folder, not a tidemark trace: name the file");
+            "X is a folder without a trace (*.db): name the file");
   write_bytes(folder.file("empty.db"), "");
   EXPECT_EQ(open_error(folder.file("empty.db")), "X is empty, so not a tidemark trace");
   write_bytes(folder.file("notes.txt"), "dear diary");

@@ -528,10 +528,7 @@ Result<std::unique_ptr<Reader>> open_folder(const std::string& folder) {
     if (entry.path().extension() == ".db") files.push_back(entry.path());
   }
   if (error) return fail(folder + ": cannot be listed: " + error.message());
-  if (files.empty()) {
-    return fail(folder + ": is a folder without a trace: tidemark record -o " + folder +
-                "/NAME.db writes one");
-  }
+  if (files.empty()) return fail(folder + " is a folder without a trace (*.db): name the file");
   std::sort(files.begin(), files.end());
   if (files.size() == 1) return Reader::open(files.front().string());
   auto devices = std::make_unique<Devices>();
