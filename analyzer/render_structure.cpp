@@ -12,18 +12,6 @@ namespace {
 
 constexpr size_t kShownCulprits = 5;
 
-// The middle one of the regular iterations.
-int64_t usual_ns(const Structure& structure) {
-  std::vector<int64_t> lengths;
-  for (const Iteration& iteration : structure.iterations) {
-    if (iteration.regular) lengths.push_back(iteration.end_ns - iteration.begin_ns);
-  }
-  if (lengths.empty()) return 0;
-  std::nth_element(lengths.begin(), lengths.begin() + static_cast<ptrdiff_t>(lengths.size() / 2),
-                   lengths.end());
-  return lengths[lengths.size() / 2];
-}
-
 std::string share_line(uint64_t bytes, int64_t whole, const std::string& name) {
   return fmt::format("  {} {}  {}\n",
                      pad_left(format_share(bytes, static_cast<uint64_t>(whole)), 7),
@@ -101,7 +89,7 @@ std::string iterations_text(const Report& report) {
   const size_t warm_ups = structure.warm_ups();
   std::string out = fmt::format("\nIterations: {}", format_count(structure.iterations.size()));
   if (warm_ups > 0) out += fmt::format(", of which {} to warm up", format_count(warm_ups));
-  if (const int64_t usual = usual_ns(structure); usual > 0) {
+  if (const int64_t usual = structure.usual_ns(); usual > 0) {
     out += fmt::format("; {} each", format_ns(usual));
   }
   out += fmt::format("\n  from {} in the {} ({}); phases from {} ({})\n",

@@ -1,6 +1,7 @@
 #include "repeats.h"
 
 #include <algorithm>
+#include <bit>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -10,25 +11,51 @@ namespace {
 constexpr size_t kContext = 4;  // keys that must agree before a distance is looked at
 constexpr size_t kCandidates = 48;
 
+// Where each hash stood last. Open addressing in one block of memory: of ten million keys nearly
+// all may differ, and a node for each would take longer than all that is done with them.
+class LastPlaces {
+ public:
+  explicit LastPlaces(size_t most) : slots_(std::bit_ceil(most + most / 2 + 1)) {}
+
+  // The place before, or `place` itself where there was none.
+  size_t exchange(uint64_t hash, size_t place) {
+    const size_t mask = slots_.size() - 1;
+    const auto tag = static_cast<uint32_t>(hash >> 32);
+    for (size_t at = hash & mask;; at = (at + 1) & mask) {
+      Slot& slot = slots_[at];
+      if (slot.place_plus_1 != 0 && slot.tag != tag) continue;
+      const size_t before = slot.place_plus_1 == 0 ? place : slot.place_plus_1 - 1;
+      slot = {tag, static_cast<uint32_t>(place + 1)};
+      return before;
+    }
+  }
+
+ private:
+  struct Slot {
+    uint32_t tag = 0;
+    uint32_t place_plus_1 = 0;  // 0: free
+  };
+  std::vector<Slot> slots_;
+};
+
 // How far back what stands here stood before, each with how often it is so. Of a key many are
 // alike; of several in a row few.
 std::vector<size_t> likely_periods(std::span<const uint64_t> keys, size_t shortest) {
   constexpr uint64_t odd = 0x9e3779b97f4a7c15;
   if (keys.size() < kContext) return {};
-  std::unordered_map<uint64_t, size_t> last;
-  std::unordered_map<size_t, uint64_t> counts;
-  last.reserve(keys.size() / 2);
+  LastPlaces last(keys.size());
+  std::vector<uint32_t> counts(keys.size());  // of each distance
   for (size_t i = 0; i + kContext <= keys.size(); ++i) {
     uint64_t hash = 0;
     for (size_t k = 0; k < kContext; ++k) hash = (hash ^ keys[i + k]) * odd + (hash >> 29);
-    const auto [found, fresh] = last.try_emplace(hash, i);
-    if (fresh) continue;
-    const size_t distance = i - found->second;
-    found->second = i;
+    hash ^= hash >> 32;
+    const size_t distance = i - last.exchange(hash * odd, i);
     if (distance >= shortest) ++counts[distance];
   }
   std::vector<std::pair<uint64_t, size_t>> ranked;
-  for (const auto& [distance, count] : counts) ranked.emplace_back(count * distance, distance);
+  for (size_t distance = 1; distance < counts.size(); ++distance) {
+    if (counts[distance] > 0) ranked.emplace_back(counts[distance] * distance, distance);
+  }
   const size_t kept = std::min(kCandidates, ranked.size());
   std::partial_sort(ranked.begin(), ranked.begin() + static_cast<ptrdiff_t>(kept), ranked.end(),
                     [](const auto& a, const auto& b) { return a > b; });

@@ -1,8 +1,6 @@
 #include "tidemark/analyzer/structure.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <functional>
 #include <map>
 #include <unordered_map>
@@ -12,6 +10,7 @@
 #include "lifetimes.h"
 #include "repeats.h"
 #include "role_cache.h"
+#include "size_classes.h"
 
 namespace tidemark::analyzer {
 namespace {
@@ -58,25 +57,23 @@ bool part_of_sequence(const trace::Reader& reader, const trace::Allocation& row,
           (row.space == trace::Space::kDevice && reader.text(row.api) != "cuda module"));
 }
 
-// The smallest size at which at most so many blocks are left: a host makes millions of small ones.
+// A host makes millions of small blocks: so many of the largest are looked at.
 constexpr uint64_t kMostSteps = uint64_t{1} << 22;
 
-class SizeClasses {
- public:
-  void add(uint64_t size) { ++counts_[std::bit_width(size)]; }
-  uint64_t smallest_for(uint64_t most) const {
-    uint64_t sum = 0;
-    for (size_t bits = counts_.size(); bits-- > 0;) {
-      sum += counts_[bits];
-      if (sum > most)
-        return bits >= 64 ? std::numeric_limits<uint64_t>::max() : uint64_t{1} << bits;
+// The process whose blocks are counted most; of one alone nothing needs to be counted.
+Result<trace::ProcessId> process_of_sequence(const trace::Reader& reader,
+                                             const trace::AllocationFilter& filter,
+                                             uint64_t smallest) {
+  if (reader.processes().size() == 1) return reader.processes().front().id;
+  std::map<trace::ProcessId, uint64_t> counts;
+  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
+    for (const trace::Allocation& row : batch) {
+      if (part_of_sequence(reader, row, smallest)) ++counts[row.process];
     }
-    return 0;
-  }
-
- private:
-  std::array<uint64_t, 65> counts_{};
-};
+  });
+  if (!read) return tl::unexpected(read.error());
+  return busiest(counts);
+}
 
 Result<Sequence> allocations_of(const trace::Reader& reader, trace::Layer layer, Basis basis,
                                 uint64_t smallest) {
@@ -85,30 +82,34 @@ Result<Sequence> allocations_of(const trace::Reader& reader, trace::Layer layer,
   const Lifetimes lifetimes(reader);
   trace::AllocationFilter filter;
   filter.layer = layer;
-  std::map<trace::ProcessId, uint64_t> counts;
-  std::map<trace::ProcessId, SizeClasses> sizes;
+  const auto process = process_of_sequence(reader, filter, smallest);
+  if (!process) return tl::unexpected(process.error());
+  sequence.process = *process;
+  // The more there are, the larger the smallest that is kept: what was dropped before is dropped
+  // in the end, too.
+  SizeClasses sizes;
+  constexpr size_t most_kept = kMostSteps + kMostSteps / 4;
+  // Pages that are not used cost nothing; growing step by step would copy all of them again.
+  sequence.steps.reserve(most_kept + (size_t{1} << 16));
+  const auto drop_small = [&] {
+    smallest = std::max(smallest, sizes.smallest_for(kMostSteps));
+    std::erase_if(sequence.steps, [&](const Step& step) { return step.size < smallest; });
+  };
   auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& row : batch) {
-      if (!part_of_sequence(reader, row, smallest)) continue;
-      ++counts[row.process];
-      sizes[row.process].add(row.size);
-    }
-  });
-  if (!read) return tl::unexpected(read.error());
-  sequence.process = busiest(counts);
-  if (counts.empty()) return sequence;
-  smallest = std::max(smallest, sizes[sequence.process].smallest_for(kMostSteps));
-  sequence.steps.reserve(std::min(counts[sequence.process], kMostSteps));
-  read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
-    for (const trace::Allocation& row : batch) {
       if (row.process != sequence.process || !part_of_sequence(reader, row, smallest)) continue;
+      sizes.add(row.size);
       sequence.steps.push_back({row.alloc_ns, lifetimes.end_ns(row), row.size, row.alloc_stack,
                                 row.free_stack, row.thread});
     }
+    if (sequence.steps.size() > most_kept) drop_small();
   });
   if (!read) return tl::unexpected(read.error());
-  std::stable_sort(sequence.steps.begin(), sequence.steps.end(),
-                   [](const Step& a, const Step& b) { return a.time_ns < b.time_ns; });
+  drop_small();
+  const auto earlier = [](const Step& a, const Step& b) { return a.time_ns < b.time_ns; };
+  if (!std::is_sorted(sequence.steps.begin(), sequence.steps.end(), earlier)) {
+    std::stable_sort(sequence.steps.begin(), sequence.steps.end(), earlier);
+  }
   return sequence;
 }
 
@@ -539,6 +540,17 @@ Phase Structure::phase_at(int64_t time_ns) const {
       std::upper_bound(phases.begin(), phases.end(), time_ns,
                        [](int64_t time, const PhaseSpan& span) { return time < span.begin_ns; });
   return after == phases.begin() ? Phase::kOther : std::prev(after)->phase;
+}
+
+int64_t Structure::usual_ns() const {
+  std::vector<int64_t> lengths;
+  for (const Iteration& iteration : iterations) {
+    if (iteration.regular) lengths.push_back(iteration.end_ns - iteration.begin_ns);
+  }
+  if (lengths.empty()) return 0;
+  const auto middle = lengths.begin() + static_cast<ptrdiff_t>(lengths.size() / 2);
+  std::nth_element(lengths.begin(), middle, lengths.end());
+  return *middle;
 }
 
 size_t Structure::warm_ups() const {

@@ -71,13 +71,19 @@ void note(const trace::Allocation& allocation, int64_t end_ns, Changes& changes)
   if (end_ns != trace::kNever) changes.ends.push_back({end_ns, allocation.size});
 }
 
-Result<UsageCurve> curve_of(const Series& series, Changes changes) {
+enum class Points : uint8_t { kKept, kPeakAlone };
+
+Result<UsageCurve> curve_of(const Series& series, Changes changes, Points points) {
   sort_by_time(changes.begins);
   sort_by_time(changes.ends);
   UsageCurve curve;
   curve.series = series;
   curve.allocations = changes.allocations;
   curve.allocated_bytes = changes.allocated_bytes;
+  // Pages that are not used cost nothing; growing would copy all points again and again.
+  if (points == Points::kKept) {
+    curve.points.reserve(changes.begins.size() + changes.ends.size());
+  }
   auto begin = changes.begins.cbegin();
   auto end = changes.ends.cbegin();
   int64_t live = 0;
@@ -100,7 +106,7 @@ Result<UsageCurve> curve_of(const Series& series, Changes changes) {
     }
     if (after == live) continue;
     live = after;
-    curve.points.push_back({now, live});
+    if (points == Points::kKept) curve.points.push_back({now, live});
     if (live > curve.peak_bytes) {
       curve.peak_bytes = live;
       curve.peak_ns = now;
@@ -172,7 +178,8 @@ Result<std::map<trace::ProcessId, ProcessPeak>> process_peaks(const trace::Reade
   });
   if (!read) return tl::unexpected(read.error());
   for (auto& [process, changes] : all) {
-    const auto curve = curve_of({layer, trace::Space::kHost}, std::move(changes));
+    const auto curve =
+        curve_of({layer, trace::Space::kHost}, std::move(changes), Points::kPeakAlone);
     if (!curve) return tl::unexpected(curve.error());
     peaks[process] = {curve->peak_bytes, curve->peak_ns};
   }
@@ -207,7 +214,7 @@ Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
 
   std::vector<UsageCurve> curves;
   for (auto& [series, changes] : all) {
-    auto curve = curve_of(series, std::move(changes));
+    auto curve = curve_of(series, std::move(changes), Points::kKept);
     if (!curve) return tl::unexpected(curve.error());
     if (sums->speak_for(series.layer) && series.space == trace::Space::kHost) {
       add_summed(*sums, *curve);

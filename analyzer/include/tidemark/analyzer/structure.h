@@ -69,6 +69,8 @@ struct Structure {
   [[nodiscard]] int32_t iteration_at(int64_t time_ns) const;
   [[nodiscard]] Phase phase_at(int64_t time_ns) const;
   [[nodiscard]] size_t warm_ups() const;
+  // Of the regular iterations the middle one's length; 0: there are none.
+  [[nodiscard]] int64_t usual_ns() const;
 };
 
 [[nodiscard]] Result<Structure> find_structure(const trace::Reader& reader);
