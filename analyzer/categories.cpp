@@ -125,6 +125,11 @@ class Judge {
     if (computed && block.used(Phase::kOptimizer)) return {Category::kParameter, Sureness::kSure};
     if (computed) return {Category::kParameter, Sureness::kLikely};
     if (block.used(Phase::kOptimizer)) return {Category::kOptimizerState, Sureness::kLikely};
+    // A set that is evaluated beside the loop. Weights that a framework brings the same way may
+    // wait for that, too.
+    if (block.copied_first && block.used_by_kernel && !block.role->framework) {
+      return {Category::kInput, Sureness::kLikely};
+    }
     if (interpreters_own(block)) return {Category::kFramework, Sureness::kLikely};
     if (block.role->framework) {
       return {Category::kParameter, accesses_ ? Sureness::kGuess : Sureness::kLikely};

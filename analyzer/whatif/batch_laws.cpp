@@ -36,7 +36,7 @@ class Laws {
       case Category::kFramework:
         return Law::kFixed;
       case Category::kInput:
-        return Law::kPerSample;
+        return beside_steps(i) ? Law::kFixed : Law::kPerSample;
       default:
         break;
     }
@@ -80,6 +80,19 @@ class Laws {
     for (const uint32_t other : per_sample) copies += schedule_.blocks[other].bytes;
     const uint64_t whole = schedule_.blocks[i].bytes;
     return copies == 0 || copies > whole ? 0 : whole - copies;
+  }
+
+  // A set that is evaluated between steps, or after them: no step's work uses it.
+  bool beside_steps(uint32_t i) const {
+    const Raw::Block& facts = raw_.blocks[i];
+    if (schedule_.blocks[i].iteration != 0 || facts.first_work == Raw::kNone) return false;
+    for (uint32_t w = facts.first_work; w <= facts.last_work; ++w) {
+      const DeviceWork& work = schedule_.work[w];
+      if (work.iteration == 0) continue;
+      const auto blocks = schedule_.blocks_of(work);
+      if (std::ranges::find(blocks, i) != blocks.end()) return false;
+    }
+    return true;
   }
 
   // A kernel makes it from parameters and their like alone: a copy in another precision, say. What
