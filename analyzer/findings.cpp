@@ -41,19 +41,11 @@ bool of_time(const Finding& finding) { return finding.seconds > 0; }
 }  // namespace
 
 const char* to_string(Pattern pattern) {
-  constexpr const char* names[] = {"unused",
-                                   "dead_write",
-                                   "early_allocation",
-                                   "late_deallocation",
-                                   "temporary_idle",
-                                   "leak",
-                                   "growth",
-                                   "reserved_unused",
-                                   "churn",
-                                   "pageable_copies",
-                                   "small_copies",
-                                   "serial_copies",
-                                   "input_wait"};
+  constexpr const char* names[] = {
+      "unused",      "dead_write",      "early_allocation", "late_deallocation", "temporary_idle",
+      "leak",        "growth",          "reserved_unused",  "duplicate",         "host_spare",
+      "unexplained", "churn",           "pageable_copies",  "small_copies",      "serial_copies",
+      "input_wait",  "repeated_copies", "round_trips"};
   static_assert(std::size(names) == kPatterns);
   return names[static_cast<size_t>(pattern)];
 }
@@ -115,6 +107,13 @@ bool lowers_peak(const Finding& finding) {
   return (finding.peak_bytes - finding.peak_without_bytes) * kLeastShare >= finding.peak_bytes;
 }
 
+void sort_findings(std::vector<Finding>& findings) {
+  std::stable_sort(findings.begin(), findings.end(), [](const Finding& a, const Finding& b) {
+    if (of_time(a) != of_time(b)) return of_time(b);
+    return of_time(a) ? a.seconds > b.seconds : a.byte_seconds > b.byte_seconds;
+  });
+}
+
 Result<std::vector<Finding>> find_waste(const trace::Reader& reader, const Structure& structure,
                                         const std::vector<UsageCurve>& curves) {
   std::vector<Finding> findings;
@@ -140,11 +139,9 @@ Result<std::vector<Finding>> find_waste(const trace::Reader& reader, const Struc
   }
   auto found = find_churn(*search, findings);
   if (found) found = find_slow_copies(*search, findings);
+  if (found) found = find_same_bytes(*search, findings);
   if (!found) return tl::unexpected(found.error());
-  std::stable_sort(findings.begin(), findings.end(), [](const Finding& a, const Finding& b) {
-    if (of_time(a) != of_time(b)) return of_time(b);
-    return of_time(a) ? a.seconds > b.seconds : a.byte_seconds > b.byte_seconds;
-  });
+  sort_findings(findings);
   return findings;
 }
 

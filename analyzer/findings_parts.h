@@ -64,6 +64,11 @@ Result<void> find_churn(const Search& search, std::vector<Finding>& findings);
 // Copies between host and device, and what the device waits for.
 Result<void> find_slow_copies(const Search& search, std::vector<Finding>& findings);
 
+// The same bytes copied again, to the host and back, or into two blocks.
+Result<void> find_same_bytes(const Search& search, std::vector<Finding>& findings);
+// As find_waste() gives them.
+void sort_findings(std::vector<Finding>& findings);
+
 // What is less than this of a peak, or of the time of the work, is not worth a reader's time.
 inline constexpr int64_t kLeastShare = 100;
 inline constexpr double kNsPerSecond = 1e9;

@@ -35,7 +35,9 @@ Result<std::map<Series, Ended>> read_ends(const trace::Reader& reader) {
     ended.unfreed_bytes += total.allocated_bytes - total.freed_bytes;
     if (lifetimes.leaks(total.process)) add_unfreed(total, ended.leaked);
   }
-  const auto read = reader.allocations({}, [&](std::span<const trace::Allocation> batch) {
+  trace::AllocationFilter any_order;
+  any_order.any_order = true;
+  const auto read = reader.allocations(any_order, [&](std::span<const trace::Allocation> batch) {
     for (const trace::Allocation& allocation : batch) {
       if (sums->speak_for(allocation.layer)) continue;
       Ended& ended = all[series_of(allocation)];
@@ -138,6 +140,10 @@ Result<void> add_process_memory(const trace::Reader& reader, const ReportOptions
       options.stacks > 0 ? MemoryDepth::kWithBlocks : MemoryDepth::kSystemOnly;
   auto uses = process_memory(reader, depth);
   if (!uses) return tl::unexpected(uses.error());
+  if (options.culprits > 0) {
+    auto found = find_resident_waste(reader, *uses, report.findings);
+    if (!found) return found;
+  }
   std::map<trace::ProcessId, ProcessMemoryUse*> by_id;
   for (ProcessMemoryUse& use : *uses) by_id[use.process] = &use;
   for (ProcessLine& line : report.processes) {

@@ -21,6 +21,13 @@ int main() {
   add_first(field, first);
   CHECK(cudaFree(first));
 
+  float *table, *lookup;
+  CHECK(cudaMallocHost(&table, kTableBytes));
+  std::fill_n(table, kTableBytes / sizeof(float), 1.0F);
+  CHECK(cudaMalloc(&lookup, kTableBytes));
+  CHECK(cudaMemcpy(lookup, table, kTableBytes, cudaMemcpyHostToDevice));
+  CHECK(cudaFreeHost(table));
+
   cudaStream_t copies, kernels;
   CHECK(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking));
   CHECK(cudaStreamCreateWithFlags(&kernels, cudaStreamNonBlocking));
@@ -44,6 +51,7 @@ int main() {
     for (size_t part = 0; part < kParts; ++part) {
       stir_part(part, field, inputs[i], scratch, kernels);
     }
+    for (size_t look = 0; look < kLooks + 2; ++look) add_first(field, lookup, kernels);
     CHECK(cudaEventRecord(used[i], kernels));
   }
   CHECK(cudaDeviceSynchronize());
@@ -55,7 +63,7 @@ int main() {
   }
   CHECK(cudaStreamDestroy(copies));
   CHECK(cudaStreamDestroy(kernels));
-  CHECK(cudaFree(scratch));
+  for (float* block : {scratch, lookup}) CHECK(cudaFree(block));
 
   float *sum, *late;
   CHECK(cudaMalloc(&sum, kLeastBytes));

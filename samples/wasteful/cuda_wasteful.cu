@@ -2,6 +2,7 @@
 // line that it prints. cuda_clean.cu computes the same and wastes nothing.
 //
 // Exit status: 0; 1 when CUDA fails; 3 without a GPU.
+#include <algorithm>
 #include <vector>
 
 #include "field.cuh"
@@ -25,6 +26,16 @@ int main() {
   fill_field(leak, 7 * kMiB, 4);
   add_first(field, late);
 
+  float *table, *lookup, *twin;
+  CHECK(cudaMallocHost(&table, kTableBytes));
+  std::fill_n(table, kTableBytes / sizeof(float), 1.0F);
+  CHECK(cudaMalloc(&lookup, kTableBytes));
+  PLANT(duplicate, kTableBytes, CHECK(cudaMalloc(&twin, kTableBytes)));
+  CHECK(cudaMemcpy(lookup, table, kTableBytes, cudaMemcpyHostToDevice));
+  CHECK(cudaMemcpy(twin, table, kTableBytes, cudaMemcpyHostToDevice));
+  float* mirror;
+  CHECK(cudaMallocHost(&mirror, kTableBytes));
+
   std::vector<float> source(kFieldBytes / sizeof(float));
   std::vector<float*> history(kSteps);
   for (size_t step = 0; step < kSteps; ++step) {
@@ -38,10 +49,24 @@ int main() {
       stir_part(part, field, input, scratch[part]);
     }
     add_first(field, leak);
+    // The first of a step comes after other work of the host.
+    constexpr size_t again = kSteps * (kLooks - 1) * kTableBytes;
+    for (size_t look = 0; look < kLooks; ++look) {
+      PLANT(repeated_copies, again,
+            CHECK(cudaMemcpy(lookup, table, kTableBytes, cudaMemcpyHostToDevice)));
+      add_first(field, look % 2 == 0 ? lookup : twin);
+    }
+    CHECK(cudaMemcpy(mirror, lookup, kTableBytes, cudaMemcpyDeviceToHost));
+    PLANT(round_trips, kSteps * kTableBytes,
+          CHECK(cudaMemcpy(lookup, mirror, kTableBytes, cudaMemcpyHostToDevice)));
     PLANT(growth, kKeptBytes, CHECK(cudaMalloc(&history[step], kKeptBytes)));
     keep(history[step], scratch);
     for (float* block : scratch) CHECK(cudaFree(block));
+    add_first(field, lookup);
+    add_first(field, twin);
   }
+  for (float* block : {lookup, twin}) CHECK(cudaFree(block));
+  for (float* block : {table, mirror}) CHECK(cudaFreeHost(block));
 
   float* sum;
   CHECK(cudaMalloc(&sum, kLeastBytes));

@@ -31,6 +31,9 @@ constexpr size_t kKeptBytes = 1 * kMiB;
 constexpr unsigned kThreads = 256;
 constexpr size_t kLeastBytes = kThreads * sizeof(float);
 constexpr size_t kSteps = 20;
+// A table that nobody changes, of which each step asks so many times.
+constexpr size_t kTableBytes = 6 * kMiB;
+constexpr size_t kLooks = 5;
 constexpr int kRounds = 60'000;  // of work for each element: a step takes some milliseconds
 
 inline unsigned blocks_for(size_t bytes) { return static_cast<unsigned>(bytes / kLeastBytes); }
@@ -75,8 +78,8 @@ inline void keep(float* kept, float* const (&parts)[kParts]) {
   CHECK(cudaGetLastError());
 }
 
-inline void add_first(float* sum, const float* values) {
-  add<<<1, 1>>>(sum, values);
+inline void add_first(float* sum, const float* values, cudaStream_t stream = nullptr) {
+  add<<<1, 1, 0, stream>>>(sum, values);
   CHECK(cudaGetLastError());
 }
 

@@ -1,6 +1,7 @@
 // What both host twins compute, in rounds.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <vector>
 
@@ -14,6 +15,11 @@ constexpr size_t kForgotten = 10'000;
 constexpr size_t kKept = 40'000;
 constexpr size_t kLookups = 5'000;
 constexpr size_t kPlaces = 16;
+// An index in small blocks, of which few are needed once it is built.
+constexpr size_t kIndexBlocks = 4096;
+constexpr size_t kIndexNumbers = 512;
+constexpr size_t kIndexNeeded = 8;  // one in so many
+constexpr std::chrono::milliseconds kPause{200};
 
 inline Numbers squared(const Numbers& numbers) {
   Numbers squares(numbers.size());

@@ -14,6 +14,7 @@ add_executable(analyzer_test
   analyzer_ranks_test.cpp
   analyzer_repeats_test.cpp
   analyzer_report_test.cpp
+  analyzer_same_bytes_test.cpp
   analyzer_structure_test.cpp
   analyzer_text_test.cpp
   analyzer_units_test.cpp

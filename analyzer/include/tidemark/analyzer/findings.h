@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tidemark/analyzer/categories.h"
+#include "tidemark/analyzer/process_memory.h"
 
 namespace tidemark::analyzer {
 
@@ -25,13 +26,18 @@ enum class Pattern : uint8_t {
   kLeak,              // the program ended and had not freed it
   kGrowth,            // more of it after every iteration
   kReservedUnused,    // held by the framework's pool beyond what it handed out
+  kDuplicate,         // as large as another, filled with the same, alive together
+  kHostSpare,         // of the heap: freed, and kept from the system by malloc
+  kUnexplained,       // resident, and no recorded call asked for it
   kChurn,             // host blocks that were freed before the next was allocated
   kPageableCopies,    // copies that pinned memory would make faster
   kSmallCopies,       // many, each too small for the link
   kSerialCopies,      // from the host while no kernel ran
   kInputWait,         // the device was idle until the next copy from the host came
+  kRepeatedCopies,    // of the same bytes of the host's to the device, again and again
+  kRoundTrips,        // to the host, and back to the device
 };
-inline constexpr size_t kPatterns = static_cast<size_t>(Pattern::kInputWait) + 1;
+inline constexpr size_t kPatterns = static_cast<size_t>(Pattern::kRoundTrips) + 1;
 const char* to_string(Pattern pattern);     // unused dead_write early_allocation …: names in JSON
 std::string pattern_text(Pattern pattern);  // "dead write": for people
 
@@ -65,5 +71,9 @@ struct Finding {
 [[nodiscard]] Result<std::vector<Finding>> find_waste(const trace::Reader& reader,
                                                       const Structure& structure,
                                                       const std::vector<UsageCurve>& curves);
+// Adds what processes held resident that no block explains. `uses`: as process_memory() gives them.
+[[nodiscard]] Result<void> find_resident_waste(const trace::Reader& reader,
+                                               const std::vector<ProcessMemoryUse>& uses,
+                                               std::vector<Finding>& findings);
 
 }  // namespace tidemark::analyzer
