@@ -144,6 +144,29 @@ Json findings(const Report& report) {
   return list;
 }
 
+Json techniques(const TechniqueAdvice& advice) {
+  Json list = Json::array();
+  for (const TechniqueLine& line : advice.lines) {
+    list.push_back(
+        {{"technique", to_string(line.technique)},
+         {"applies", line.applies},
+         {"why", line.why},
+         {"change", or_null(line.change)},
+         {"peak_with_bytes", line.peak_with_bytes ? Json(*line.peak_with_bytes) : Json()},
+         {"beside_bytes", line.beside_bytes},
+         {"saved_bytes", advice.saved_bytes(line)},
+         {"time_ratio", line.time_ratio ? Json(*line.time_ratio) : Json()},
+         {"seconds", line.seconds},
+         {"command", line.command}});
+  }
+  return {{"space", advice.series ? Json(space_text(*advice.series)) : Json()},
+          {"layer", advice.series ? Json(trace::to_string(advice.series->layer)) : Json()},
+          {"peak_bytes", advice.peak_bytes},
+          {"step_ns", advice.step_ns > 0 ? Json(advice.step_ns) : Json()},
+          {"not_replayed", or_null(advice.not_replayed)},
+          {"techniques", list}};
+}
+
 Json fits(const Report& report) {
   Json list = Json::array();
   for (const FitLine& fit : report.fits) {
@@ -365,6 +388,7 @@ std::string report_json(const Report& report) {
   if (report.window) json["window"] = window(*report.window);
   json["spaces"] = spaces(report);
   json["findings"] = findings(report);
+  if (report.techniques) json["advice"] = techniques(*report.techniques);
   if (!report.structure.iterations.empty()) json["training"] = structure(report.structure);
   if (!report.device_memory.empty()) json["device_memory"] = device_memory(report);
   if (report.has_device()) {

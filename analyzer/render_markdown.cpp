@@ -127,6 +127,21 @@ std::string findings(const Report& report) {
   return out;
 }
 
+std::string techniques(const Report& report) {
+  if (!report.techniques) return "";
+  const TechniqueAdvice& advice = *report.techniques;
+  const auto lines = applying(advice);
+  if (lines.empty()) return "";
+  std::string out =
+      "\n**Techniques that apply**\n\n| technique | gain | change | computed by "
+      "|\n|---|---|---|---|\n";
+  for (const TechniqueLine* line : lines) {
+    out += fmt::format("| {} | {} | {} | {} |\n", technique_text(line->technique),
+                       plain(gain_text(advice, *line)), plain(line->change), code(line->command));
+  }
+  return out;
+}
+
 std::string leaks(const Report& report) {
   std::string out;
   for (auto line = report.series.rbegin(); line != report.series.rend(); ++line) {
@@ -153,7 +168,7 @@ std::string report_markdown(const Report& report) {
   if (!report.remarks.empty() || !report.out_of_memory.empty()) out += "\n";
   out += spaces_table(report);
   out += owners(report, leading_series(report));
-  return out + findings(report) + leaks(report);
+  return out + findings(report) + techniques(report) + leaks(report);
 }
 
 }  // namespace tidemark::analyzer

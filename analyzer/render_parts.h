@@ -27,6 +27,13 @@ std::string owners_text(const Report& report);
 // What is wasted: "" where nothing was found.
 std::string findings_text(const Report& report);
 
+// The techniques that apply, and the names of the others; "" where no advice was asked for.
+std::string techniques_text(const Report& report);
+// Most bytes first, then most time.
+std::vector<const TechniqueLine*> applying(const TechniqueAdvice& advice);
+// "peak 4.90 GiB -> 3.65 GiB, step 1.23 x"; "" of what wins nothing that is known.
+std::string gain_text(const TechniqueAdvice& advice, const TechniqueLine& line);
+
 bool any_resident(const Report& report);
 std::string peak_rss_text(const ProcessLine& line);  // "" where nothing was sampled
 // What was asked for, what there was, and what lived then.

@@ -256,6 +256,9 @@ Result<Report> build_report(const trace::Reader& reader, const ReportOptions& op
   }
   if (auto added = add_ranks(reader, report); !added) return tl::unexpected(added.error());
   if (auto added = add_window(reader, report); !added) return tl::unexpected(added.error());
+  if (auto added = add_techniques(reader, options.advice, report); !added) {
+    return tl::unexpected(added.error());
+  }
   add_remarks(reader, report);
   return report;
 }

@@ -41,6 +41,25 @@ Result<void> add_memsets(const trace::Reader& reader, Report& report) {
   return {};
 }
 
+bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+// As cuBLAS, cuDNN and CUTLASS name them.
+bool is_product_kernel(std::string_view name) {
+  return has(name, "gemm") || has(name, "cutlass") || has(name, "xmma") || has(name, "conv2d") ||
+         has(name, "convolve") || has(name, "wgrad") || has(name, "dgrad") || has(name, "nvjet");
+}
+bool is_short_float(std::string_view name) {
+  return has(name, "f16") || has(name, "hgemm") || has(name, "h16816") || has(name, "fp8") ||
+         has(name, "e4m3");
+}
+// Those that tensor cores compute say so, or name a shorter type.
+bool is_full_float(std::string_view name) {
+  const bool tensor_cores = has(name, "tensorop") || has(name, "tf32") || is_short_float(name);
+  return !tensor_cores && (has(name, "sgemm") || has(name, "f32f32"));
+}
+
 Result<void> add_kernels(const trace::Reader& reader, size_t names, Report& report) {
   KernelTotal total;
   std::unordered_map<int64_t, KernelLine> by_name;  // by StringId
@@ -58,6 +77,11 @@ Result<void> add_kernels(const trace::Reader& reader, size_t names, Report& repo
   total.names = by_name.size();
   for (auto& [id, line] : by_name) {
     line.name = reader.text(static_cast<trace::StringId>(id));
+    if (is_product_kernel(line.name)) {
+      total.product_ns += line.time_ns;
+      if (is_full_float(line.name)) total.full_float_product_ns += line.time_ns;
+      if (is_short_float(line.name)) total.short_product_ns += line.time_ns;
+    }
     total.top.push_back(std::move(line));
   }
   std::sort(total.top.begin(), total.top.end(), [](const KernelLine& a, const KernelLine& b) {

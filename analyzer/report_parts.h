@@ -40,6 +40,9 @@ inline void add_duration(int64_t& sum, int64_t start_ns, int64_t end_ns) {
   }
 }
 
+// After all of the others: what they say is what is advised of.
+Result<void> add_techniques(const trace::Reader& reader, AdviceDepth depth, Report& report);
+
 // After series and device memory.
 void add_fits(Report& report);
 

@@ -347,6 +347,7 @@ function boot() {
   theme.apply();
   drawHead();
   drawFindings();
+  drawAdvice();
   drawMore(document.getElementById('more'));
   const drawn = ['verdict', 'timeline', 'treemap', 'owners', 'flame'];
   if (!spaces.length) {

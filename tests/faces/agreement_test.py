@@ -240,6 +240,39 @@ def check_findings(faces, check):
                            f"{format_bytes(one['peak_without_bytes'])}" in text)
 
 
+def check_advice(faces, check):
+    """Text and Markdown show those that apply; what was predicted, whatif predicts."""
+    advice = faces.json["advice"]
+    lines = advice["techniques"]
+    check.same("techniques", len({line["technique"] for line in lines}), 15)
+    shown = section(faces.text, "Advice by technique").splitlines()
+    rows = [row.strip("|").split(" | ") for row in
+            faces.markdown.split("**Techniques that apply**")[-1].splitlines() if row.startswith("| ")]
+    for line in lines:
+        name = f"advice, {line['technique']}"
+        check.true(f"{name}: says why, with a number", re.search(r"\d.*\.$", line["why"]))
+        gained = (advice["peak_bytes"] - line["peak_with_bytes"]
+                  if line["peak_with_bytes"] is not None else 0)
+        check.same(f"{name}: saved", line["saved_bytes"], max(0, gained) + line["beside_bytes"])
+        predicted = line["peak_with_bytes"] is not None
+        if predicted:
+            answer = json.loads(subprocess.run(
+                [faces.tidemark, "whatif", faces.path, *line["command"].split()[3:], "--json"],
+                check=True, capture_output=True).stdout)
+            check.same(f"{name}: whatif", (answer["predicted"]["peak_reserved_bytes"],
+                                           answer["baseline"]["peak_reserved_bytes"]),
+                       (line["peak_with_bytes"], advice["peak_bytes"]))
+            check.true(f"{name}: whatif's time",
+                       abs(answer["predicted"]["extra_time_ratio"] - line["time_ratio"]) < 1e-9)
+        if not line["applies"]:
+            continue
+        if line["saved_bytes"]:
+            check.true(f"{name}: text", any(format_bytes(line["saved_bytes"]) in row for row in shown))
+        if predicted:
+            check.true(f"{name}: Markdown", any(
+                f"-\\> {format_bytes(line['peak_with_bytes'])}" in row[1] for row in rows))
+
+
 def check_diff(faces, check):
     same = json.loads(subprocess.run([faces.tidemark, "diff", faces.path, faces.path, "--json"],
                                      check=True, capture_output=True).stdout)
@@ -271,7 +304,7 @@ def main():
             before = check.count, len(check.failed)
             faces = Faces(options.tidemark.resolve(), trace)
             for part in (check_page, check_text, check_markdown, check_info, check_sql,
-                         check_findings, check_diff):
+                         check_findings, check_advice, check_diff):
                 part(faces, check)
             print(f"{trace.name}: {check.count - before[0]} numbers compared, "
                   f"{len(check.failed) - before[1]} differ")

@@ -16,6 +16,7 @@ add_executable(analyzer_test
   analyzer_report_test.cpp
   analyzer_same_bytes_test.cpp
   analyzer_structure_test.cpp
+  analyzer_techniques_test.cpp
   analyzer_text_test.cpp
   analyzer_units_test.cpp
   analyzer_usage_test.cpp

@@ -12,6 +12,9 @@ std::string report_text(const Report& report);
 // The short form: no stacks.
 std::string info_text(const Report& report);
 
+// All of the advice by technique, with why: what `report --advice` prints.
+std::string techniques_in_full(const Report& report);
+
 // For a pull request: peak, categories, lines, what to change. Ends with a newline; no name in a
 // trace is markup.
 std::string report_markdown(const Report& report);

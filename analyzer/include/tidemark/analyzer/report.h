@@ -15,6 +15,7 @@
 #include "tidemark/analyzer/findings.h"
 #include "tidemark/analyzer/process_memory.h"
 #include "tidemark/analyzer/stack_view.h"
+#include "tidemark/analyzer/techniques.h"
 #include "tidemark/analyzer/usage.h"
 
 namespace tidemark::analyzer {
@@ -23,7 +24,8 @@ struct ReportOptions {
   size_t stacks = 8;       // groups shown per series, at the peak and of leaks; 0: do not look
   size_t stack_lines = 8;  // per group
   size_t kernel_names = 10;
-  size_t culprits = 10;                // lines of code and layers shown per series; 0: do not look
+  size_t culprits = 10;  // lines of code and layers shown per series; 0: do not look
+  AdviceDepth advice = AdviceDepth::kNone;
   std::optional<DetailLimits> detail;  // absent: none; only where culprits are looked for
 };
 
@@ -145,7 +147,10 @@ struct KernelTotal {
   uint64_t count = 0;
   int64_t time_ns = 0;
   uint64_t names = 0;
-  std::vector<KernelLine> top;  // most time first
+  int64_t product_ns = 0;             // of it matrix products and convolutions, by their names
+  int64_t full_float_product_ns = 0;  // of these, in 32 bits beside the tensor cores
+  int64_t short_product_ns = 0;       // of these, in 16 bits or fewer
+  std::vector<KernelLine> top;        // most time first
 };
 
 // How much of the device's memory was used by what the device did. Counted are blocks that hold no
@@ -242,8 +247,9 @@ struct Report {
   std::vector<ProcessLine> processes;
   uint64_t threads = 0;
   std::vector<SeriesReport> series;
-  std::vector<Finding> findings;  // most bytes x time first
-  Structure structure;            // of the training loop, where there is one
+  std::vector<Finding> findings;              // most bytes x time first
+  std::optional<TechniqueAdvice> techniques;  // where it was asked for
+  Structure structure;                        // of the training loop, where there is one
   std::vector<PoolReport> pools;
   std::vector<DeviceMemoryLine> device_memory;
   std::vector<FitLine> fits;
