@@ -39,14 +39,15 @@ void advise_on_structures(const TechniqueSearch& search) {
   uint64_t whole = 0;
   line.command = "tidemark report FILE --format json";
   if (report.accesses) {
-    line.why = fmt::format(
-        "Of {} in {} blocks of device memory {} were handed to no kernel, copy or set. ",
-        format_bytes(report.accesses->bytes), format_count(report.accesses->blocks),
-        format_bytes(untouched_bytes(report)));
+    line.why =
+        fmt::format("Of {} in {} blocks of device memory {} were handed to no kernel, copy or set.",
+                    format_bytes(report.accesses->bytes), format_count(report.accesses->blocks),
+                    format_bytes(untouched_bytes(report)));
   }
   if (const ProcessLine* process = largest_heap(report)) {
     const LiveSet& heap = *process->memory.heap_peak;
     const uint64_t headers = heap.count * kHeader;
+    if (!line.why.empty()) line.why += ' ';
     line.why += fmt::format(
         "At the peak of the heap {} lay in {} blocks, {} each; malloc's own {} B a block are {}.",
         format_bytes(heap.bytes), format_count(heap.count),
