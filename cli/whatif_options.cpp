@@ -131,13 +131,13 @@ std::optional<analyzer::Precision> precision_of(const std::string& text) {
 // "4:8": stages and microbatches.
 Result<analyzer::Pipeline> pipeline(std::string_view text) {
   const auto parts = split(text, ':');
-  const auto stages = number<uint32_t>(parts[0]);
-  const auto microbatches = parts.size() == 2 ? number<uint32_t>(parts[1]) : std::nullopt;
-  if (!stages || *stages < 2 || !microbatches || *microbatches == 0) {
+  const uint32_t stages = number<uint32_t>(parts[0]).value_or(0);
+  const uint32_t microbatches = parts.size() == 2 ? number<uint32_t>(parts[1]).value_or(0) : 0;
+  if (stages < 2 || microbatches == 0) {
     return fail("--pipeline takes STAGES:MICROBATCHES, as 4:8, with 2 stages or more; not " +
                 std::string(text));
   }
-  return analyzer::Pipeline{*stages, *microbatches};
+  return analyzer::Pipeline{stages, microbatches};
 }
 
 Result<void> read_sharding(const TransformOptions& options, WhatIf& what) {
