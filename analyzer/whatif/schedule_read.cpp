@@ -270,10 +270,12 @@ void place_iterations(const Structure& structure, const Raw& raw, Schedule& sche
     if (block == raw.blocks.end()) return ScheduledBlock::kForever;
     return schedule.blocks[static_cast<size_t>(block - raw.blocks.begin())].begin;
   };
+  // The last iteration ends behind the last event: transforms put more behind it and count on.
+  const int64_t behind_all = static_cast<int64_t>(schedule.event_ns.size() + 1) * Schedule::kStride;
   for (const Iteration& found : structure.iterations) {
     ScheduledStep step;
     step.begin = position_at(found.begin_ns);
-    step.end = position_at(found.end_ns);
+    step.end = std::min(position_at(found.end_ns), behind_all);
     if (step.begin >= step.end) continue;
     step.begin_ns = found.begin_ns;
     step.end_ns = found.end_ns;
