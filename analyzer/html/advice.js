@@ -12,7 +12,8 @@ function adviceWhy(line) {
 
 function adviceTable(lines) {
   const none = (format) => (value) => (value ? format(value) : '–');
-  const column = (title, key, format) => ({title, number: true, key, cell: (row) => format(key(row))});
+  const column = (title, key, format) =>
+      ({title, number: true, key, cell: (row) => format(key(row))});
   return sortableTable(
       [
         {title: 'Technique', name: true, key: (row) => row.technique, cell: adviceWhy},
@@ -32,7 +33,8 @@ function drawAdvice() {
   section.hidden = !advice;
   if (!advice) return;
   const gain = (line) => line.saved_bytes;
-  const applying = advice.techniques.filter((line) => line.applies).sort((a, b) => gain(b) - gain(a));
+  const applying =
+      advice.techniques.filter((line) => line.applies).sort((a, b) => gain(b) - gain(a));
   const others = advice.techniques.filter((line) => !line.applies);
   section.querySelector('.dim').textContent = advice.space === null ?
       '' :
@@ -41,6 +43,7 @@ function drawAdvice() {
   section.querySelector('.body').replaceChildren(
       ...(advice.not_replayed ? [element('p', {class: 'hint'}, advice.not_replayed)] : []),
       ...(applying.length ? [adviceTable(applying)] : []),
-      fold('Worth less than a hundredth here', `(${formatCount(others.length)})`,
-           element('div', {}, ...others.map(adviceWhy))));
+      fold(
+          'Worth less than a hundredth here', `(${formatCount(others.length)})`,
+          element('div', {}, ...others.map(adviceWhy))));
 }
