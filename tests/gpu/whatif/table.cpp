@@ -176,7 +176,8 @@ int fail(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return fail("usage: whatif_table FOLDER [--model NAME] [--expected FILE] [--write FILE]");
+  if (argc < 2)
+    return fail("usage: whatif_table FOLDER [--model NAME] [--expected FILE] [--write FILE]");
   const std::string folder = argv[1];
   std::ifstream file(folder + "/cases.json");
   if (!file) return fail(folder + "/cases.json cannot be read");
