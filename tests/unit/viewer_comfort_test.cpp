@@ -109,9 +109,9 @@ TEST_F(viewer_comfort, an_editor_is_started_with_the_place) {
       << "#!/bin/sh\necho \"$@\" > \"$0.said.new\" && mv \"$0.said.new\" \"$0.said\"\n";
   fs::permissions(editor, fs::perms::owner_all);
   std::ofstream(file("train.py")) << "pass\n";
-  setenv("TIDEMARK_EDITOR", editor.c_str(), 1);  // NOLINT: no other thread reads it
-  const auto opened = open_in_editor(file("train.py"), 7);
-  unsetenv("TIDEMARK_EDITOR");  // NOLINT
+  const auto opened = open_in_editor(file("train.py"), 7, [&](const char* name) {
+    return name == std::string("TIDEMARK_EDITOR") ? editor : "";
+  });
   ASSERT_TRUE(opened.has_value()) << opened.error().message;
   for (int i = 0; i < 500 && !fs::exists(editor + ".said"); ++i) usleep(10'000);
   std::string said;

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <sstream>
 #include <thread>
@@ -68,17 +67,12 @@ std::vector<std::string> editor_command(const Environment& environment, std::str
   return command;
 }
 
-Result<void> open_in_editor(const std::string& file, int line) {
+Result<void> open_in_editor(const std::string& file, int line, const Environment& environment) {
   // Names come from a trace: no option, no file that is not there, and no shell in between.
   if (!file.starts_with('/') || access(file.c_str(), R_OK) != 0) {
     return fail(fmt::format("{} is not on this machine: its place was copied instead", file));
   }
-  std::vector<std::string> command = editor_command(
-      [](const char* name) {
-        const char* value = std::getenv(name);  // NOLINT: nobody sets variables meanwhile
-        return std::string(value == nullptr ? "" : value);
-      },
-      file, line);
+  std::vector<std::string> command = editor_command(environment, file, line);
   std::vector<char*> arguments;
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);

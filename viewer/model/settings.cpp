@@ -6,10 +6,11 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+
+#include "tidemark/viewer/environment.h"
 
 namespace tidemark::viewer {
 namespace {
@@ -72,13 +73,9 @@ std::string format_settings(const Settings& settings) {
 }
 
 std::string SettingsFile::default_file() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);  // NOLINT: nobody sets variables meanwhile
-    return std::string(value == nullptr ? "" : value);
-  };
-  const std::string folder = variable("XDG_CONFIG_HOME");
+  const std::string folder = environment_variable("XDG_CONFIG_HOME");
   if (folder.starts_with('/')) return folder + "/tidemark/view";
-  const std::string home = variable("HOME");
+  const std::string home = environment_variable("HOME");
   return home.empty() ? "" : home + "/.config/tidemark/view";
 }
 
