@@ -87,6 +87,12 @@ void Group::add(const trace::Allocation& block, int64_t begin_ns, int64_t end_ns
   }
 }
 
+void set_place(Finding& finding, const CodeLine& line) {
+  finding.where = line.name;
+  finding.file = line.file;
+  finding.line = line.line;
+}
+
 Finding finding_of(Pattern pattern, const UsageCurve& curve, const Group& group) {
   Finding finding;
   finding.pattern = pattern;
@@ -94,9 +100,7 @@ Finding finding_of(Pattern pattern, const UsageCurve& curve, const Group& group)
   finding.bytes = group.bytes;
   finding.count = group.count;
   finding.byte_seconds = group.byte_seconds;
-  finding.where = group.line.name;
-  finding.file = group.line.file;
-  finding.line = group.line.line;
+  set_place(finding, group.line);
   finding.example = group.largest;
   finding.peak_bytes = curve.peak_bytes;
   finding.peak_without_bytes = peak_without(curve, group.absences).bytes;

@@ -93,9 +93,7 @@ Result<void> find_churn(const Search& search, std::vector<Finding>& findings) {
     finding.series = {trace::Layer::kHeap, trace::Space::kHost, trace::kNoDevice};
     finding.bytes = group.bytes;
     finding.count = group.count;
-    finding.where = group.line.name;
-    finding.file = group.line.file;
-    finding.line = group.line.line;
+    set_place(finding, group.line);
     finding.evidence = fmt::format(
         "each was freed before its thread allocated again: {} of the program's {} "
         "allocations, {} on average",

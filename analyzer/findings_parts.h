@@ -40,6 +40,9 @@ struct Group {
   double largest_byte_seconds_ = 0;
 };
 
+// Where the finding is said to be.
+void set_place(Finding& finding, const CodeLine& line);
+
 // A finding of this group, its peak replayed.
 Finding finding_of(Pattern pattern, const UsageCurve& curve, const Group& group);
 // Whether mending it lowers the peak enough to be worth a reader's time.

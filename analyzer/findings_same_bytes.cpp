@@ -157,9 +157,7 @@ void say(Pattern pattern, const std::map<int16_t, RepeatedLines>& devices, int64
       finding.bytes = line.bytes;
       finding.count = line.count;
       finding.seconds = line.time_ns / kNsPerSecond;
-      finding.where = line.line.name;
-      finding.file = line.line.file;
-      finding.line = line.line.line;
+      set_place(finding, line.line);
       finding.example = line.first;
       finding.evidence =
           fmt::format("{} each, {}: the host had no time to write so much in between",

@@ -328,9 +328,7 @@ class Finder {
       finding.bytes = line.bytes;
       finding.count = line.count;
       finding.seconds = line.lost_ns / kNsPerSecond;
-      finding.where = line.line.name;
-      finding.file = line.line.file;
-      finding.line = line.line.line;
+      set_place(finding, line.line);
       finding.example = line.worst;
       finding.evidence = evidence(line);
       finding.mend = mend;

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "../traces_in.h"
 #include "tidemark/analyzer/backward.h"
 #include "tidemark/analyzer/stack_view.h"
 
@@ -212,16 +213,8 @@ void print(const std::string& model, const Table& table, size_t wrong) {
 }
 
 int run(const std::filesystem::path& folder, double at_least, size_t wrong) {
-  std::vector<std::filesystem::path> traces;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".db") traces.push_back(entry.path());
-  }
-  if (traces.empty()) {
-    fmt::print(stderr, "{}: holds no trace\n", folder.string());
-    return 1;
-  }
-  std::sort(traces.begin(), traces.end());
+  const auto traces = gpu_tables::traces_in(folder);
+  if (traces.empty()) return 1;
   bool enough = true;
   for (const auto& trace : traces) {
     const auto table = compare(trace);

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "../traces_in.h"
 #include "tidemark/analyzer/categories.h"
 
 namespace {
@@ -213,16 +214,8 @@ void print(const std::string& model, const Confusion& confusion) {
 }
 
 int run(const std::filesystem::path& folder, double at_least) {
-  std::vector<std::filesystem::path> traces;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".db") traces.push_back(entry.path());
-  }
-  if (traces.empty()) {
-    fmt::print(stderr, "{}: holds no trace\n", folder.string());
-    return 1;
-  }
-  std::sort(traces.begin(), traces.end());
+  const auto traces = gpu_tables::traces_in(folder);
+  if (traces.empty()) return 1;
   int status = 0;
   for (const auto& trace : traces) {
     const auto confusion = compare(trace);
