@@ -18,8 +18,8 @@ std::vector<std::pair<int64_t, AllocatorEvent>> ordered_events(const Schedule& s
   for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
     const ScheduledBlock& block = schedule.blocks[i];
     if (block.bytes == 0 || block.end <= block.begin) continue;
-    ordered.emplace_back(block.begin,
-                         AllocatorEvent{block.bytes, i, 0, AllocatorEvent::Kind::kAllocate});
+    ordered.emplace_back(
+        block.begin, AllocatorEvent{block.bytes, i, block.stream, AllocatorEvent::Kind::kAllocate});
     if (block.end != ScheduledBlock::kForever) {
       ordered.emplace_back(block.end, AllocatorEvent{0, i, 0, AllocatorEvent::Kind::kFree});
     }

@@ -109,4 +109,8 @@ class TrainedParameters {
   double state_ratio_ = 0;
 };
 
+// Stages 2 and 3 of ZeRO; `stage` and `world` are checked.
+[[nodiscard]] Result<void> shard_fully(Schedule& schedule, uint32_t stage, uint32_t world,
+                                       Changes& changes);
+
 }  // namespace tidemark::analyzer

@@ -43,6 +43,7 @@ struct ScheduledBlock {
   uint32_t instance = 0;         // of Schedule::instances, whose forward made it; from 1, 0: none
   uint32_t operation = 0;        // of Schedule::operations
   uint32_t stack = 0;            // of Schedule::calls
+  uint32_t stream = 0;           // what is freed on one is handed out there alone
   Phase phase{};
   Category category = Category::kUnknown;
   BatchLaw law{};
