@@ -120,6 +120,14 @@ void sort_findings(std::vector<Finding>& findings) {
 
 Result<std::vector<Finding>> find_waste(const trace::Reader& reader, const Structure& structure,
                                         const std::vector<UsageCurve>& curves) {
+  const auto churn = heap_churn(reader);
+  if (!churn) return tl::unexpected(churn.error());
+  return find_waste(reader, structure, curves, *churn);
+}
+
+Result<std::vector<Finding>> find_waste(const trace::Reader& reader, const Structure& structure,
+                                        const std::vector<UsageCurve>& curves,
+                                        const HeapChurn& churn) {
   std::vector<Finding> findings;
   const auto search = search_in(reader, structure, curves);
   if (!search) return tl::unexpected(search.error());
@@ -141,7 +149,7 @@ Result<std::vector<Finding>> find_waste(const trace::Reader& reader, const Struc
     if (found) found = find_reserved_unused(*search, curve, findings);
     if (!found) return tl::unexpected(found.error());
   }
-  auto found = find_churn(*search, findings);
+  auto found = find_churn(*search, churn, findings);
   if (found) found = find_slow_copies(*search, findings);
   if (found) found = find_same_bytes(*search, findings);
   if (!found) return tl::unexpected(found.error());

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "code_line.h"
+#include "heap_churn.h"
 #include "peak_without.h"
 #include "tidemark/analyzer/findings.h"
 #include "tidemark/analyzer/uses.h"
@@ -63,12 +64,17 @@ Result<void> find_growth(const Search& search, const UsageCurve& curve,
 Result<void> find_reserved_unused(const Search& search, const UsageCurve& curve,
                                   std::vector<Finding>& findings);
 // Host blocks that live only until the next.
-Result<void> find_churn(const Search& search, std::vector<Finding>& findings);
+Result<void> find_churn(const Search& search, const HeapChurn& churn,
+                        std::vector<Finding>& findings);
 // Copies between host and device, and what the device waits for.
 Result<void> find_slow_copies(const Search& search, std::vector<Finding>& findings);
 
 // The same bytes copied again, to the host and back, or into two blocks.
 Result<void> find_same_bytes(const Search& search, std::vector<Finding>& findings);
+// find_waste(), of what the pass over all rows has counted already.
+Result<std::vector<Finding>> find_waste(const trace::Reader& reader, const Structure& structure,
+                                        const std::vector<UsageCurve>& curves,
+                                        const HeapChurn& churn);
 // As find_waste() gives them.
 void sort_findings(std::vector<Finding>& findings);
 

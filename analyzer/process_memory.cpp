@@ -229,12 +229,26 @@ Result<void> search_rows(const trace::Reader& reader,
                          std::map<trace::ProcessId, Search>& searches) {
   const Lifetimes lifetimes(reader);
   const auto interests = interests_of(reader, searches);
+  // What is over before the first moment that is asked about, or begins after the last, is not
+  // read.
+  int64_t first_ns = trace::kNever;
+  int64_t last_ns = kNowhere;
+  const auto asked_at = [&](int64_t time_ns) {
+    if (time_ns == kNowhere) return;
+    first_ns = std::min(first_ns, time_ns);
+    last_ns = std::max(last_ns, time_ns);
+  };
+  for (const auto& [process, search] : searches) asked_at(search.heap_peak_ns);
+  for (const auto& [process, interest] : interests) asked_at(interest.time_ns);
+  if (last_ns == kNowhere) return {};
   const auto lives_at = [&](const trace::Allocation& row, int64_t time_ns) {
     return row.alloc_ns <= time_ns && time_ns < lifetimes.end_ns(row);
   };
   for (const trace::Layer layer : {trace::Layer::kOs, trace::Layer::kHeap}) {
     trace::AllocationFilter filter;
     filter.layer = layer;
+    filter.begin_ns = first_ns;
+    if (last_ns != trace::kNever) filter.end_ns = last_ns + 1;
     const auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
       for (const trace::Allocation& row : batch) {
         const auto own = searches.find(row.process);
@@ -282,11 +296,14 @@ void search_sums(const HostSums& sums, trace::ProcessId process, Search& search)
   }
 }
 
-Result<void> search(const trace::Reader& reader, std::map<trace::ProcessId, Search>& searches) {
+Result<void> search(const trace::Reader& reader, const std::optional<ProcessPeaks>& heap_peaks,
+                    std::map<trace::ProcessId, Search>& searches) {
   if (auto found = find_snapshots(reader, searches); !found) return found;
-  const auto peaks = process_peaks(reader, trace::Layer::kHeap);
-  if (!peaks) return tl::unexpected(peaks.error());
-  for (const auto& [process, peak] : *peaks) searches[process].heap_peak_ns = peak.time_ns;
+  Result<ProcessPeaks> asked;
+  if (!heap_peaks) asked = process_peaks(reader, trace::Layer::kHeap);
+  if (!asked) return tl::unexpected(asked.error());
+  for (const auto& [process, peak] : heap_peaks ? *heap_peaks : *asked)
+    searches[process].heap_peak_ns = peak.time_ns;
   const auto sums = HostSums::read(reader);
   if (!sums) return tl::unexpected(sums.error());
   if (!sums->speak_for(trace::Layer::kHeap)) return search_rows(reader, searches);
@@ -324,11 +341,16 @@ const char* to_string(MemoryPart part) {
 
 Result<std::vector<ProcessMemoryUse>> process_memory(const trace::Reader& reader,
                                                      MemoryDepth depth) {
+  return process_memory(reader, depth, std::nullopt);
+}
+
+Result<std::vector<ProcessMemoryUse>> process_memory(
+    const trace::Reader& reader, MemoryDepth depth, const std::optional<ProcessPeaks>& heap_peaks) {
   const auto samples = read_samples(reader);
   if (!samples) return tl::unexpected(samples.error());
   std::map<trace::ProcessId, Search> searches;
   if (depth == MemoryDepth::kWithBlocks) {
-    if (auto searched = search(reader, searches); !searched) {
+    if (auto searched = search(reader, heap_peaks, searches); !searched) {
       return tl::unexpected(searched.error());
     }
   }

@@ -8,7 +8,7 @@
 #include <set>
 #include <tuple>
 
-#include "lifetimes.h"
+#include "first_pass.h"
 #include "report_parts.h"
 #include "tidemark/analyzer/units.h"
 
@@ -237,15 +237,15 @@ Result<Report> build_report(const trace::Reader& reader, const ReportOptions& op
   report.condensed = condensed_of(reader);
   report.command =
       report.processes.empty() ? reader.meta("command") : report.processes.front().process.command;
-  const auto curves = usage_curves(reader);
-  if (!curves) return tl::unexpected(curves.error());
-  if (auto added = add_series(reader, *curves, options, report); !added) {
+  auto pass = first_pass(reader);
+  if (!pass) return tl::unexpected(pass.error());
+  if (auto added = add_series(reader, *pass, options, report); !added) {
     return tl::unexpected(added.error());
   }
-  if (auto added = add_structure(reader, *curves, options, report); !added) {
+  if (auto added = add_structure(reader, *pass, options, report); !added) {
     return tl::unexpected(added.error());
   }
-  if (auto added = add_process_memory(reader, options, report); !added) {
+  if (auto added = add_process_memory(reader, *pass, options, report); !added) {
     return tl::unexpected(added.error());
   }
   if (auto added = add_pools(reader, report); !added) return tl::unexpected(added.error());

@@ -4,58 +4,11 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "host_sums.h"
-#include "lifetimes.h"
-#include "live_groups.h"
+#include "first_pass.h"
 #include "report_parts.h"
 
 namespace tidemark::analyzer {
 namespace {
-
-struct Ended {
-  uint64_t frees = 0;
-  uint64_t unfreed_bytes = 0;
-  uint64_t unfreed_count = 0;
-  LiveGroups leaked;
-  std::unordered_map<int64_t, ApiCount> apis;  // by StringId
-};
-
-Result<std::map<Series, Ended>> read_ends(const trace::Reader& reader) {
-  const auto sums = HostSums::read(reader);
-  if (!sums) return tl::unexpected(sums.error());
-  const Lifetimes lifetimes(reader);
-  std::map<Series, Ended> all;
-  for (const trace::HostTotal& total : sums->totals()) {
-    Ended& ended = all[{total.layer, trace::Space::kHost}];
-    ApiCount& api = ended.apis[static_cast<int64_t>(total.api)];
-    api.allocations += total.allocations;
-    api.bytes += total.allocated_bytes;
-    ended.frees += total.frees;
-    ended.unfreed_count += total.allocations - total.frees;
-    ended.unfreed_bytes += total.allocated_bytes - total.freed_bytes;
-    if (lifetimes.leaks(total.process)) add_unfreed(total, ended.leaked);
-  }
-  trace::AllocationFilter any_order;
-  any_order.any_order = true;
-  const auto read = reader.allocations(any_order, [&](std::span<const trace::Allocation> batch) {
-    for (const trace::Allocation& allocation : batch) {
-      if (sums->speak_for(allocation.layer)) continue;
-      Ended& ended = all[series_of(allocation)];
-      ApiCount& api = ended.apis[static_cast<int64_t>(allocation.api)];
-      ++api.allocations;
-      api.bytes += allocation.size;
-      if (allocation.free_ns != trace::kNever) {
-        ++ended.frees;
-        continue;
-      }
-      ++ended.unfreed_count;
-      ended.unfreed_bytes += allocation.size;
-      if (lifetimes.leaked(allocation)) ended.leaked.add(allocation);
-    }
-  });
-  if (!read) return tl::unexpected(read.error());
-  return all;
-}
 
 std::vector<ApiCount> sorted_apis(const trace::Reader& reader,
                                   const std::unordered_map<int64_t, ApiCount>& by_id) {
@@ -106,12 +59,65 @@ StackShares shares_of(const trace::Reader& reader, const LiveSet& set,
   return shares;
 }
 
-Result<void> add_series(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
-                        const ReportOptions& options, Report& report) {
-  auto ends = read_ends(reader);
-  if (!ends) return tl::unexpected(ends.error());
-  for (const UsageCurve& curve : curves) {
-    Ended& ended = (*ends)[curve.series];
+EndsPass::EndsPass(const trace::Reader& reader, const HostSums& sums)
+    : sums_(sums), lifetimes_(reader) {
+  for (const trace::HostTotal& total : sums.totals()) {
+    Ended& ended = all_[{total.layer, trace::Space::kHost}];
+    ApiCount& api = ended.apis[static_cast<int64_t>(total.api)];
+    api.allocations += total.allocations;
+    api.bytes += total.allocated_bytes;
+    ended.frees += total.frees;
+    ended.unfreed_count += total.allocations - total.frees;
+    ended.unfreed_bytes += total.allocated_bytes - total.freed_bytes;
+    if (lifetimes_.leaks(total.process)) add_unfreed(total, ended.leaked);
+  }
+}
+
+void EndsPass::add(std::span<const trace::Allocation> batch) {
+  for (const trace::Allocation& row : batch) {
+    if (sums_.speak_for(row.layer)) continue;
+    const Series series = series_of(row);
+    if (ended_ == nullptr || series != series_ || row.api != api_id_) {
+      series_ = series;
+      api_id_ = row.api;
+      ended_ = &all_[series];
+      api_ = &ended_->apis[static_cast<int64_t>(row.api)];
+    }
+    ++api_->allocations;
+    api_->bytes += row.size;
+    if (row.free_ns != trace::kNever) {
+      ++ended_->frees;
+      continue;
+    }
+    ++ended_->unfreed_count;
+    ended_->unfreed_bytes += row.size;
+    if (lifetimes_.leaked(row)) ended_->leaked.add(row);
+  }
+}
+
+Result<FirstPass> first_pass(const trace::Reader& reader) {
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
+  UsagePass usage(reader, *sums);
+  EndsPass ends(reader, *sums);
+  auto churn = ChurnPass::begin(reader);
+  if (!churn) return tl::unexpected(churn.error());
+  const auto read = reader.allocations({}, [&](std::span<const trace::Allocation> batch) {
+    usage.add(batch);
+    ends.add(batch);
+    churn->add(batch);
+  });
+  if (!read) return tl::unexpected(read.error());
+  auto curves = usage.take();
+  if (!curves) return tl::unexpected(curves.error());
+  auto heap_peaks = usage.heap_peaks(*curves);
+  return FirstPass{std::move(*curves), ends.take(), std::move(heap_peaks), churn->take()};
+}
+
+Result<void> add_series(const trace::Reader& reader, FirstPass& pass, const ReportOptions& options,
+                        Report& report) {
+  for (const UsageCurve& curve : pass.curves) {
+    Ended& ended = pass.ends[curve.series];
     SeriesReport line;
     line.series = curve.series;
     line.peak_bytes = curve.peak_bytes;
@@ -134,11 +140,11 @@ Result<void> add_series(const trace::Reader& reader, const std::vector<UsageCurv
   return {};
 }
 
-Result<void> add_process_memory(const trace::Reader& reader, const ReportOptions& options,
-                                Report& report) {
+Result<void> add_process_memory(const trace::Reader& reader, const FirstPass& pass,
+                                const ReportOptions& options, Report& report) {
   const MemoryDepth depth =
       options.stacks > 0 ? MemoryDepth::kWithBlocks : MemoryDepth::kSystemOnly;
-  auto uses = process_memory(reader, depth);
+  auto uses = process_memory(reader, depth, pass.heap_peaks);
   if (!uses) return tl::unexpected(uses.error());
   if (options.culprits > 0) {
     auto found = find_resident_waste(reader, *uses, report.findings);

@@ -8,14 +8,17 @@
 
 namespace tidemark::analyzer {
 
-Result<void> add_series(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
-                        const ReportOptions& options, Report& report);
+struct FirstPass;
+
+// Takes the pass's ends.
+Result<void> add_series(const trace::Reader& reader, FirstPass& pass, const ReportOptions& options,
+                        Report& report);
 // Iterations, categories, culprits; after add_series, of the same curves.
-Result<void> add_structure(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
+Result<void> add_structure(const trace::Reader& reader, const FirstPass& pass,
                            const ReportOptions& options, Report& report);
 // After add_structure: adds to its findings.
-Result<void> add_process_memory(const trace::Reader& reader, const ReportOptions& options,
-                                Report& report);
+Result<void> add_process_memory(const trace::Reader& reader, const FirstPass& pass,
+                                const ReportOptions& options, Report& report);
 Result<void> add_pools(const trace::Reader& reader, Report& report);  // after add_series
 Result<void> add_device(const trace::Reader& reader, const ReportOptions& options, Report& report);
 Result<void> add_accesses(const trace::Reader& reader, Report& report);

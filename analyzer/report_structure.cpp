@@ -10,6 +10,7 @@
 #include "categorize_parts.h"
 #include "code_line.h"
 #include "findings_parts.h"
+#include "first_pass.h"
 #include "lifetimes.h"
 #include "peak_rows.h"
 #include "peak_without.h"
@@ -370,8 +371,9 @@ class Builder {
 
 }  // namespace
 
-Result<void> add_structure(const trace::Reader& reader, const std::vector<UsageCurve>& curves,
+Result<void> add_structure(const trace::Reader& reader, const FirstPass& pass,
                            const ReportOptions& options, Report& report) {
+  const std::vector<UsageCurve>& curves = pass.curves;
   if (options.culprits == 0) {
     for (SeriesReport& line : report.series) {
       line.categories = {{to_string(Category::kUnknown), line.peak_bytes}};
@@ -387,7 +389,7 @@ Result<void> add_structure(const trace::Reader& reader, const std::vector<UsageC
     if (auto added = builder.add(curves[i], report.series[i]); !added) return added;
     report.series[i].growth_bytes = growth_of(report.structure, curves[i]);
   }
-  auto findings = find_waste(reader, report.structure, curves);
+  auto findings = find_waste(reader, report.structure, curves, pass.churn);
   if (!findings) return tl::unexpected(findings.error());
   report.findings = std::move(*findings);
   return {};

@@ -2,35 +2,17 @@
 
 #include <algorithm>
 #include <functional>
+#include <future>
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
 
-#include "host_sums.h"
-#include "lifetimes.h"
 #include "repeats.h"
 #include "role_cache.h"
-#include "size_classes.h"
+#include "sequence.h"
 
 namespace tidemark::analyzer {
 namespace {
-
-// One step of the sequence in which iterations are looked for.
-struct Step {
-  int64_t time_ns = 0;
-  int64_t end_ns = trace::kNever;  // of its block
-  uint64_t size = 0;
-  trace::StackId stack{};
-  trace::StackId free_stack{};
-  trace::ThreadId thread{};
-};
-
-struct Sequence {
-  Basis basis = Basis::kNone;
-  trace::ProcessId process{};
-  std::vector<Step> steps;     // ascending in time
-  std::vector<uint64_t> keys;  // of each
-};
 
 uint64_t key_of(uint64_t first, uint64_t second) {
   constexpr uint64_t odd = 0x9e3779b97f4a7c15;
@@ -38,111 +20,25 @@ uint64_t key_of(uint64_t first, uint64_t second) {
   return (mixed ^ (mixed >> 32)) + second * 0xff51afd7ed558ccd;
 }
 
-trace::ProcessId busiest(const std::map<trace::ProcessId, uint64_t>& counts) {
-  trace::ProcessId process{};
-  uint64_t most = 0;
-  for (const auto& [id, count] : counts) {
-    if (count <= most) continue;
-    most = count;
-    process = id;
-  }
-  return process;
-}
-
-// Code on the device comes when a kernel is first needed: no part of what repeats.
-bool part_of_sequence(const trace::Reader& reader, const trace::Allocation& row,
-                      uint64_t smallest) {
-  return row.size >= smallest &&
-         (row.layer != trace::Layer::kDriver ||
-          (row.space == trace::Space::kDevice && reader.text(row.api) != "cuda module"));
-}
-
-// A host makes millions of small blocks: so many of the largest are looked at.
-constexpr uint64_t kMostSteps = uint64_t{1} << 22;
-
-// The process whose blocks are counted most; of one alone nothing needs to be counted.
-Result<trace::ProcessId> process_of_sequence(const trace::Reader& reader,
-                                             const trace::AllocationFilter& filter,
-                                             uint64_t smallest) {
-  if (reader.processes().size() == 1) return reader.processes().front().id;
-  std::map<trace::ProcessId, uint64_t> counts;
-  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
-    for (const trace::Allocation& row : batch) {
-      if (part_of_sequence(reader, row, smallest)) ++counts[row.process];
-    }
-  });
-  if (!read) return tl::unexpected(read.error());
-  return busiest(counts);
-}
-
-Result<Sequence> allocations_of(const trace::Reader& reader, trace::Layer layer, Basis basis,
-                                uint64_t smallest) {
-  Sequence sequence;
-  sequence.basis = basis;
-  const Lifetimes lifetimes(reader);
-  trace::AllocationFilter filter;
-  filter.layer = layer;
-  const auto process = process_of_sequence(reader, filter, smallest);
-  if (!process) return tl::unexpected(process.error());
-  sequence.process = *process;
-  // The more there are, the larger the smallest that is kept: what was dropped before is dropped
-  // in the end, too.
-  SizeClasses sizes;
-  constexpr size_t most_kept = kMostSteps + kMostSteps / 4;
-  // Pages that are not used cost nothing; growing step by step would copy all of them again.
-  sequence.steps.reserve(most_kept + (size_t{1} << 16));
-  const auto drop_small = [&] {
-    smallest = std::max(smallest, sizes.smallest_for(kMostSteps));
-    std::erase_if(sequence.steps, [&](const Step& step) { return step.size < smallest; });
-  };
-  auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {
-    for (const trace::Allocation& row : batch) {
-      if (row.process != sequence.process || !part_of_sequence(reader, row, smallest)) continue;
-      sizes.add(row.size);
-      sequence.steps.push_back({row.alloc_ns, lifetimes.end_ns(row), row.size, row.alloc_stack,
-                                row.free_stack, row.thread});
-    }
-    if (sequence.steps.size() > most_kept) drop_small();
-  });
-  if (!read) return tl::unexpected(read.error());
-  drop_small();
-  const auto earlier = [](const Step& a, const Step& b) { return a.time_ns < b.time_ns; };
-  if (!std::is_sorted(sequence.steps.begin(), sequence.steps.end(), earlier)) {
-    std::stable_sort(sequence.steps.begin(), sequence.steps.end(), earlier);
-  }
-  return sequence;
-}
-
-Result<Sequence> kernels_of(const trace::Reader& reader) {
-  Sequence sequence;
-  sequence.basis = Basis::kKernels;
-  std::map<trace::ProcessId, uint64_t> counts;
-  auto read = reader.kernels([&](std::span<const trace::Kernel> batch) {
-    for (const trace::Kernel& row : batch) ++counts[row.process];
-  });
-  if (!read) return tl::unexpected(read.error());
-  sequence.process = busiest(counts);
-  read = reader.kernels([&](std::span<const trace::Kernel> batch) {
-    for (const trace::Kernel& row : batch) {
-      if (row.process != sequence.process) continue;
-      sequence.steps.push_back(
-          {row.start_ns, row.end_ns, static_cast<uint64_t>(row.name), row.stack, {}, {}});
-    }
-  });
-  if (!read) return tl::unexpected(read.error());
-  std::stable_sort(sequence.steps.begin(), sequence.steps.end(),
-                   [](const Step& a, const Step& b) { return a.time_ns < b.time_ns; });
-  return sequence;
-}
-
-void set_keys(RoleCache& roles, bool with_sizes, Sequence& sequence) {
-  sequence.keys.clear();
-  sequence.keys.reserve(sequence.steps.size());
+// Of each step what its stack is known by.
+std::vector<uint64_t> identities_of(RoleCache& roles, const Sequence& sequence) {
+  std::vector<uint64_t> identities;
+  identities.reserve(sequence.steps.size());
   for (const Step& step : sequence.steps) {
-    const uint64_t identity = roles.looks_at(step.stack) ? roles.role(step.stack).identity
-                                                         : static_cast<uint64_t>(step.stack);
-    sequence.keys.push_back(key_of(identity, with_sizes ? step.size + 1 : 0));
+    identities.push_back(roles.looks_at(step.stack) ? roles.role(step.stack).identity
+                                                    : static_cast<uint64_t>(step.stack));
   }
+  return identities;
+}
+
+std::vector<uint64_t> keys_of(const Sequence& sequence, std::span<const uint64_t> identities,
+                              bool with_sizes) {
+  std::vector<uint64_t> keys;
+  keys.reserve(identities.size());
+  for (size_t i = 0; i < identities.size(); ++i) {
+    keys.push_back(key_of(identities[i], with_sizes ? sequence.steps[i].size + 1 : 0));
+  }
+  return keys;
 }
 
 struct Found {
@@ -256,6 +152,8 @@ Repeats passes_of(const Sequence& sequence, RoleCache& roles) {
   return passes;
 }
 
+constexpr size_t kFewestForThread = 100'000;
+
 // By stack and size, or by stack alone where that covers more: what a pool hands out is at times
 // larger than what was asked for.
 std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
@@ -267,13 +165,22 @@ std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
     const uint32_t count = backward[end] - backward[begin];
     return count > 0 && count < period;
   };
+  const std::vector<uint64_t> identities = identities_of(roles, sequence);
+  const auto search = [&](bool with_sizes, bool partial) {
+    return find_repeats(keys_of(sequence, identities, with_sizes), shortest, partial, may_repeat);
+  };
+  // By sizes on a thread of its own, where it takes long enough to be worth one.
+  const auto policy = sequence.steps.size() < kFewestForThread
+                          ? std::launch::deferred
+                          : std::launch::async | std::launch::deferred;
   Found found;
   found.passes_known = backward.back() > 0;
   for (const bool partial : {false, true}) {
     if (partial && backward.back() == 0) continue;
+    auto by_sizes = std::async(policy, search, true, partial);
+    Repeats by_stacks = search(false, partial);
     for (const bool with_sizes : {true, false}) {
-      set_keys(roles, with_sizes, sequence);
-      Repeats repeats = find_repeats(sequence.keys, shortest, partial, may_repeat);
+      Repeats repeats = with_sizes ? by_sizes.get() : std::move(by_stacks);
       if (repeats.begins.empty() || repeats.covered <= found.repeats.covered) continue;
       found.repeats = std::move(repeats);
       found.sizes_repeat = with_sizes;
@@ -290,7 +197,7 @@ std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
   }
   if (found.repeats.begins.empty()) return std::nullopt;
   if (found.passes_known) {
-    set_keys(roles, false, sequence);
+    sequence.keys = keys_of(sequence, identities, false);
     begin_with_forward(roles, sequence, found.repeats);
   }
   sequence.keys = {};
@@ -326,30 +233,25 @@ bool is_brief(const Found& found, int64_t whole_ns) {
 // `looked_at` is kept for as long as `roles`.
 Result<Found> find_sequence(const trace::Reader& reader, RoleCache& roles,
                             std::unordered_set<int64_t>& looked_at) {
-  constexpr uint64_t host_smallest = 4096;
   struct Try {
     trace::Layer layer;
     Basis basis;
-    uint64_t smallest;
   };
-  constexpr Try tries[] = {{trace::Layer::kPool, Basis::kPool, 1},
-                           {trace::Layer::kDriver, Basis::kDriver, 1},
-                           {trace::Layer::kPool, Basis::kKernels, 0},
-                           {trace::Layer::kHeap, Basis::kHeap, host_smallest},
-                           {trace::Layer::kHeap, Basis::kHeap, 1}};
+  constexpr Try tries[] = {{trace::Layer::kPool, Basis::kPool},
+                           {trace::Layer::kDriver, Basis::kDriver},
+                           {trace::Layer::kPool, Basis::kKernels}};
   for (const Try& attempt : tries) {
-    auto sequence = attempt.basis == Basis::kKernels
-                        ? kernels_of(reader)
-                        : allocations_of(reader, attempt.layer, attempt.basis, attempt.smallest);
+    auto sequence = device_sequence(reader, attempt.layer, attempt.basis);
     if (!sequence) return tl::unexpected(sequence.error());
-    if (attempt.basis == Basis::kHeap) {
-      looked_at = frequent_stacks(*sequence);
-      roles.look_only_at(&looked_at);
-    }
-    auto found = repeats_in(std::move(*sequence), roles);
-    if (!found) continue;
-    if (attempt.basis == Basis::kHeap && is_brief(*found, reader.end_ns())) continue;
-    return std::move(*found);
+    if (auto found = repeats_in(std::move(*sequence), roles)) return std::move(*found);
+  }
+  auto sequences = host_sequences(reader);
+  if (!sequences) return tl::unexpected(sequences.error());
+  for (Sequence& sequence : *sequences) {
+    looked_at = frequent_stacks(sequence);
+    roles.look_only_at(&looked_at);
+    auto found = repeats_in(std::move(sequence), roles);
+    if (found && !is_brief(*found, reader.end_ns())) return std::move(*found);
   }
   return Found{};
 }

@@ -16,16 +16,22 @@ constexpr uint64_t kQuickRows = 100'000;
 // What is less than this of the peak, or of the time of the work, is not worth a reader's time.
 constexpr int64_t kLeastShare = 100;
 
-// A device's memory is what programs run out of: of the largest, what whatif is asked about.
+// A device's memory is what programs run out of: of the largest, what whatif is asked about. Of
+// the host nobody looks for rows again: the report has counted them.
 std::optional<Series> series_to_advise(const trace::Reader& reader, const Report& report) {
   const SeriesReport* largest = nullptr;
   for (const SeriesReport& line : report.series) {
     if (line.series.space != trace::Space::kDevice) continue;
     if (largest == nullptr || line.peak_bytes > largest->peak_bytes) largest = &line;
   }
-  const trace::Space space = largest != nullptr ? trace::Space::kDevice : trace::Space::kHost;
-  const auto series =
-      series_in(reader, space, largest != nullptr ? largest->series.device : trace::kNoDevice);
+  if (largest == nullptr) {
+    const Series heap{trace::Layer::kHeap, trace::Space::kHost, trace::kNoDevice};
+    const bool any = std::any_of(
+        report.series.begin(), report.series.end(),
+        [&](const SeriesReport& line) { return line.series == heap && line.allocations > 0; });
+    return any && !report.condensed ? std::optional(heap) : std::nullopt;
+  }
+  const auto series = series_in(reader, trace::Space::kDevice, largest->series.device);
   if (!series) return std::nullopt;
   return *series;
 }

@@ -7,25 +7,14 @@
 #include <map>
 #include <utility>
 
-#include "host_sums.h"
-#include "lifetimes.h"
 #include "process_peaks.h"
+#include "usage_pass.h"
 
 namespace tidemark::analyzer {
 namespace {
 
-struct Change {
-  int64_t time_ns;
-  uint64_t bytes;
-};
-
-// What happened in one series, in the order in which it was read.
-struct Changes {
-  std::vector<Change> begins;
-  std::vector<Change> ends;
-  uint64_t allocations = 0;
-  uint64_t allocated_bytes = 0;
-};
+using Change = UsageChanges::Change;
+using Changes = UsageChanges;
 
 // By the digits of the time since the earliest, from the lowest: four passes for an hour's trace.
 void radix_sort(std::vector<Change>& changes) {
@@ -155,9 +144,8 @@ std::string series_text(const Series& series) {
   return fmt::format("{} {}", trace::to_string(series.layer), space_text(series));
 }
 
-Result<std::map<trace::ProcessId, ProcessPeak>> process_peaks(const trace::Reader& reader,
-                                                              trace::Layer layer) {
-  std::map<trace::ProcessId, ProcessPeak> peaks;
+Result<ProcessPeaks> process_peaks(const trace::Reader& reader, trace::Layer layer) {
+  ProcessPeaks peaks;
   const auto sums = HostSums::read(reader);
   if (!sums) return tl::unexpected(sums.error());
   if (sums->speak_for(layer)) {
@@ -186,42 +174,69 @@ Result<std::map<trace::ProcessId, ProcessPeak>> process_peaks(const trace::Reade
   return peaks;
 }
 
-Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
-  const auto sums = HostSums::read(reader);
-  if (!sums) return tl::unexpected(sums.error());
-  const Lifetimes lifetimes(reader);
-  const bool only_sums = sums->rows_from_ns() == trace::kNever;
-  std::map<Series, Changes> all;
+UsagePass::UsagePass(const trace::Reader& reader, const HostSums& sums)
+    : sums_(sums), lifetimes_(reader), only_sums_(sums.rows_from_ns() == trace::kNever) {
   for (const trace::Layer layer : {trace::Layer::kOs, trace::Layer::kHeap}) {
-    if (sums->speak_for(layer) && sums->curve(layer).allocations > 0) {
-      all[{layer, trace::Space::kHost}];
+    if (sums.speak_for(layer) && sums.curve(layer).allocations > 0) {
+      all_[{layer, trace::Space::kHost}];
     }
   }
-  Series last_series;
-  Changes* last = nullptr;  // runs of one series are long: saves most of the look-ups
-  const auto read = reader.allocations({}, [&](std::span<const trace::Allocation> batch) {
-    for (const trace::Allocation& allocation : batch) {
-      if (only_sums && sums->speak_for(allocation.layer)) continue;
-      const Series series = series_of(allocation);
-      if (last == nullptr || series != last_series) {
-        last = &all[series];
-        last_series = series;
-      }
-      note(allocation, lifetimes.end_ns(allocation), *last);
-    }
-  });
-  if (!read) return tl::unexpected(read.error());
+}
 
+void UsagePass::add(std::span<const trace::Allocation> batch) {
+  for (const trace::Allocation& allocation : batch) {
+    if (allocation.layer == trace::Layer::kHeap) {
+      if (heap_rows_ && allocation.process != heap_process_) heap_processes_ = true;
+      heap_process_ = allocation.process;
+      heap_rows_ = true;
+      heap_elsewhere_ |= allocation.space != trace::Space::kHost;
+    }
+    if (only_sums_ && sums_.speak_for(allocation.layer)) continue;
+    const Series series = series_of(allocation);
+    if (last_ == nullptr || series != last_series_) {
+      last_ = &all_[series];
+      last_series_ = series;
+    }
+    note(allocation, lifetimes_.end_ns(allocation), *last_);
+  }
+}
+
+Result<std::vector<UsageCurve>> UsagePass::take() {
   std::vector<UsageCurve> curves;
-  for (auto& [series, changes] : all) {
+  for (auto& [series, changes] : all_) {
     auto curve = curve_of(series, std::move(changes), Points::kKept);
     if (!curve) return tl::unexpected(curve.error());
-    if (sums->speak_for(series.layer) && series.space == trace::Space::kHost) {
-      add_summed(*sums, *curve);
+    if (sums_.speak_for(series.layer) && series.space == trace::Space::kHost) {
+      add_summed(sums_, *curve);
     }
     curves.push_back(std::move(*curve));
   }
+  all_.clear();
+  last_ = nullptr;
   return curves;
+}
+
+std::optional<ProcessPeaks> UsagePass::heap_peaks(const std::vector<UsageCurve>& curves) const {
+  if (sums_.speak_for(trace::Layer::kHeap) || heap_processes_ || heap_elsewhere_) {
+    return std::nullopt;
+  }
+  ProcessPeaks peaks;
+  for (const UsageCurve& curve : curves) {
+    if (curve.series.layer == trace::Layer::kHeap) {
+      peaks[heap_process_] = {curve.peak_bytes, curve.peak_ns};
+    }
+  }
+  return peaks;
+}
+
+Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
+  UsagePass pass(reader, *sums);
+  const auto read =
+      reader.allocations({}, [&](std::span<const trace::Allocation> batch) { pass.add(batch); });
+  if (!read) return tl::unexpected(read.error());
+  return pass.take();
 }
 
 int64_t bytes_at(const UsageCurve& curve, int64_t time_ns) {

@@ -3,11 +3,20 @@
 #include <algorithm>
 
 namespace tidemark::trace {
-HostScan::HostScan(sqlite3* db, std::string path, const HostFilter& filter, size_t window_rows)
+namespace {
+
+// Below this a thread costs more than it saves: what lived at one moment is found in fewer.
+constexpr size_t kFewestAhead = 16;
+
+}  // namespace
+
+HostScan::HostScan(sqlite3* db, std::string path, const HostFilter& filter, size_t window_rows,
+                   Decoding decoding)
     : db_(db),
       path_(std::move(path)),
       filter_(filter),
       window_rows_(window_rows),
+      decoding_(decoding),
       read_data_(db, "SELECT data FROM main.host_chunk WHERE id=?1") {}
 
 void HostScan::sort_in(const ChunkInfo& chunk) {
@@ -60,7 +69,19 @@ Result<void> HostScan::load_index() {
   // A free that is still to be applied moves free_ns either way (a free, a revival).
   decode_filter_ = filter_;
   if (has_frees()) decode_filter_.min_free_ns = HostFilter{}.min_free_ns;
+  if (decoding_ == Decoding::kAhead) start_ahead();
   return {};
+}
+
+void HostScan::start_ahead() {
+  if (std::thread::hardware_concurrency() < 2) return;
+  size_t wanted = 0;
+  for (const Run& run : runs_) {
+    wanted += static_cast<size_t>(
+        std::count_if(run.chunks.begin(), run.chunks.end(),
+                      [this](const ChunkInfo& chunk) { return may_match(chunk); }));
+  }
+  if (wanted >= kFewestAhead) ahead_.emplace(decode_filter_);
 }
 
 size_t HostScan::chunks() const {
@@ -83,19 +104,66 @@ Result<std::string_view> HostScan::data_of(const ChunkInfo& chunk) {
   return tl::unexpected(read_error(db_, path_));
 }
 
+const ChunkInfo* HostScan::next_chunk(Run& run) {
+  while (run.next < run.chunks.size()) {
+    const ChunkInfo& chunk = run.chunks[run.next++];
+    if (may_match(chunk)) return &chunk;
+  }
+  return nullptr;
+}
+
+// The run's next chunk, if any, is decoded from now on.
+Result<void> HostScan::add_ahead(Run& run) {
+  run.has_ahead = false;
+  const ChunkInfo* chunk = next_chunk(run);
+  if (chunk == nullptr) return {};
+  const auto data = data_of(*chunk);
+  if (!data) return tl::unexpected(data.error());
+  run.ahead.data.assign(*data);
+  run.ahead.chunk = *chunk;
+  run.has_ahead = true;
+  ahead_->add(run.ahead);
+  return {};
+}
+
+Result<void> HostScan::refill_ahead(Run& run, std::vector<Allocation>& rows) {
+  const size_t before = rows.size();
+  if (!run.has_ahead) {
+    if (auto added = add_ahead(run); !added) return added;
+  }
+  while (rows.size() == before && run.has_ahead) {
+    ahead_->take(run.ahead, decoder_);
+    run.has_ahead = false;
+    ++chunks_read_;
+    if (!run.ahead.result) {
+      return tl::unexpected(damaged(path_, run.ahead.result.error().message));
+    }
+    window_.push_back(run.ahead.chunk);
+    if (rows.empty()) {
+      std::swap(rows, run.ahead.rows);
+    } else {
+      rows.insert(rows.end(), run.ahead.rows.begin(), run.ahead.rows.end());
+    }
+    if (auto added = add_ahead(run); !added) return added;
+  }
+  return {};
+}
+
 // Appends the rows of the run's next chunk that has any.
 Result<void> HostScan::refill(Run& run, std::vector<Allocation>& rows) {
+  if (ahead_) return refill_ahead(run, rows);
   const size_t before = rows.size();
-  while (rows.size() == before && run.next < run.chunks.size()) {
-    const ChunkInfo& chunk = run.chunks[run.next++];
-    if (!may_match(chunk)) continue;
-    const auto data = data_of(chunk);
+  while (rows.size() == before) {
+    const ChunkInfo* chunk = next_chunk(run);
+    if (chunk == nullptr) break;
+    const auto data = data_of(*chunk);
     if (!data) return tl::unexpected(data.error());
     ++chunks_read_;
-    if (auto decoded = decode_allocations(decoder_, *data, chunk, decode_filter_, rows); !decoded) {
+    if (auto decoded = decode_allocations(decoder_, *data, *chunk, decode_filter_, rows);
+        !decoded) {
       return tl::unexpected(damaged(path_, decoded.error().message));
     }
-    window_.push_back(chunk);
+    window_.push_back(*chunk);
   }
   return {};
 }

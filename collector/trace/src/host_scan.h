@@ -26,9 +26,11 @@
 
 #include <array>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "decode_ahead.h"
 #include "host_rows.h"
 #include "sqlite.h"
 
@@ -37,10 +39,13 @@ namespace tidemark::trace {
 // Rows decoded at a time where frees must be applied: bounds memory to about 100 MB.
 inline constexpr size_t kWindowRows = 16 * kMaxChunkRows;
 
+// kAhead: on a second thread, where there is enough to read; the first alone uses the file.
+enum class Decoding : uint8_t { kInTurn, kAhead };
+
 class HostScan {
  public:
   HostScan(sqlite3* db, std::string path, const HostFilter& filter,
-           size_t window_rows = kWindowRows);
+           size_t window_rows = kWindowRows, Decoding decoding = Decoding::kInTurn);
 
   // Replaces `rows` by the next ones; none left: `rows` is empty.
   Result<void> next(std::vector<Allocation>& rows);
@@ -57,6 +62,8 @@ class HostScan {
     size_t next = 0;
     std::vector<Allocation> rows;
     size_t at = 0;
+    AheadJob ahead;  // the chunk that refill() will give next, where one is decoded ahead
+    bool has_ahead = false;
     bool given() const { return at == rows.size(); }
     int64_t id() const { return static_cast<int64_t>(rows[at].id); }
   };
@@ -64,6 +71,10 @@ class HostScan {
   Result<void> load_index();
   void sort_in(const ChunkInfo& chunk);
   bool may_match(const ChunkInfo& chunk) const;
+  void start_ahead();
+  const ChunkInfo* next_chunk(Run& run);  // of those that may match; nullptr: none is left
+  Result<void> add_ahead(Run& run);
+  Result<void> refill_ahead(Run& run, std::vector<Allocation>& rows);
   Result<void> refill(Run& run, std::vector<Allocation>& rows);
   Result<void> read_any(std::vector<Allocation>& rows);
   Result<void> read_window(std::vector<Allocation>& rows);
@@ -77,6 +88,7 @@ class HostScan {
   std::string path_;
   HostFilter filter_;
   size_t window_rows_;
+  Decoding decoding_;
   Statement read_data_;
   ChunkDecoder decoder_;
   std::array<Run, 1 + kLifetimeClasses> runs_;  // as recorded, then each class
@@ -85,6 +97,7 @@ class HostScan {
   std::vector<HostFree> frees_;
   size_t chunks_read_ = 0;
   bool indexed_ = false;
+  std::optional<DecodeAhead> ahead_;  // last: its worker may still be at one of the runs' chunks
 };
 
 }  // namespace tidemark::trace

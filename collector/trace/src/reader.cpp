@@ -360,7 +360,7 @@ Result<void> SqliteReader::load() {
 
 Result<void> SqliteReader::host_allocations(const AllocationFilter& filter,
                                             const Visit<Allocation>& visit) const {
-  HostScan scan(db_.get(), path_, host_filter_of(filter));
+  HostScan scan(db_.get(), path_, host_filter_of(filter), kWindowRows, Decoding::kAhead);
   std::vector<Allocation> rows;
   for (;;) {
     if (auto next = scan.next(rows); !next) return next;
@@ -402,7 +402,7 @@ Result<void> SqliteReader::merged_allocations(const AllocationFilter& filter,
     visit(batch);
     batch.clear();
   };
-  HostScan scan(db_.get(), path_, host_filter_of(filter));
+  HostScan scan(db_.get(), path_, host_filter_of(filter), kWindowRows, Decoding::kAhead);
   std::vector<Allocation> host;
   size_t at = 0;
   Result<void> host_result;
