@@ -13,8 +13,9 @@ target_compile_definitions(trace_tests PRIVATE
   HOST_VERSION_1="${CMAKE_CURRENT_SOURCE_DIR}/data/host-version-1.db"
   STACKS_AS_ROWS="${CMAKE_CURRENT_SOURCE_DIR}/data/stacks-as-rows.db")
 add_dependencies(trace_tests tidemark_sqlite)
-# Not under ThreadSanitizer, where they took two minutes: the reader and what settles a trace have no
-# thread but their caller's. The writer's encoders have, which all other tests write with.
+# Not under ThreadSanitizer, where they took two minutes: they ask for what lives in a few chunks, or
+# settle, which is done by their caller's thread. The writer's encoders have threads of their own,
+# which all other tests write with, and so have long scans, which TraceRoundTrip reads with.
 if("thread" IN_LIST TIDEMARK_SANITIZE)
   set(with_threads TEST_FILTER "-TraceDamage.*:TraceOpen.*:TraceQuery.*:TraceRoundTrip.settling_*")
 endif()

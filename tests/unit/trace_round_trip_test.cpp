@@ -78,11 +78,16 @@ TEST(TraceRoundTrip, host_allocations_survive_many_chunks_and_the_merge) {
   sqlite3* raw = nullptr;
   ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
   const Connection db(raw);
-  const auto scan_all = [&] {
-    HostScan scan(db.get(), path, HostFilter{}, kMaxChunkRows);
+  const auto scan_with = [&](Decoding decoding) {
+    HostScan scan(db.get(), path, HostFilter{}, kMaxChunkRows, decoding);
     std::vector<Allocation> rows;
     std::vector<Allocation> part;
     while (scan.next(part) && !part.empty()) rows.insert(rows.end(), part.begin(), part.end());
+    return rows;
+  };
+  const auto scan_all = [&] {
+    auto rows = scan_with(Decoding::kInTurn);
+    EXPECT_TRUE(scan_with(Decoding::kAhead) == rows);
     return rows;
   };
   const auto chunks_of = [&](int kind) {
@@ -110,6 +115,47 @@ TEST(TraceRoundTrip, host_allocations_survive_many_chunks_and_the_merge) {
   ASSERT_EQ(execute(db.get(), "DELETE FROM host_chunk WHERE kind IN (1,2)"), SQLITE_OK);
   const auto some = scan_all();
   EXPECT_EQ(some.size(), recording.allocations.size());
+}
+
+// Whatever the second thread has begun by then.
+TEST(TraceRoundTrip, a_scan_that_decodes_ahead_may_be_left_or_meet_damage_anywhere) {
+  const TestFolder folder;
+  const std::string path = folder.file("t.db");
+  Recording recording(13);
+  auto writer = make_writer(path);
+  constexpr size_t kParts = 24;
+  for (size_t part = 0; part < kParts; ++part) {
+    recording.add_allocations(*writer, 1000, true);
+    ASSERT_TRUE(writer->flush());
+  }
+  sqlite3* raw = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
+  const Connection db(raw);
+  // There are frees still to be applied: chunk after chunk is given by itself.
+  for (size_t windows = 0; windows < kParts; ++windows) {
+    HostScan scan(db.get(), path, HostFilter{}, 1, Decoding::kAhead);
+    std::vector<Allocation> part;
+    for (size_t i = 0; i < windows; ++i) ASSERT_TRUE(scan.next(part));
+    EXPECT_EQ(part.empty(), windows == 0);
+  }
+  for (size_t damaged = 0; damaged < kParts; ++damaged) {
+    ASSERT_EQ(execute(db.get(),
+                      fmt::format(
+                          "BEGIN; UPDATE host_chunk SET data=zeroblob(200) WHERE id="
+                          "(SELECT id FROM host_chunk WHERE kind=0 ORDER BY id LIMIT 1 OFFSET {})",
+                          damaged)
+                          .c_str()),
+              SQLITE_OK);
+    HostScan scan(db.get(), path, HostFilter{}, 1, Decoding::kAhead);
+    std::vector<Allocation> part;
+    Result<void> read;
+    do {
+      read = scan.next(part);
+    } while (read && !part.empty());
+    ASSERT_FALSE(read) << damaged;
+    EXPECT_NE(read.error().message.find(path), std::string::npos) << read.error().message;
+    ASSERT_EQ(execute(db.get(), "ROLLBACK"), SQLITE_OK);
+  }
 }
 
 // A trace whose size is limited (host_settle.h): the file never shrinks while it is settled, so its

@@ -74,7 +74,6 @@ Result<void> HostScan::load_index() {
 }
 
 void HostScan::start_ahead() {
-  if (std::thread::hardware_concurrency() < 2) return;
   size_t wanted = 0;
   for (const Run& run : runs_) {
     wanted += static_cast<size_t>(
