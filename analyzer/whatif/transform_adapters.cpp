@@ -41,6 +41,18 @@ int64_t backward_of(const WeightProduct& product, const std::vector<Uses>& uses)
   return uses[product.input].first_backward;
 }
 
+// No matrix has a higher rank than rows or columns.
+Result<void> need_rank(const std::vector<WeightProduct>& products, uint32_t rank,
+                       const char* option) {
+  double most = 0;
+  for (const WeightProduct& product : products) {
+    most = std::max(most, std::min(product.inputs, product.outputs));
+  }
+  if (rank <= std::round(most)) return {};
+  return fail(fmt::format("{} {}: none of the layers' weights has more than {:.0f} rows or columns",
+                          option, rank, most));
+}
+
 // Each weight once, with its first product.
 std::vector<WeightProduct> weights_of(const std::vector<WeightProduct>& products) {
   std::vector<WeightProduct> result;
@@ -60,7 +72,7 @@ void drop_all_state(Schedule& schedule, Changes& changes) {
               return schedule.blocks[i].category == Category::kGradient;
             }));
   };
-  changes.extra_time -= share_of_step(schedule, makes_gradient);
+  spare(schedule, makes_gradient, 1, changes);
   for (ScheduledBlock& block : schedule.blocks) {
     block.trained = false;
     const bool state = block.category == Category::kOptimizerState ||
@@ -145,6 +157,7 @@ void free_unneeded(Schedule& schedule, const std::vector<WeightProduct>& adapted
 Result<void> low_rank_adapters(Schedule& schedule, uint32_t rank, Changes& changes) {
   const auto products = need_products(schedule, "--lora");
   if (!products) return tl::unexpected(products.error());
+  if (auto fits = need_rank(*products, rank, "--lora"); !fits) return fits;
   const auto uses = uses_of(schedule);
   const double states = TrainedParameters(schedule).state_ratio();
   std::map<uint32_t, std::vector<std::pair<uint32_t, int64_t>>> gradients;  // of each weight
@@ -191,6 +204,7 @@ Result<void> low_rank_adapters(Schedule& schedule, uint32_t rank, Changes& chang
 Result<void> factor_weights(Schedule& schedule, uint32_t rank, Changes& changes) {
   const auto products = need_products(schedule, "--low-rank");
   if (!products) return tl::unexpected(products.error());
+  if (auto fits = need_rank(*products, rank, "--low-rank"); !fits) return fits;
   const auto uses = uses_of(schedule);
   const TrainedParameters trained(schedule);
   std::vector<ScheduledBlock> added;

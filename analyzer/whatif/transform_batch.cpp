@@ -37,7 +37,7 @@ Result<void> scale_batch(Schedule& schedule, double factor, Changes& changes) {
         "what smaller kernels cost that fill the device less; norms over the batch see less of it");
   }
   changes.assumptions.push_back(fmt::format(
-      "{}x the batch: inputs, activations and their temporaries grow with it, parameters, "
+      "{:.4g}x the batch: inputs, activations and their temporaries grow with it, parameters, "
       "gradients, "
       "optimizer states and copies of parameters do not; libraries choose the same algorithms",
       factor));

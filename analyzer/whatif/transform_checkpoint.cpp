@@ -119,7 +119,8 @@ std::vector<int64_t> forward_times(const Schedule& schedule) {
   for (const DeviceWork& work : schedule.work) {
     const auto blocks = schedule.blocks_of(work);
     if (work.phase != Phase::kForward || blocks.empty()) continue;
-    times[*std::ranges::max_element(blocks)] += work.end_ns - work.start_ns;
+    times[*std::ranges::max_element(blocks)] += static_cast<int64_t>(
+        static_cast<double>(work.left) * static_cast<double>(work.end_ns - work.start_ns));
   }
   return times;
 }

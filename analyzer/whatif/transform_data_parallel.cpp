@@ -97,6 +97,7 @@ std::vector<std::vector<uint32_t>> groups_of_optimizer(const Schedule& schedule)
   std::vector<std::vector<uint32_t>> groups(schedule.iterations.size() + 1);
   for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
     const ScheduledBlock& block = schedule.blocks[i];
+    if (block.end <= block.begin) continue;  // dropped by an earlier change
     if (block.category == Category::kOptimizerState) {
       groups[0].push_back(i);
     } else if (block.phase == Phase::kOptimizer && block.iteration > 0 &&
@@ -115,7 +116,11 @@ std::vector<std::vector<uint32_t>> groups_of_optimizer(const Schedule& schedule)
 // themselves may lie in one block (cuDNN's recurrent weights).
 std::vector<uint64_t> parameter_sizes(const Schedule& schedule, const TrainedParameters& trained,
                                       const std::vector<uint32_t>& states) {
-  const auto each = static_cast<size_t>(std::lround(trained.state_ratio()));
+  auto each = static_cast<size_t>(std::lround(trained.state_ratio()));
+  // Of 8-bit states, and their scales, there are more than the ratio says.
+  if (trained.state_ratio() < 0.9 && !trained.all().empty()) {
+    each = states.size() % trained.all().size() == 0 ? states.size() / trained.all().size() : 0;
+  }
   std::vector<uint64_t> sizes;
   if (each > 0 && !states.empty() && states.size() % each == 0) {
     for (size_t i = 0; i < states.size(); i += each) {

@@ -74,7 +74,7 @@ Result<void> freeze(Schedule& schedule, double share, Changes& changes) {
   const auto cut = [&](const DeviceWork& work) {
     return work.phase == Phase::kBackward && work.position >= parts[work.iteration].backward;
   };
-  changes.extra_time -= share_of_step(schedule, cut);
+  spare(schedule, cut, 1, changes);
   for (uint32_t i = 0; i < uses.size(); ++i) {
     ScheduledBlock& block = schedule.blocks[i];
     if (block.iteration == 0) continue;
@@ -115,7 +115,7 @@ Result<void> inference(Schedule& schedule, Changes& changes) {
     block.trained = false;
   }
   const auto not_forward = [](const DeviceWork& work) { return work.phase != Phase::kForward; };
-  changes.extra_time -= share_of_step(schedule, not_forward);
+  spare(schedule, not_forward, 1, changes);
   changes.assumptions.emplace_back(
       "forward alone, in eval() and under torch.no_grad(): nothing is kept for backward, no "
       "gradients, no optimizer; one pass after the other with the same batch");

@@ -44,7 +44,8 @@ StepTime time_of(const Schedule& schedule) {
   time.step = static_cast<double>(step.end_ns - step.begin_ns) / 1e9;
   for (const DeviceWork& work : schedule.work) {
     if (work.iteration != at + 1) continue;
-    const double seconds = static_cast<double>(work.end_ns - work.start_ns) / 1e9;
+    const double seconds =
+        static_cast<double>(work.left) * static_cast<double>(work.end_ns - work.start_ns) / 1e9;
     if (work.phase == Phase::kForward) time.forward += seconds;
     if (work.phase == Phase::kBackward) time.backward += seconds;
   }
@@ -107,7 +108,7 @@ Result<void> offload_optimizer(Schedule& schedule, Changes& changes) {
     if (block.category == Category::kOptimizerState || scratch) drop(block);
   }
   const auto optimizer = [](const DeviceWork& work) { return work.phase == Phase::kOptimizer; };
-  changes.extra_time -= share_of_step(schedule, optimizer);
+  spare(schedule, optimizer, 1, changes);
   say_time("the optimizer's states and step on the host", bytes, bytes, schedule, true, changes);
   changes.unknown.emplace_back("how long the optimizer's step takes on the host's processor");
   return {};
@@ -134,10 +135,13 @@ Result<void> offload_parameters(Schedule& schedule, Changes& changes) {
   double bytes = 0;
   double back = 0;
   const auto steady = static_cast<uint32_t>(schedule.iterations.size());
+  std::map<uint32_t, int64_t> gone;  // where each went last: it is there once
   for (const auto& [key, span] : spans) {
     const auto& [i, step, phase] = key;
-    ScheduledBlock block = beside(schedule.blocks[i], schedule.blocks[i].bytes,
-                                  span.begin - Schedule::kStride / 2, span.end + 1);
+    int64_t& last = gone[i];
+    const int64_t begin = std::max(span.begin - Schedule::kStride / 2, last);
+    last = std::max(last, span.end + 1);
+    ScheduledBlock block = beside(schedule.blocks[i], schedule.blocks[i].bytes, begin, last);
     block.iteration = step;
     block.phase = phase;
     added.push_back(block);

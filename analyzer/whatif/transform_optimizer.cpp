@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "transform_parts.h"
 
@@ -10,21 +11,35 @@ namespace {
 struct OptimizerModel {
   OptimizerKind kind;
   const char* name;
-  double states;       // bytes of lasting state for each byte of a parameter
+  const char* keeps;
+  int states;          // as large as the parameter
+  int states8;         // of one byte an element, each with its scales
   double temporaries;  // bytes at once for each byte of all parameters
   int largest;         // blocks at once as large as the largest parameter
 };
 
-// States: one (momentum) or two (Adam) of the parameter's size; of 8-bit Adam two bytes and two
-// scales of 4 bytes for each 256 elements of 4 bytes. Temporaries as PyTorch 2.11's foreach
-// implementations take them.
+// Temporaries as PyTorch 2.11's foreach implementations take them.
 constexpr OptimizerModel kModels[] = {
-    {OptimizerKind::kSgd, "SGD", 0, 0, 0},
-    {OptimizerKind::kMomentum, "SGD with momentum", 1, 0, 0},
-    {OptimizerKind::kAdam, "Adam", 2, 1, 0},
-    {OptimizerKind::kAdam8bit, "Adam with 8-bit states", (2 + 2.0 * 4 / 256) / 4, 0, 4},
-    {OptimizerKind::kAdafactor, "Adafactor", 0, 0, 3},
+    {OptimizerKind::kSgd, "SGD", "no state", 0, 0, 0, 0},
+    {OptimizerKind::kMomentum, "SGD with momentum", "one state as large as it", 1, 0, 0, 0},
+    {OptimizerKind::kAdam, "Adam", "two states as large as it", 2, 0, 1, 0},
+    {OptimizerKind::kAdam8bit, "Adam with 8-bit states",
+     "two states of 8 bits, with a scale for each 256 elements", 0, 2, 0, 4},
+    {OptimizerKind::kAdafactor, "Adafactor",
+     "a row and a column of each matrix, which are counted as none", 0, 0, 0, 3},
 };
+
+// The sizes of what lasts for a parameter, in the order in which it comes.
+std::vector<uint64_t> states_for(const OptimizerModel& model, uint64_t parameter_bytes,
+                                 uint32_t float_bytes) {
+  std::vector<uint64_t> sizes(static_cast<size_t>(model.states), parameter_bytes);
+  const uint64_t scales = (parameter_bytes / float_bytes + 255) / 256;
+  for (int k = 0; k < model.states8; ++k) {
+    sizes.push_back(256 * scales);
+    sizes.push_back(4 * scales);
+  }
+  return sizes;
+}
 
 }  // namespace
 
@@ -44,14 +59,15 @@ Result<void> change_optimizer(Schedule& schedule, OptimizerKind optimizer, Chang
     if (!block.trained) continue;
     parameters.push_back(block.bytes);
     largest = std::max(largest, block.bytes);
-    if (model.states == 0) continue;
-    ScheduledBlock state;
-    state.bytes = scaled(block.bytes, model.states);
-    state.begin = at++;
-    state.phase = Phase::kOptimizer;
-    state.category = Category::kOptimizerState;
-    state.iteration = 1;
-    added.push_back(state);
+    for (const uint64_t bytes : states_for(model, block.bytes, schedule.float_bytes)) {
+      ScheduledBlock state;
+      state.bytes = bytes;
+      state.begin = at++;
+      state.phase = Phase::kOptimizer;
+      state.category = Category::kOptimizerState;
+      state.iteration = 1;
+      added.push_back(state);
+    }
   }
   for (size_t i = 0; i < schedule.iterations.size(); ++i) {
     const ScheduledStep& iteration = schedule.iterations[i];
@@ -74,7 +90,7 @@ Result<void> change_optimizer(Schedule& schedule, OptimizerKind optimizer, Chang
   }
   schedule.blocks.insert(schedule.blocks.end(), added.begin(), added.end());
   changes.assumptions.push_back(fmt::format(
-      "{}: {:.2f} bytes of state for each byte of the parameters", model.name, model.states));
+      "{} in place of the recorded optimizer: for each parameter {}", model.name, model.keeps));
   return {};
 }
 

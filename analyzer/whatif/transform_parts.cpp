@@ -151,6 +151,7 @@ TrainedParameters::TrainedParameters(const Schedule& schedule) {
   uint64_t parameter_bytes = 0;
   for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
     const ScheduledBlock& block = schedule.blocks[i];
+    if (block.end <= block.begin) continue;  // dropped by an earlier change
     if (block.trained) {
       parameters_.push_back(i);
       parameter_bytes += block.bytes;

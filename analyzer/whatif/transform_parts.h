@@ -48,18 +48,29 @@ std::vector<Uses> uses_of(const Schedule& schedule);
 // Backward comes to the layers in their reverse order.
 std::vector<int64_t> backward_of_layers(const Schedule& schedule, const std::vector<Uses>& uses);
 
-// What of the last step's time on the device `counts` says yes to. The whole of it is 1.
+// What of the last step's time on the device `counts` says yes to, as far as earlier changes left
+// it. The whole of the recorded one is 1.
 template <class Counts>
 double share_of_step(const Schedule& schedule, const Counts& counts) {
   const auto last = static_cast<uint32_t>(schedule.iterations.size());
   int64_t whole = 0;
-  int64_t counted = 0;
+  double counted = 0;
   for (const DeviceWork& work : schedule.work) {
     if (work.iteration != last) continue;
-    whole += work.end_ns - work.start_ns;
-    if (counts(work)) counted += work.end_ns - work.start_ns;
+    const int64_t time = work.end_ns - work.start_ns;
+    whole += time;
+    if (counts(work)) counted += static_cast<double>(time) * static_cast<double>(work.left);
   }
-  return whole == 0 ? 0 : static_cast<double>(counted) / static_cast<double>(whole);
+  return whole == 0 ? 0 : counted / static_cast<double>(whole);
+}
+
+// Of the work that `counts` says yes to a share is no longer done.
+template <class Counts>
+void spare(Schedule& schedule, const Counts& counts, double share, Changes& changes) {
+  changes.extra_time -= share * share_of_step(schedule, counts);
+  for (DeviceWork& work : schedule.work) {
+    if (counts(work)) work.left *= static_cast<float>(1 - share);
+  }
 }
 
 // A loss in full precision gives its gradient in it, which is then copied to the logits'

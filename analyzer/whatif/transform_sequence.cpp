@@ -17,8 +17,8 @@ Result<void> scale_sequence(Schedule& schedule, double factor, Changes& changes)
   scale_row_sums(schedule, sums, factor);
   changes.compute *= factor;
   changes.assumptions.push_back(fmt::format(
-      "{}x the length: what grows with the batch grows with it{}; tables of positions stay", factor,
-      pairs ? ", and with its square where attention holds all pairs of positions" : ""));
+      "{:.4g}x the length: what grows with the batch grows with it{}; tables of positions stay",
+      factor, pairs ? ", and with its square where attention holds all pairs of positions" : ""));
   changes.unknown.emplace_back("attention's share of the time, which grows with the square");
   return {};
 }

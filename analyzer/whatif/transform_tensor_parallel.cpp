@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 
 #include "transform_parts.h"
@@ -55,6 +57,15 @@ class TensorSplitter {
   }
   bool any() const { return !sides_.empty(); }
   size_t weights() const { return sides_.size(); }
+  // The fewest rows or columns of them.
+  double narrowest() const {
+    double least = std::numeric_limits<double>::max();
+    for (const auto& [output, product] : product_of_) {
+      if (!sides_.contains(product.weight)) continue;
+      least = std::min({least, std::round(product.inputs), std::round(product.outputs)});
+    }
+    return least;
+  }
   // That are summed up over the ranks in the last step.
   uint64_t summed_bytes() const { return summed_bytes_; }
   bool is_divided(const DeviceWork& work) const {
@@ -122,8 +133,15 @@ Result<void> tensor_parallel(Schedule& schedule, uint32_t world, Changes& change
         "--tensor-parallel: no matrix products with weights within layers that repeat were "
         "recorded");
   }
-  const double share =
-      share_of_step(schedule, [&](const DeviceWork& work) { return splitter.is_divided(work); });
+  if (const double narrowest = splitter.narrowest(); world > narrowest) {
+    return fail(
+        fmt::format("--tensor-parallel {}: the narrowest of the layers' weights has only {:.0f} "
+                    "rows or columns",
+                    world, narrowest));
+  }
+  spare(
+      schedule, [&](const DeviceWork& work) { return splitter.is_divided(work); }, 1 - 1.0 / world,
+      changes);
   splitter.apply(world);
   // All-reduce in a ring: each rank sends and is sent (N - 1) / N of it twice.
   constexpr double kLink = 300e9;
@@ -133,7 +151,6 @@ Result<void> tensor_parallel(Schedule& schedule, uint32_t world, Changes& change
   const ScheduledStep& whole =
       schedule.iterations.size() > 1 ? schedule.iterations[schedule.iterations.size() - 2] : step;
   const double step_seconds = static_cast<double>(whole.end_ns - whole.begin_ns) / 1e9;
-  changes.extra_time -= share * (1 - 1.0 / world);
   if (step_seconds > 0) changes.extra_time += seconds / step_seconds;
   changes.assumptions.push_back(fmt::format(
       "{} ranks: {} weights of the layers by columns, then by rows, with their gradients and "

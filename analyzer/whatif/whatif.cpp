@@ -14,7 +14,6 @@ Result<void> quantize(Schedule& schedule, const Quantization& how, Changes& chan
   Result<void> done;
   if (how.weights) done = quantize_weights(schedule, *how.weights, changes);
   if (done && how.optimizer) done = change_optimizer(schedule, OptimizerKind::kAdam8bit, changes);
-  if (done && how.activations) done = quantize_activations(schedule, changes);
   if (done && how.gradients) done = quantize_gradients(schedule, changes);
   return done;
 }
@@ -66,12 +65,52 @@ Result<void> worst_stage(Schedule& schedule, const Pipeline& how, Changes& chang
   return {};
 }
 
-Result<void> apply(Schedule& schedule, const WhatIf& what, Changes& changes) {
+// What there is of it without backward, gradients and optimizer; the rest is named.
+WhatIf at_inference(WhatIf what, Changes& changes) {
+  std::vector<const char*> without;
+  const auto leave_out = [&](bool asked, const char* option) {
+    if (asked) without.push_back(option);
+    return asked;
+  };
+  if (leave_out(what.checkpoint.has_value(), "--checkpoint")) what.checkpoint.reset();
+  if (leave_out(what.accumulate != 1, "--accumulate")) what.accumulate = 1;
+  if (leave_out(what.optimizer.has_value(), "--optimizer")) what.optimizer.reset();
+  if (leave_out(what.freeze.has_value(), "--freeze")) what.freeze.reset();
+  if (what.quantize) {
+    if (leave_out(what.quantize->optimizer, "--quantize optimizer"))
+      what.quantize->optimizer = false;
+    if (leave_out(what.quantize->activations, "--quantize activations")) {
+      what.quantize->activations = false;
+    }
+    if (leave_out(what.quantize->gradients, "--quantize gradients"))
+      what.quantize->gradients = false;
+  }
+  if (leave_out(what.shard && what.shard->stage == 0, "--data-parallel") ||
+      leave_out(what.shard && what.shard->stage == 1, "--zero 1")) {
+    what.shard.reset();
+  }
+  if (leave_out(what.offload == Offload::kActivations, "--offload activations") ||
+      leave_out(what.offload == Offload::kOptimizer, "--offload optimizer")) {
+    what.offload.reset();
+  }
+  if (leave_out(what.fuse_backward, "--fuse-backward")) what.fuse_backward = false;
+  if (leave_out(what.keep_gradients, "--keep-gradients")) what.keep_gradients = false;
+  if (!without.empty()) {
+    changes.assumptions.push_back(
+        fmt::format("at inference there is no backward and no optimizer, so nothing is changed by "
+                    "{}",
+                    fmt::join(without, ", ")));
+  }
+  return what;
+}
+
+Result<void> apply(Schedule& schedule, WhatIf what, Changes& changes) {
   if (what.pipeline && (what.shard || what.accumulate != 1 || what.inference)) {
     return fail(
         "--pipeline goes without --zero, --data-parallel, --accumulate and --inference: its "
         "microbatches are those of the schedule");
   }
+  if (what.inference) what = at_inference(std::move(what), changes);
   Result<void> done;
   if (what.checkpoint && !what.checkpoint->module.empty()) {
     done = find_layers(schedule, what.checkpoint->module);
@@ -82,6 +121,10 @@ Result<void> apply(Schedule& schedule, const WhatIf& what, Changes& changes) {
   }
   if (done && what.checkpoint) done = checkpoint(schedule, *what.checkpoint, changes);
   if (done && what.offload) done = offload(schedule, *what.offload, changes);
+  // Of what is still saved on the device.
+  if (done && what.quantize && what.quantize->activations) {
+    done = quantize_activations(schedule, changes);
+  }
   if (done && what.inference) done = inference(schedule, changes);
   if (done && what.batch != 1) done = scale_batch(schedule, what.batch, changes);
   if (done && what.sequence != 1) done = scale_sequence(schedule, what.sequence, changes);
@@ -121,7 +164,7 @@ const std::string& allocator_of(const Schedule& schedule, const WhatIf& what) {
 
 // Turns "as many as it takes" into a plan.
 Result<WhatIf> with_plan(const Schedule& schedule, const WhatIf& what, Prediction& prediction) {
-  if (!what.checkpoint || !what.checkpoint->fit) return what;
+  if (!what.checkpoint || !what.checkpoint->fit || what.inference) return what;
   auto curve = plan_checkpoints(schedule, what);
   if (!curve) return tl::unexpected(curve.error());
   const uint64_t capacity = *what.checkpoint->fit;

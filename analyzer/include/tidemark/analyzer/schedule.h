@@ -63,6 +63,7 @@ struct DeviceWork {
   uint32_t blocks = 0;  // Schedule::blocks_of
   uint32_t iteration = 0;
   Phase phase{};
+  float left = 1;  // of its time, after what was changed
 };
 
 // A call of a module's forward on a stack.
