@@ -1,6 +1,6 @@
 #include "peak_without.h"
 
-#include <algorithm>
+#include "sort_by_time.h"
 
 namespace tidemark::analyzer {
 
@@ -18,8 +18,7 @@ PeakPoint peak_without(const UsageCurve& curve, const std::vector<Absence>& abse
       changes.push_back({absence.end_ns, -static_cast<int64_t>(absence.bytes)});
     }
   }
-  std::sort(changes.begin(), changes.end(),
-            [](const Change& a, const Change& b) { return a.time_ns < b.time_ns; });
+  sort_by_time(changes);
   PeakPoint peak;
   int64_t live = 0;
   int64_t absent = 0;

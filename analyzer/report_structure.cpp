@@ -30,6 +30,9 @@ class Lines {
   // What backward asked for stands under its line of forward. nullptr: under its own.
   void know_backward(const BackwardOrigins* backward) { backward_ = backward; }
 
+  // False: blocks of one stack are of one line.
+  bool knows_backward() const { return backward_ != nullptr && !backward_->blocks.empty(); }
+
   size_t number(const trace::Allocation& row) {
     if (!told_apart(row.alloc_stack)) return elsewhere();
     const BackwardOrigin* origin = backward_ == nullptr ? nullptr : backward_->find(row.id);
@@ -181,10 +184,19 @@ Result<PeakPoint> without_line(const trace::Reader& reader, const UsageCurve& cu
                                Lines& lines) {
   const Lifetimes lifetimes(reader);
   std::vector<Absence> absences;
+  std::unordered_map<int64_t, bool> of_line;  // by stack: rows are millions
+  const bool by_stack = !lines.knows_backward();
   auto read =
       reader.allocations(filter_for(curve.series), [&](std::span<const trace::Allocation> batch) {
         for (const trace::Allocation& row : batch) {
-          if (lines.number(row) != line) continue;
+          if (by_stack) {
+            const auto [known, fresh] =
+                of_line.try_emplace(static_cast<int64_t>(row.alloc_stack), false);
+            if (fresh) known->second = lines.number(row) == line;
+            if (!known->second) continue;
+          } else if (lines.number(row) != line) {
+            continue;
+          }
           absences.push_back({row.alloc_ns, lifetimes.end_ns(row), row.size});
         }
       });

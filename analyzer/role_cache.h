@@ -33,9 +33,15 @@ class RoleCache {
 
   // Also by the thread, where the frames do not tell.
   std::optional<Phase> phase_of(trace::StackId stack, trace::ThreadId thread) {
-    const StackRole& known = role(stack);
-    if (!known.phase && backward_.contains(static_cast<int32_t>(thread))) return Phase::kBackward;
-    return known.phase;
+    return phase_on(thread, role(stack).phase);
+  }
+
+  // `by_frames`: the phase of the stack's role.
+  std::optional<Phase> phase_on(trace::ThreadId thread, std::optional<Phase> by_frames) const {
+    if (!by_frames && !backward_.empty() && backward_.contains(static_cast<int32_t>(thread))) {
+      return Phase::kBackward;
+    }
+    return by_frames;
   }
 
  private:

@@ -20,15 +20,38 @@ uint64_t key_of(uint64_t first, uint64_t second) {
   return (mixed ^ (mixed >> 32)) + second * 0xff51afd7ed558ccd;
 }
 
-// Of each step what its stack is known by.
-std::vector<uint64_t> identities_of(RoleCache& roles, const Sequence& sequence) {
+// What the stack of each step is known by, and how many steps before each were part of a backward
+// pass: an iteration has some, and others.
+struct StepRoles {
   std::vector<uint64_t> identities;
-  identities.reserve(sequence.steps.size());
+  std::vector<uint32_t> backward_before;
+};
+
+// Each stack is looked up once: steps are millions, stacks thousands.
+StepRoles roles_of(const Sequence& sequence, RoleCache& roles) {
+  struct Known {
+    uint64_t identity;
+    std::optional<Phase> phase;
+  };
+  std::unordered_map<int64_t, Known> known;
+  StepRoles all;
+  all.identities.reserve(sequence.steps.size());
+  all.backward_before.reserve(sequence.steps.size() + 1);
+  all.backward_before.push_back(0);
   for (const Step& step : sequence.steps) {
-    identities.push_back(roles.looks_at(step.stack) ? roles.role(step.stack).identity
-                                                    : static_cast<uint64_t>(step.stack));
+    const auto stack = static_cast<int64_t>(step.stack);
+    auto found = known.find(stack);
+    if (found == known.end()) {
+      const StackRole& role = roles.role(step.stack);
+      const uint64_t identity =
+          roles.looks_at(step.stack) ? role.identity : static_cast<uint64_t>(stack);
+      found = known.emplace(stack, Known{identity, role.phase}).first;
+    }
+    const auto phase = roles.phase_on(step.thread, found->second.phase);
+    all.identities.push_back(found->second.identity);
+    all.backward_before.push_back(all.backward_before.back() + (phase == Phase::kBackward ? 1 : 0));
   }
-  return identities;
+  return all;
 }
 
 std::vector<uint64_t> keys_of(const Sequence& sequence, std::span<const uint64_t> identities,
@@ -48,17 +71,6 @@ struct Found {
   bool passes_known = false;  // each repeat has a backward pass, by its stacks
   bool by_passes = false;
 };
-
-// How many steps before each were part of a backward pass: an iteration has some, and others.
-std::vector<uint32_t> backward_before(const Sequence& sequence, RoleCache& roles) {
-  std::vector<uint32_t> counts(sequence.steps.size() + 1, 0);
-  for (size_t i = 0; i < sequence.steps.size(); ++i) {
-    const Step& step = sequence.steps[i];
-    const bool backward = roles.phase_of(step.stack, step.thread) == Phase::kBackward;
-    counts[i + 1] = counts[i] + (backward ? 1 : 0);
-  }
-  return counts;
-}
 
 // What repeats can be found from anywhere in it: an iteration begins where a pass forward follows
 // the backward pass or the optimizer of the one before.
@@ -158,16 +170,17 @@ constexpr size_t kFewestForThread = 100'000;
 // larger than what was asked for.
 std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
   constexpr size_t shortest = 4;
-  const std::vector<uint32_t> backward = backward_before(sequence, roles);
+  const StepRoles known = roles_of(sequence, roles);
+  const std::vector<uint32_t>& backward = known.backward_before;
   const auto may_repeat = [&](size_t begin, size_t period) {
     if (backward.back() == 0) return true;
     const size_t end = std::min(begin + period, backward.size() - 1);
     const uint32_t count = backward[end] - backward[begin];
     return count > 0 && count < period;
   };
-  const std::vector<uint64_t> identities = identities_of(roles, sequence);
   const auto search = [&](bool with_sizes, bool partial) {
-    return find_repeats(keys_of(sequence, identities, with_sizes), shortest, partial, may_repeat);
+    return find_repeats(keys_of(sequence, known.identities, with_sizes), shortest, partial,
+                        may_repeat);
   };
   // By sizes on a thread of its own, where it takes long enough to be worth one.
   const auto policy = sequence.steps.size() < kFewestForThread
@@ -197,7 +210,7 @@ std::optional<Found> repeats_in(Sequence&& sequence, RoleCache& roles) {
   }
   if (found.repeats.begins.empty()) return std::nullopt;
   if (found.passes_known) {
-    sequence.keys = keys_of(sequence, identities, false);
+    sequence.keys = keys_of(sequence, known.identities, false);
     begin_with_forward(roles, sequence, found.repeats);
   }
   sequence.keys = {};

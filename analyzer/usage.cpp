@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <utility>
 
 #include "process_peaks.h"
+#include "sort_by_time.h"
 #include "usage_pass.h"
 
 namespace tidemark::analyzer {
@@ -15,42 +15,6 @@ namespace {
 
 using Change = UsageChanges::Change;
 using Changes = UsageChanges;
-
-// By the digits of the time since the earliest, from the lowest: four passes for an hour's trace.
-void radix_sort(std::vector<Change>& changes) {
-  const auto [first, last] =
-      std::minmax_element(changes.begin(), changes.end(),
-                          [](const Change& a, const Change& b) { return a.time_ns < b.time_ns; });
-  const auto base = static_cast<uint64_t>(first->time_ns);
-  const uint64_t span = static_cast<uint64_t>(last->time_ns) - base;
-  constexpr unsigned kDigitBits = 11;
-  constexpr size_t kDigits = size_t{1} << kDigitBits;
-  std::vector<Change> other(changes.size());
-  for (unsigned shift = 0; shift < 64 && span >> shift != 0; shift += kDigitBits) {
-    const auto digit = [&](const Change& change) {
-      return (static_cast<uint64_t>(change.time_ns) - base) >> shift & (kDigits - 1);
-    };
-    std::array<size_t, kDigits> place{};
-    for (const Change& change : changes) ++place[digit(change)];
-    size_t sum = 0;
-    for (size_t& count : place) sum += std::exchange(count, sum);
-    for (const Change& change : changes) other[place[digit(change)]++] = change;
-    std::swap(changes, other);
-  }
-}
-
-// Few are out of order when they come as the collector saw them; then the check is all there is to
-// do. Ends are not.
-void sort_by_time(std::vector<Change>& changes) {
-  const auto earlier = [](const Change& a, const Change& b) { return a.time_ns < b.time_ns; };
-  constexpr size_t kFew = 4096;
-  if (std::is_sorted(changes.begin(), changes.end(), earlier)) return;
-  if (changes.size() < kFew) {
-    std::sort(changes.begin(), changes.end(), earlier);
-    return;
-  }
-  radix_sort(changes);
-}
 
 void note(const trace::Allocation& allocation, int64_t end_ns, Changes& changes) {
   ++changes.allocations;
