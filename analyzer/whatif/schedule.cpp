@@ -5,19 +5,18 @@
 #include <algorithm>
 
 #include "../lifetimes.h"
+#include "large_blocks.h"
 #include "schedule_parts.h"
 
 namespace tidemark::analyzer {
 namespace {
 
-uint64_t peak_of(const Schedule& schedule, const Raw& raw) {
+uint64_t peak_of(const Schedule& schedule) {
   std::vector<std::pair<int64_t, int64_t>> changes;
-  for (size_t i = 0; i < schedule.blocks.size(); ++i) {
-    const auto bytes = static_cast<int64_t>(raw.blocks[i].bytes);
-    changes.emplace_back(schedule.blocks[i].begin, bytes);
-    if (schedule.blocks[i].end != ScheduledBlock::kForever) {
-      changes.emplace_back(schedule.blocks[i].end, -bytes);
-    }
+  for (const ScheduledBlock& block : schedule.blocks) {
+    const auto bytes = static_cast<int64_t>(block.recorded_bytes);
+    changes.emplace_back(block.begin, bytes);
+    if (block.end != ScheduledBlock::kForever) changes.emplace_back(block.end, -bytes);
   }
   std::ranges::sort(changes);
   int64_t live = 0;
@@ -83,21 +82,23 @@ int64_t Schedule::time_at(int64_t position) const {
   return event_ns[std::min(index, event_ns.size() - 1)];
 }
 
-Result<Schedule> build_schedule(const trace::Reader& reader, const Series& series) {
-  const auto structure = find_structure(reader);
-  if (!structure) return tl::unexpected(structure.error());
-  const auto known = categorize(reader, *structure, series);
+namespace {
+
+// Of all blocks that `reader` shows.
+Result<Schedule> build_of(const trace::Reader& reader, const Structure& structure,
+                          const Series& series) {
+  const auto known = categorize(reader, structure, series);
   if (!known) return tl::unexpected(known.error());
   Schedule schedule;
   schedule.series = series;
-  auto raw = read_schedule(reader, *structure, *known, schedule);
+  auto raw = read_schedule(reader, structure, *known, schedule);
   if (!raw) return tl::unexpected(raw.error());
   for (size_t i = 0; i < schedule.blocks.size(); ++i) {
     schedule.blocks[i].recorded_bytes = raw->blocks[i].bytes;
   }
   schedule.beside_pool_bytes = raw->beside_pool_bytes;
   schedule.groups_at_once = groups_at_once(reader, series.device);
-  schedule.recorded_peak_allocated = peak_of(schedule, *raw);
+  schedule.recorded_peak_allocated = peak_of(schedule);
   if (series.layer == trace::Layer::kPool) {
     const auto reserved = reader.pool_reserved();
     if (!reserved) return tl::unexpected(reserved.error());
@@ -114,6 +115,34 @@ Result<Schedule> build_schedule(const trace::Reader& reader, const Series& serie
   assign_laws(*raw, schedule);
   assign_elements(*raw, schedule);
   (void)find_layers(schedule, "");  // none is no fault here
+  return schedule;
+}
+
+}  // namespace
+
+Result<Schedule> build_schedule(const trace::Reader& reader, const Series& series) {
+  uint64_t from = 0;
+  if (series.layer == trace::Layer::kHeap) {
+    const auto large = large_from(reader, series);
+    if (!large) return tl::unexpected(large.error());
+    from = *large;
+  }
+  if (from == 0) {
+    const auto structure = find_structure(reader);
+    return structure ? build_of(reader, *structure, series) : tl::unexpected(structure.error());
+  }
+  const auto large = large_blocks_of(reader, from);
+  auto structure = find_structure(*large);
+  // A small model's tensors may all be among the small ones.
+  if (structure && structure->iterations.empty()) structure = find_structure(reader);
+  if (!structure) return tl::unexpected(structure.error());
+  auto schedule = build_of(*large, *structure, series);
+  if (!schedule) return schedule;
+  auto small = small_changes(reader, series, from);
+  if (!small) return tl::unexpected(small.error());
+  const auto rest = blocks_of_rest(schedule->event_ns, std::move(*small));
+  schedule->blocks.insert(schedule->blocks.end(), rest.begin(), rest.end());
+  schedule->recorded_peak_allocated = schedule->recorded_peak_reserved = peak_of(*schedule);
   return schedule;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "tidemark/analyzer/units.h"
 #include "whatif_parts.h"
@@ -181,6 +182,23 @@ Result<WhatIf> with_plan(const Schedule& schedule, const WhatIf& what, Predictio
   return planned;
 }
 
+// Small blocks of the host, which a schedule has without their origins.
+void say_rest(const Schedule& schedule, Changes& changes) {
+  if (schedule.series.layer != trace::Layer::kHeap) return;
+  uint64_t smallest = std::numeric_limits<uint64_t>::max();
+  bool rest = false;
+  for (const ScheduledBlock& block : schedule.blocks) {
+    if (block.origin == trace::AllocationId{}) {
+      rest = true;
+    } else {
+      smallest = std::min(smallest, block.recorded_bytes);
+    }
+  }
+  if (!rest || smallest == std::numeric_limits<uint64_t>::max()) return;
+  changes.assumptions.push_back(fmt::format(
+      "of the host's many blocks those of less than {} stay as they are", format_bytes(smallest)));
+}
+
 }  // namespace
 
 Result<Prediction> predict(const Schedule& schedule, const WhatIf& what, Capacity capacity) {
@@ -198,6 +216,7 @@ Result<Prediction> predict(const Schedule& schedule, const WhatIf& what, Capacit
   auto changed = change_planned(schedule, *planned);
   if (!changed) return tl::unexpected(changed.error());
   prediction.changes = std::move(changed->changes);
+  if (!what.changes_nothing()) say_rest(schedule, prediction.changes);
   const std::string& allocator = allocator_of(schedule, what);
   const auto peak = replay_to_peak(changed->schedule, allocator);
   if (!peak) return tl::unexpected(peak.error());

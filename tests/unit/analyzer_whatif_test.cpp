@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <set>
 
+#include "../../analyzer/whatif/large_blocks.h"
 #include "schedule_builder.h"
 #include "tidemark/analyzer/advise.h"
 #include "tidemark/analyzer/whatif.h"
@@ -318,6 +319,27 @@ TEST(WhatIf, what_ranks_gather_and_sum_is_on_streams_of_its_own) {
         << "a whole gradient is gone before the optimizer";
   }
   EXPECT_EQ(streams.size(), 3U);
+}
+
+TEST(WhatIf, the_rest_of_the_host_is_exact_at_each_moment_though_only_a_few_blocks) {
+  // Events of large blocks at 100, 200 and 300; small ones between, before and behind them.
+  const std::vector<int64_t> events{100, 200, 300};
+  const std::vector<SmallChange> small{{50, 10},  {110, 5},   {120, 7},   {130, -7}, {150, 8},
+                                       {210, 90}, {220, -95}, {305, -10}, {310, 2}};
+  Schedule schedule;
+  schedule.blocks = blocks_of_rest(events, small);
+  const auto at = [&](int64_t position) {
+    uint64_t bytes = 0;
+    for (const ScheduledBlock& block : schedule.blocks) {
+      if (block.begin <= position && position < block.end) bytes += block.bytes;
+    }
+    return bytes;
+  };
+  EXPECT_EQ(at(-1), 10U);
+  EXPECT_EQ(at(kStride - 1), 23U);
+  EXPECT_EQ(at(2 * kStride - 1), 18U);
+  EXPECT_EQ(at(4 * kStride), 10U);
+  EXPECT_EQ(peak(schedule), 113U) << "in the middle of the second gap";
 }
 
 TEST(WhatIf, what_waits_on_the_host_costs_its_way_there_and_back) {
