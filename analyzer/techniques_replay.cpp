@@ -79,6 +79,7 @@ class Replayed {
                               fmt::join(told, "; "));
       line.peak_with_bytes = static_cast<int64_t>(least->prediction.predicted.reserved);
       line.time_ratio = least->prediction.time_ratio();
+      line.what = least->choice.what;
       line.change = least->choice.change;
       line.command = search_.whatif(" " + least->choice.options);
     } else if (!refused.empty()) {

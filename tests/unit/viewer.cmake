@@ -27,11 +27,25 @@ gtest_discover_tests(viewer_model_test)
 
 add_executable(viewer_panels_test
   ${CMAKE_CURRENT_LIST_DIR}/viewer_explore_test.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/viewer_lists_test.cpp
   ${CMAKE_CURRENT_LIST_DIR}/viewer_panels_test.cpp)
 target_link_libraries(viewer_panels_test
   PRIVATE tidemark_viewer_panels tidemark_viewer_fixtures GTest::gtest_main tidemark_warnings
     tidemark_sanitizers)
+target_compile_definitions(viewer_panels_test PRIVATE
+  TIDEMARK_SAMPLE_TRACE="${CMAKE_SOURCE_DIR}/samples/traces/gpt2-h100.db")
 gtest_discover_tests(viewer_panels_test)
+
+# The program on a surface of the test's own; one follows a real recording.
+add_executable(viewer_session_test ${CMAKE_CURRENT_LIST_DIR}/viewer_session_test.cpp)
+target_link_libraries(viewer_session_test
+  PRIVATE tidemark_viewer_app tidemark_viewer_fixtures GTest::gtest_main tidemark_warnings
+    tidemark_sanitizers)
+target_compile_definitions(viewer_session_test PRIVATE
+  TIDEMARK_PROGRAM="$<TARGET_FILE:tidemark>")
+add_dependencies(viewer_session_test tidemark tidemark_preload)
+gtest_discover_tests(viewer_session_test
+  PROPERTIES TIMEOUT 120 ENVIRONMENT "XDG_STATE_HOME=${CMAKE_CURRENT_BINARY_DIR}/viewer_state")
 
 # Runs the program itself: pictures through EGL, and a window under Xvfb. Both fail, and say what to
 # install, where Mesa, xvfb or xdotool are missing.

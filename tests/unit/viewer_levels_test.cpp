@@ -430,18 +430,6 @@ TEST(viewer_levels, files_looked_at_last_are_remembered_newest_first) {
   EXPECT_EQ(none.paths().size(), 1U);
 }
 
-TEST(viewer_levels, what_is_live_as_csv_quotes_what_holds_commas) {
-  LiveAnswer answer;
-  LiveRow row;
-  row.bytes = 12;
-  row.count = 3;
-  row.api = "malloc";
-  row.text = std::make_shared<const StackText>(StackText{"f(int, \"x\")", {}});
-  answer.rows.push_back(row);
-  EXPECT_EQ(live_csv(answer),
-            "bytes,blocks,call,allocated_at\n12,3,malloc,\"f(int, \"\"x\"\")\"\n");
-}
-
 TEST(viewer_levels, a_range_grows_by_what_the_curve_says) {
   const auto trace = std::make_shared<const MemoryTrace>(testing::training_trace());
   const MemoryReader reader(trace);

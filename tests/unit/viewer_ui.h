@@ -15,32 +15,37 @@
 
 namespace tidemark::viewer::testing {
 
-inline Document load(const std::shared_ptr<const MemoryTrace>& trace) {
-  auto document = load_document(MemoryReader(trace));
+inline Document load(const trace::Reader& reader) {
+  auto document = load_document(reader);
   EXPECT_TRUE(document.has_value());
   return std::move(*document);
+}
+
+inline Loader::Open opener(MemoryTrace trace) {
+  return [shared = std::make_shared<const MemoryTrace>(
+              std::move(trace))]() -> Result<std::unique_ptr<trace::Reader>> {
+    return std::make_unique<MemoryReader>(shared);
+  };
+}
+inline Loader::Open opener(const char* path) {
+  return [path] { return trace::Reader::open(path); };
 }
 
 // One workspace and the hands on it.
 class Ui {
  public:
   explicit Ui(MemoryTrace trace, PanelName panel = PanelName::kAll, ImVec2 size = {1280, 900})
-      : trace_(std::make_shared<const MemoryTrace>(std::move(trace))),
+      : Ui(opener(std::move(trace)), panel, size) {}
+  explicit Ui(const Loader::Open& open, PanelName panel = PanelName::kAll,
+              ImVec2 size = {1280, 900})
+      : reader_(std::move(*open())),
         context_(ImGui::CreateContext()),
-        document(load(trace_)),
+        document(load(*reader_)),
         state(document),
-        live(
-            [t = trace_]() -> Result<std::unique_ptr<trace::Reader>> {
-              return std::make_unique<MemoryReader>(t);
-            },
-            analyzer::live_at),
-        activity(*load_activity(MemoryReader(trace_))),
-        insight(find_insight(MemoryReader(trace_), document)),
-        questions(
-            [t = trace_]() -> Result<std::unique_ptr<trace::Reader>> {
-              return std::make_unique<MemoryReader>(t);
-            },
-            [this] { return pieces(); }),
+        live(open, analyzer::live_at),
+        activity(*load_activity(*reader_)),
+        insight(find_insight(*reader_, document)),
+        questions(open, [this] { return pieces(); }),
         workspace(panel) {
     ImGuiIO& io = ImGui::GetIO();
     io.IniFilename = nullptr;
@@ -64,7 +69,16 @@ class Ui {
     ImGui::NewFrame();
     io_log().clear();
     ImGui::LogToClipboard();  // what is shown comes out as text
-    workspace.draw({document, state, live, fonts_, &activity, &insight, &questions});
+    workspace.draw({document,
+                    state,
+                    live,
+                    fonts_,
+                    &activity,
+                    &insight,
+                    &questions,
+                    comparison.get(),
+                    {},
+                    differences});
     ImGui::LogFinish();
     ImGui::Render();
     live.wait();
@@ -126,11 +140,11 @@ class Ui {
 #endif
     frame();
   }
-  void button(bool down) {
+  void button(bool down, int which = 0) {
 #if IMGUI_VERSION_NUM >= 18700
-    ImGui::GetIO().AddMouseButtonEvent(0, down);
+    ImGui::GetIO().AddMouseButtonEvent(which, down);
 #else
-    ImGui::GetIO().MouseDown[0] = down;
+    ImGui::GetIO().MouseDown[which] = down;
 #endif
     frame();
   }
@@ -154,12 +168,24 @@ class Ui {
     key(code, true);
     key(code, false);
   }
-  void click(ImVec2 at) {
+  void click(ImVec2 at, int which = 0) {
     pause();
     move(at);
-    button(true);
-    button(false);
+    button(true, which);
+    button(false, which);
   }
+  // Ctrl-K, then the letters of its name.
+  void command(const char* letters) {
+    modifiers(false, true);
+    press(kKeyK);
+    modifiers(false);
+    frames(3);
+    type(letters);
+    press(kKeyEnter);
+    frames(2);
+  }
+  const trace::Reader& reader() const { return *reader_; }
+  float font_size() const { return fonts_.regular->FontSize; }
 
   const TimelinePanel& timeline() const { return workspace.timeline(); }
   float plot_x(double share) const {
@@ -193,7 +219,7 @@ class Ui {
     return text;
   }
 
-  std::shared_ptr<const MemoryTrace> trace_;
+  std::unique_ptr<trace::Reader> reader_;
   ImGuiContext* context_;
   Fonts fonts_;
 
@@ -204,6 +230,9 @@ class Ui {
   const Activity activity;
   const Insight insight;
   Questions questions;
+  // Of a second trace; none.
+  std::shared_ptr<const Comparison> comparison;
+  DifferencesAnswer differences;
   Workspace workspace;
 };
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "imgui_scope.h"
 #include "png.h"
@@ -22,8 +23,7 @@ namespace tidemark::viewer {
 namespace {
 
 // Closing must not wait for a long read or a long query; nothing that is read needs to be undone.
-[[noreturn]] void leave_at_once(std::unique_ptr<Surface> surface) {
-  surface.reset();
+[[noreturn]] void leave_at_once() {
   std::fflush(nullptr);
   std::_Exit(EXIT_SUCCESS);
 }
@@ -31,8 +31,12 @@ namespace {
 // The window: its surface, fonts and the trace that it shows.
 class Program {
  public:
-  Program(const Options& options, std::unique_ptr<Surface> surface, SettingsFile* remembered)
-      : options_(options), surface_(std::move(surface)), remembered_(remembered) {
+  Program(const Options& options, std::unique_ptr<Surface> surface, SettingsFile* remembered,
+          std::function<void()> leave)
+      : options_(options),
+        surface_(std::move(surface)),
+        remembered_(remembered),
+        leave_(std::move(leave)) {
     const Settings& settings = remembered_->settings();
     text_scale_ = settings.text_scale;
     recent_.add(options_.trace);
@@ -59,8 +63,10 @@ class Program {
       }
       open(chosen.value_or(surface_->take_dropped()));
     }
-    if (retired_ || session_->busy()) leave_at_once(std::move(surface_));
-    session_.reset();  // its workers wake the window: they end first
+    if (!retired_.empty() || session_->busy()) {
+      surface_.reset();
+      leave_();
+    }
     return {};
   }
 
@@ -91,10 +97,7 @@ class Program {
   // Beside the CSV, in the current folder; none is overwritten.
   void save_picture() {
     const auto image = surface_->read_back();
-    std::string path;
-    for (int number = 1; path.empty() || std::filesystem::exists(path); ++number) {
-      path = std::string(base_name(session_->path())) + "." + std::to_string(number) + ".png";
-    }
+    const std::string path = free_name(session_->path(), "", ".png");
     const auto written = image ? write_png(path, *image) : tl::unexpected(image.error());
     session_->notice(written ? "written: " + path : written.error().message);
   }
@@ -126,14 +129,14 @@ class Program {
     options_.theme.reset();
     const Settings layout = session_->layout();
     // The one before may be in the middle of a long read: it ends by itself.
-    retired_ = true;
-    std::thread([before = std::move(session_)]() mutable { before.reset(); }).detach();
+    retired_.emplace_back([before = std::move(session_)]() mutable { before.reset(); });
     show(layout);
   }
 
   Options options_;
   std::unique_ptr<Surface> surface_;
   SettingsFile* remembered_;
+  std::function<void()> leave_;
   float text_scale_ = 1;  // of what the monitor says
   bool picture_due_ = false;
   bool unwritable_ = false;
@@ -143,7 +146,7 @@ class Program {
   Theme theme_ = Theme::kDark;
   Fonts fonts_;
   bool started_ = false;
-  bool retired_ = false;  // an earlier session may still be ending
+  std::vector<std::jthread> retired_;  // earlier sessions that may still be ending
 };
 
 Result<void> show_window(const Options& options) {
@@ -158,11 +161,16 @@ Result<void> show_window(const Options& options) {
   // What the user made of it is in the monitor's pixels already.
   auto opened = open_window("Tidemark: " + std::string(base_name(options.trace)), size, !known);
   if (!opened) return tl::unexpected(opened.error());
-  Program program(options, std::move(*opened), &remembered);
-  return program.run();
+  return show(options, std::move(*opened), &remembered, leave_at_once);
 }
 
 }  // namespace
+
+Result<void> show(const Options& options, std::unique_ptr<Surface> surface,
+                  SettingsFile* remembered, std::function<void()> leave) {
+  Program program(options, std::move(surface), remembered, std::move(leave));
+  return program.run();
+}
 
 Result<void> run(const Options& options) {
   if (!options.screenshot.empty() || !options.screenshots.empty()) {

@@ -1,10 +1,13 @@
 // The program: loads a trace and shows it, in a window until that is closed or once into files.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "surface.h"
+#include "tidemark/viewer/settings.h"
 #include "tidemark/viewer/workspace.h"
 
 namespace tidemark::viewer {
@@ -21,6 +24,11 @@ struct Options {
 };
 
 inline constexpr Size kDefaultSize{1440, 900};
+
+// Until the surface is closed. A Dear ImGui context is there. `leave`: called at the end while
+// something still reads, which would be waited for after it. Errors: what the trace's Reader says.
+[[nodiscard]] Result<void> show(const Options& options, std::unique_ptr<Surface> surface,
+                                SettingsFile* remembered, std::function<void()> leave);
 
 // Errors: the trace, the display, the picture's file. Main thread.
 [[nodiscard]] Result<void> run(const Options& options);

@@ -70,7 +70,7 @@ struct Scene {
   PanelName panel;
 };
 // The forecast last: its curve stays on the timeline.
-constexpr std::array<Scene, 12> kScenes = {{{"live.png", PanelName::kLive},
+constexpr std::array<Scene, 13> kScenes = {{{"live.png", PanelName::kLive},
                                             {"details.png", PanelName::kDetails},
                                             {"range.png", PanelName::kDetails},
                                             {"flame.png", PanelName::kFlame},
@@ -79,6 +79,7 @@ constexpr std::array<Scene, 12> kScenes = {{{"live.png", PanelName::kLive},
                                             {"packed.png", PanelName::kSegments},
                                             {"layers.png", PanelName::kLive},
                                             {"findings.png", PanelName::kFindings},
+                                            {"advice.png", PanelName::kAdvice},
                                             {"search.png", PanelName::kSearch},
                                             {"compare.png", PanelName::kCompare},
                                             {"whatif.png", PanelName::kWhatIf}}};

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <thread>
 #include <utility>
 
@@ -17,6 +18,14 @@ Loader::Open opener(const std::string& path) {
 }
 
 }  // namespace
+
+std::string free_name(const std::string& trace, const std::string& what, const char* ending) {
+  std::string path;
+  for (int number = 1; path.empty() || std::filesystem::exists(path); ++number) {
+    path = std::string(base_name(trace)) + what + "." + std::to_string(number) + ending;
+  }
+  return path;
+}
 
 Session::Session(const Options& options, std::function<void()> wake)
     : path_(options.trace),
@@ -130,7 +139,7 @@ Result<void> Session::draw(const Fonts& fonts) {
   workspace_.draw({*loaded_.document, *state_, *live_, fonts, loaded_.activity.get(),
                    loaded_.insight.get(), questions_.get(), comparison_.get(), below,
                    differences()});
-  if (workspace_.take_export_request()) notice_ = export_live();
+  if (const auto files = workspace_.take_export()) notice_ = write_tables(*files);
   if (const auto source = std::exchange(state_->wanted_source, std::nullopt)) {
     const auto opened = open_in_editor(source->file, source->line);
     notice_ = opened ? "opened " + source->file : opened.error().message;
@@ -157,15 +166,19 @@ DifferencesAnswer Session::differences() const {
   return answered == nullptr ? nullptr : answered->answer;
 }
 
-std::string Session::export_live() {
-  const auto answer = live_->latest();
-  if (answer == nullptr) return "nothing to export yet";
-  const std::string path = std::string(base_name(path_)) + ".live.csv";
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) return "cannot write " + path + ": is the current folder writable?";
-  const std::string csv = live_csv(*answer);
-  const bool written = std::fwrite(csv.data(), 1, csv.size(), file) == csv.size();
-  return std::fclose(file) == 0 && written ? "written: " + path : "cannot write " + path;
+std::string Session::write_tables(const std::vector<CsvFile>& files) const {
+  if (files.empty()) return "nothing to export yet";
+  std::string written = "written:";
+  for (const CsvFile& one : files) {
+    const std::string path = free_name(path_, "." + one.name, ".csv");
+    std::FILE* file = std::fopen(path.c_str(), "wbx");
+    const std::string failed = "cannot write " + path + ": is the current folder writable?";
+    if (file == nullptr) return failed;
+    const bool all = std::fwrite(one.text.data(), 1, one.text.size(), file) == one.text.size();
+    if (std::fclose(file) != 0 || !all) return failed;
+    written += " " + path;
+  }
+  return written;
 }
 
 }  // namespace tidemark::viewer

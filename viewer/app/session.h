@@ -14,6 +14,9 @@
 
 namespace tidemark::viewer {
 
+// "gpt2.db.live.1.csv": in the current folder, after the trace, of no file that is there.
+std::string free_name(const std::string& trace, const std::string& what, const char* ending);
+
 class Session {
  public:
   // Starts to load. `wake`: called from other threads when something is new.
@@ -40,12 +43,12 @@ class Session {
   const Loaded& loaded() const { return loaded_; }
   Loaded loaded_now() const { return loader_->loaded(); }
   const std::string& path() const { return path_; }
-  // What is live as a file beside the trace's name in the current folder; a line for the user.
-  std::string export_live();
   // A line for the user in place of the hints.
   void notice(std::string text) { notice_ = std::move(text); }
 
  private:
+  // Into the current folder. Returns a line for the user.
+  std::string write_tables(const std::vector<CsvFile>& files) const;
   void take_pieces();
   // Of a trace that is still being recorded: reads it again when it has grown.
   void follow();

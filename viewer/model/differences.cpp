@@ -1,5 +1,7 @@
 #include "tidemark/viewer/differences.h"
 
+#include <algorithm>
+
 namespace tidemark::viewer {
 namespace {
 
@@ -29,6 +31,29 @@ std::unique_ptr<DifferencesWorker> make_differences(const Loader::Open& before,
       on_answer);
   worker->request(true);
   return worker;
+}
+
+const std::vector<analyzer::DiffRow>& rows_of(const analyzer::SeriesDiff& series,
+                                              DiffGrouping grouping) {
+  switch (grouping) {
+    case DiffGrouping::kLine:
+      return series.lines;
+    case DiffGrouping::kLayer:
+      return series.layers;
+    case DiffGrouping::kCategory:
+      return series.categories;
+    case DiffGrouping::kStack:
+      break;
+  }
+  return series.stacks;
+}
+
+const analyzer::SeriesDiff* find_differences(const analyzer::ReportDiff& differences,
+                                             const analyzer::Series& series) {
+  const auto found =
+      std::find_if(differences.series.begin(), differences.series.end(),
+                   [&](const analyzer::SeriesDiff& one) { return one.series == series; });
+  return found == differences.series.end() ? nullptr : &*found;
 }
 
 }  // namespace tidemark::viewer

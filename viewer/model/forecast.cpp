@@ -72,9 +72,27 @@ Result<void> draw_curves(const Schedule& schedule, Forecast* result) {
   return {};
 }
 
+// Of WhatIfChoice::quantize; none where it is not one of these alone.
+std::optional<int> quantize_choice(const analyzer::WhatIf& what) {
+  if (!what.quantize) return 0;
+  const analyzer::Quantization& bits = *what.quantize;
+  const analyzer::WeightBits usual;
+  const bool weights =
+      bits.weights && bits.weights->bits == usual.bits && bits.weights->group == usual.group;
+  if (bits.gradients || (bits.weights && !weights)) return std::nullopt;
+  if (int{bits.activations} + int{weights} + int{bits.optimizer} != 1) return std::nullopt;
+  return bits.activations ? 1 : weights ? 2 : 3;
+}
+
 }  // namespace
 
 bool WhatIfChoice::changes_nothing() const { return to_whatif(*this).changes_nothing(); }
+
+bool WhatIfChoice::same_changes(const WhatIfChoice& other) const {
+  WhatIfChoice same = *this;
+  same.capacity = other.capacity;
+  return same == other;
+}
 
 analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
   analyzer::WhatIf what;
@@ -93,6 +111,11 @@ analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
   }
   what.sequence = choice.sequence;
   what.lora = choice.lora;
+  what.low_rank = choice.low_rank;
+  if (choice.prune > 0) what.prune = analyzer::Pruning{choice.prune, true};
+  if (choice.quantize == 1) what.quantize.emplace().activations = true;
+  if (choice.quantize == 2) what.quantize.emplace().weights.emplace();
+  if (choice.quantize == 3) what.quantize.emplace().optimizer = true;
   if (choice.shard_stage >= 0) {
     what.shard = analyzer::Sharding{static_cast<uint32_t>(choice.shard_stage), choice.shard_ranks};
   }
@@ -105,9 +128,10 @@ analyzer::WhatIf to_whatif(const WhatIfChoice& choice) {
 }
 
 std::optional<WhatIfChoice> from_whatif(const analyzer::WhatIf& what, int16_t device) {
+  const std::optional<int> quantize = quantize_choice(what);
   const bool beyond =
-      what.quantize || what.prune || what.freeze || what.low_rank > 0 || what.inference ||
-      (what.precision && what.autocast) ||
+      !quantize || (what.prune && !what.prune->structured) || what.freeze || what.inference ||
+      what.pipeline || what.tensor_parallel > 1 || (what.precision && what.autocast) ||
       (what.checkpoint && (!what.checkpoint->module.empty() || !what.checkpoint->only.empty()));
   if (beyond) return std::nullopt;
   WhatIfChoice choice;
@@ -128,6 +152,9 @@ std::optional<WhatIfChoice> from_whatif(const analyzer::WhatIf& what, int16_t de
   choice.keep_gradients = what.keep_gradients;
   choice.fuse_backward = what.fuse_backward;
   choice.lora = what.lora;
+  choice.low_rank = what.low_rank;
+  choice.prune = what.prune ? what.prune->share : 0;
+  choice.quantize = *quantize;
   if (what.shard) {
     choice.shard_stage = static_cast<int>(what.shard->stage);
     choice.shard_ranks = what.shard->world;
@@ -161,6 +188,8 @@ Forecast forecast(const Schedule& schedule, const WhatIfChoice& choice) {
 
 const std::vector<Card>& known_cards() {
   static const std::vector<Card> cards = {
+      {"GTX 1650 (4 GiB)", 4096 * kMiB},   {"RTX 3050 (8 GiB)", 8192 * kMiB},
+      {"RTX 3060 (12 GiB)", 12288 * kMiB}, {"RTX 4080 (16 GiB)", 16376 * kMiB},
       {"T4 (15 GiB)", 15360 * kMiB},       {"RTX 3090 / 4090 (24 GiB)", 24564 * kMiB},
       {"L4 (22.5 GiB)", 23034 * kMiB},     {"A10G (22 GiB)", 23028 * kMiB},
       {"RTX 5090 (32 GiB)", 32607 * kMiB}, {"V100 (32 GiB)", 32768 * kMiB},

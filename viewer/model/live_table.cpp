@@ -72,24 +72,6 @@ std::string outermost_caption(const StackText& text) {
   return frame_caption(*told[told.size() > 2 ? 2 : told.size() - 1]);
 }
 
-std::string live_csv(const LiveAnswer& answer) {
-  const auto quoted = [](const std::string& text) {
-    if (text.find_first_of(",\"\n") == std::string::npos) return text;
-    std::string result = "\"";
-    for (const char c : text) {
-      if (c == '"') result += '"';
-      result += c;
-    }
-    return result + '"';
-  };
-  std::string csv = "bytes,blocks,call,allocated_at\n";
-  for (const LiveRow& row : answer.rows) {
-    csv += fmt::format("{},{},{},{}\n", row.bytes, row.count, quoted(row.api),
-                       quoted(row.text->caption));
-  }
-  return csv;
-}
-
 void LiveTable::set_answer(std::shared_ptr<const LiveAnswer> answer) {
   if (answer == answer_) return;
   answer_ = std::move(answer);

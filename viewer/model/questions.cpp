@@ -3,6 +3,8 @@
 #include <map>
 #include <utility>
 
+#include "tidemark/analyzer/report.h"
+
 namespace tidemark::viewer {
 namespace {
 
@@ -56,6 +58,17 @@ std::shared_ptr<const Forecast> make_forecast(Schedules& schedules, const WhatIf
   return result;
 }
 
+Result<analyzer::TechniqueAdvice> find_techniques(LazyReader& reader) {
+  const auto source = reader.get();
+  if (!source) return tl::unexpected(source.error());
+  analyzer::ReportOptions options;
+  options.advice = analyzer::AdviceDepth::kAll;
+  auto report = analyzer::build_report(**source, options);
+  if (!report) return tl::unexpected(report.error());
+  if (!report->techniques) return fail("the trace holds nothing to advise on");
+  return std::move(*report->techniques);
+}
+
 }  // namespace
 
 Questions::Questions(const Loader::Open& open, std::function<Loaded()> loaded,
@@ -76,6 +89,11 @@ Questions::Questions(const Loader::Open& open, std::function<Loaded()> loaded,
         return std::make_shared<const Result<analyzer::AdviceList>>(
             schedule ? analyzer::advise(*schedule, question.capacity)
                      : tl::unexpected(schedule.error()));
+      },
+      on_answer);
+  techniques_ = std::make_unique<NewestWorker<bool, TechniquesAnswer>>(
+      [reader = std::make_shared<LazyReader>(open)](bool) {
+        return std::make_shared<const Result<analyzer::TechniqueAdvice>>(find_techniques(*reader));
       },
       on_answer);
   segments_ = std::make_unique<NewestWorker<SegmentsQuestion, SegmentsAnswer>>(
@@ -101,14 +119,15 @@ Questions::Questions(const Loader::Open& open, std::function<Loaded()> loaded,
 }
 
 bool Questions::busy() const {
-  return details_->busy() || advice_->busy() || segments_->busy() || search_->busy() ||
-         forecast_->busy();
+  return details_->busy() || advice_->busy() || techniques_->busy() || segments_->busy() ||
+         search_->busy() || forecast_->busy();
 }
 
 void Questions::wait() const {
   details_->wait();
   segments_->wait();
   advice_->wait();
+  techniques_->wait();
   search_->wait();
   forecast_->wait();
 }

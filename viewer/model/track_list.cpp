@@ -15,6 +15,25 @@ bool holds(std::string_view text, std::string_view words) {
          std::search(text.begin(), text.end(), words.begin(), words.end(), same) != text.end();
 }
 
+// `fresh` in the order of `before`; what is new comes behind the one that it follows by default.
+std::vector<TrackRow> in_order_of(const std::vector<TrackRow>& before,
+                                  const std::vector<TrackRow>& fresh) {
+  std::vector<TrackRow> ordered;
+  const auto place = [](const std::vector<TrackRow>& rows, const TrackRow& row) {
+    return std::find_if(rows.begin(), rows.end(),
+                        [&](const TrackRow& other) { return other.same(row); });
+  };
+  for (const TrackRow& row : before) {
+    if (const auto found = place(fresh, row); found != fresh.end()) ordered.push_back(*found);
+  }
+  for (size_t i = 0; i < fresh.size(); ++i) {
+    if (place(ordered, fresh[i]) != ordered.end()) continue;
+    const auto after = i == 0 ? ordered.cbegin() : std::next(place(ordered, fresh[i - 1]));
+    ordered.insert(after, fresh[i]);
+  }
+  return ordered;
+}
+
 }  // namespace
 
 void TrackList::update(const Document& document, const Activity* activity, bool phases) {
@@ -54,7 +73,7 @@ void TrackList::update(const Document& document, const Activity* activity, bool 
       row.pinned = before->pinned;
     }
   }
-  rows_ = std::move(rows);
+  rows_ = moved_ ? in_order_of(rows_, rows) : std::move(rows);
 }
 
 std::vector<const TrackRow*> TrackList::shown() const {
@@ -89,6 +108,7 @@ void TrackList::move(const TrackRow& row, int by) {
   const auto to = at - order.begin() + by;
   if (to < 0 || to >= static_cast<std::ptrdiff_t>(order.size())) return;
   std::swap(*find(row), *find(*order[static_cast<size_t>(to)]));
+  moved_ = true;
 }
 
 void TrackList::show_all() {

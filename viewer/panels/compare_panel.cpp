@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
+#include "tidemark/viewer/csv.h"
 #include "tidemark/viewer/format.h"
 #include "widgets.h"
 
@@ -12,9 +14,6 @@ namespace tidemark::viewer {
 
 namespace {
 
-constexpr ImGuiTableFlags kCompareTable = ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg |
-                                          ImGuiTableFlags_BordersInnerV |
-                                          ImGuiTableFlags_NoSavedSettings;
 constexpr std::array kGroupings = {"by line of code", "by layer of the model", "by category",
                                    "by call stack"};
 
@@ -23,29 +22,24 @@ std::string percent(int64_t change, int64_t before) {
   return fmt::format("{:+.1f} %", static_cast<double>(change) / static_cast<double>(before) * 100);
 }
 
-std::string row_name(const analyzer::DiffRow& row, size_t grouping) {
-  if (grouping == 1 && row.name.empty()) return "no layer";
-  if (grouping != 3) return row.name;
-  std::string name;
-  for (const auto& line : row.stack.lines) {
-    if (!name.empty()) name += "  <  ";
-    name += short_function(line.frame.function);
-  }
-  return name.empty() ? "(no stack)" : name;
+std::string row_name(const analyzer::DiffRow& row, DiffGrouping grouping) {
+  if (grouping == DiffGrouping::kLayer && row.name.empty()) return "no layer";
+  return grouping == DiffGrouping::kStack ? stack_text(row.stack) : row.name;
 }
 
-void peaks(const PanelContext& context, const Comparison& comparison, float height) {
-  if (!ImGui::BeginTable("compare", 5, kCompareTable, {0, height})) return;
-  ImGui::TableSetupScrollFreeze(0, 1);
-  for (const char* title : {"Series", "Peak", "Other peak", "Difference", "Change"}) {
-    ImGui::TableSetupColumn(title, ImGuiTableColumnFlags_WidthStretch);
+void draw_peaks(const PanelContext& context, const Comparison& comparison, ImVec2 size) {
+  if (!begin_table("compare",
+                   {{"Series", kTheRest},
+                    {"Peak", 5.5F},
+                    {"Other peak", 6.0F},
+                    {"Difference", 6.5F},
+                    {"Change", 5.5F}},
+                   size)) {
+    return;
   }
-  ImGui::TableHeadersRow();
-  int id = 0;
-  for (const ComparedSeries& row : comparison.series) {
-    ImGui::TableNextRow();
-    ImGui::TableNextColumn();
-    ImGui::PushID(id++);
+  visible_rows(comparison.series.size(), [&](size_t i) {
+    const ComparedSeries& row = comparison.series[i];
+    ImGui::PushID(static_cast<int>(i));
     if (ImGui::Selectable(
             "##series", row.series == context.state.selected,
             ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowItemOverlap)) {
@@ -62,7 +56,7 @@ void peaks(const PanelContext& context, const Comparison& comparison, float heig
     right_aligned(signed_bytes(row.difference()));
     ImGui::TableNextColumn();
     right_aligned(percent(row.difference(), row.peak_bytes));
-  }
+  });
   ImGui::EndTable();
 }
 
@@ -77,10 +71,22 @@ void ComparePanel::draw(const PanelContext& context) {
   heading(context, "Compared with", base_name(comparison->path));
   ImGui::SameLine();
   text_coloured(context.colours().compared, "its curves are drawn in this colour");
-  const float line = ImGui::GetTextLineHeightWithSpacing();
-  const float room = ImGui::GetContentRegionAvail().y;
-  const float wanted = line * (static_cast<float>(comparison->series.size()) + 1.6F);
-  peaks(context, *comparison, std::max(std::min(wanted, room * 0.4F), line * 2));
+  const ImVec2 room = ImGui::GetContentRegionAvail();
+  const float em = ImGui::GetFontSize();
+  // Beside each other where there is room for both, else in whole lines above each other.
+  if (room.x > em * 75.0F) {
+    const float width = std::floor(room.x * 0.42F);
+    draw_peaks(context, *comparison, {width, room.y});
+    ImGui::SameLine();
+    ImGui::BeginGroup();
+    draw_rows(context);
+    ImGui::EndGroup();
+    return;
+  }
+  const float line = ImGui::GetTextLineHeight() + ImGui::GetStyle().CellPadding.y * 2;
+  const auto most = std::max(std::floor(room.y * 0.45F / line), 2.0F);
+  const auto lines = std::min(static_cast<float>(comparison->series.size()) + 1.0F, most);
+  draw_peaks(context, *comparison, {0, lines * line + 1});
   draw_rows(context);
 }
 
@@ -95,46 +101,30 @@ void ComparePanel::draw_rows(const PanelContext& context) {
     text_coloured(colours.bad, context.differences->error().message);
     return;
   }
-  const auto& all = context.differences->value().series;
-  const auto series = std::find_if(all.begin(), all.end(), [&](const analyzer::SeriesDiff& one) {
-    return one.series == context.state.selected;
-  });
-  if (series == all.end()) return;
+  const analyzer::SeriesDiff* series =
+      find_differences(**context.differences, context.state.selected);
+  if (series == nullptr) return;
+  int grouping = static_cast<int>(grouping_);
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 14);
-  ImGui::Combo("##grouping", &grouping_, kGroupings.data(), static_cast<int>(kGroupings.size()));
+  ImGui::Combo("##grouping", &grouping, kGroupings.data(), static_cast<int>(kGroupings.size()));
+  grouping_ = static_cast<DiffGrouping>(grouping);
   ImGui::SameLine();
   text_coloured(colours.text_dim, "at the peaks of " + analyzer::series_text(series->series));
-  const std::array lists = {&series->lines, &series->layers, &series->categories, &series->stacks};
-  const auto grouping = static_cast<size_t>(grouping_);
-  const std::vector<analyzer::DiffRow>& rows = *lists.at(grouping);
-  if (!ImGui::BeginTable("rows", 4, kCompareTable)) return;
-  const float em = ImGui::GetFontSize();
-  ImGui::TableSetupScrollFreeze(0, 1);
-  ImGui::TableSetupColumn("Change", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("Before", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("After", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("Of", ImGuiTableColumnFlags_WidthStretch);
-  ImGui::TableHeadersRow();
-  ImGuiListClipper clipper;
-  clipper.Begin(static_cast<int>(rows.size()));
-  while (clipper.Step()) {
-    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-      const analyzer::DiffRow& row = rows[static_cast<size_t>(i)];
-      ImGui::TableNextRow();
-      ImGui::TableNextColumn();
-      ImGui::PushStyleColor(ImGuiCol_Text, to_u32(row.change() > 0   ? colours.warning
-                                                  : row.change() < 0 ? colours.good
-                                                                     : colours.text_dim));
-      right_aligned(signed_bytes(row.change()));
-      ImGui::PopStyleColor();
-      ImGui::TableNextColumn();
-      right_aligned(format_bytes(static_cast<int64_t>(row.bytes_before)));
-      ImGui::TableNextColumn();
-      right_aligned(format_bytes(static_cast<int64_t>(row.bytes_after)));
-      ImGui::TableNextColumn();
-      ImGui::TextUnformatted(row_name(row, grouping).c_str());
-    }
+  const std::vector<analyzer::DiffRow>& rows = rows_of(*series, grouping_);
+  if (!begin_table("rows",
+                   {{"Change", 6.5F}, {"Before", 6.5F}, {"After", 6.5F}, {"Of", kTheRest}})) {
+    return;
   }
+  visible_rows(rows.size(), [&](size_t i) {
+    const analyzer::DiffRow& row = rows[i];
+    coloured_growth(context, row.change());
+    ImGui::TableNextColumn();
+    right_aligned(format_bytes(static_cast<int64_t>(row.bytes_before)));
+    ImGui::TableNextColumn();
+    right_aligned(format_bytes(static_cast<int64_t>(row.bytes_after)));
+    ImGui::TableNextColumn();
+    ImGui::TextUnformatted(row_name(row, grouping_).c_str());
+  });
   ImGui::EndTable();
 }
 

@@ -12,19 +12,6 @@
 namespace tidemark::viewer {
 namespace {
 
-constexpr ImGuiTableFlags kTable = ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg |
-                                   ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_NoSavedSettings;
-
-// Left and right halves of the panel, each scrolling by itself.
-void begin_half(const PanelContext& context, const char* id, float width) {
-  const float em = ImGui::GetFontSize();
-  ImGui::PushStyleColor(ImGuiCol_ChildBg, to_vec4(context.colours().plot));
-  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {em * 0.8F, em * 0.5F});
-  ImGui::BeginChild(id, {width, 0}, false, ImGuiWindowFlags_AlwaysUseWindowPadding);
-  ImGui::PopStyleVar();
-  ImGui::PopStyleColor();
-}
-
 void go_to_use(const PanelContext& context, const analyzer::Use& use) {
   Choice choice;
   choice.operation = use.id;
@@ -139,28 +126,21 @@ void DetailsPanel::draw_uses(const PanelContext& context, const BlockDetails& de
     return;
   }
   const float height = ImGui::GetTextLineHeightWithSpacing() * 7.5F;
-  if (!ImGui::BeginTable("uses", 2, kTable, {0, height})) return;
-  const float em = ImGui::GetFontSize();
-  ImGui::TableSetupColumn("When", ImGuiTableColumnFlags_WidthFixed, em * 8.0F);
-  ImGui::TableSetupColumn("By", ImGuiTableColumnFlags_WidthStretch);
-  ImGuiListClipper clipper;
-  clipper.Begin(static_cast<int>(details.uses.size()));
-  while (clipper.Step()) {
-    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-      const BlockUse& use = details.uses[static_cast<size_t>(i)];
-      ImGui::TableNextRow();
-      ImGui::TableNextColumn();
-      if (row_button(i, false, format_time(use.use.start_ns))) go_to_use(context, use.use);
-      ImGui::TableNextColumn();
-      ImGui::TextUnformatted(details.names[use.name].c_str());
+  if (!begin_table("uses", {{"When", 8.0F}, {"By", kTheRest}}, {0, height})) return;
+  visible_rows(details.uses.size(), [&](size_t i) {
+    const BlockUse& use = details.uses[i];
+    if (row_button(static_cast<int>(i), false, format_time(use.use.start_ns))) {
+      go_to_use(context, use.use);
     }
-  }
+    ImGui::TableNextColumn();
+    ImGui::TextUnformatted(details.names[use.name].c_str());
+  });
   ImGui::EndTable();
 }
 
 void DetailsPanel::draw_block(const PanelContext& context, const BlockDetails& details) const {
   const float width = ImGui::GetContentRegionAvail().x;
-  begin_half(context, "block", std::floor(width * 0.46F));
+  begin_well(context, "block", {std::floor(width * 0.46F), 0});
   draw_facts(context, details);
   draw_uses(context, details);
   if (details.below || details.above) {
@@ -173,7 +153,7 @@ void DetailsPanel::draw_block(const PanelContext& context, const BlockDetails& d
   }
   ImGui::EndChild();
   ImGui::SameLine();
-  begin_half(context, "stacks", 0);
+  begin_well(context, "stacks", {0, 0});
   if (details.forward_at != nullptr) {
     heading(context, "In forward", "whose gradient this is for");
     stack_lines(context, *details.forward_at);
@@ -190,7 +170,7 @@ void DetailsPanel::draw_block(const PanelContext& context, const BlockDetails& d
 void DetailsPanel::draw_operation(const PanelContext& context,
                                   const OperationDetails& details) const {
   const float width = ImGui::GetContentRegionAvail().x;
-  begin_half(context, "operation", std::floor(width * 0.55F));
+  begin_well(context, "operation", {std::floor(width * 0.55F), 0});
   heading(context, kind_word(details.kind), format_duration(details.end_ns - details.start_ns));
   ImGui::PushTextWrapPos(0);
   ImGui::TextUnformatted(details.name.c_str());
@@ -204,24 +184,20 @@ void DetailsPanel::draw_operation(const PanelContext& context,
     heading(context, plural(details.blocks.size(), "block"),
             format_bytes(static_cast<int64_t>(bytes)) + " together, as it was handed them");
   }
-  if (!details.blocks.empty() && ImGui::BeginTable("blocks", 3, kTable)) {
-    const float em = ImGui::GetFontSize();
-    ImGui::TableSetupColumn("Bytes", ImGuiTableColumnFlags_WidthFixed, em * 6.0F);
-    ImGui::TableSetupColumn("What", ImGuiTableColumnFlags_WidthStretch);
-    ImGui::TableSetupColumn("Address", ImGuiTableColumnFlags_WidthFixed, em * 9.0F);
+  if (!details.blocks.empty() &&
+      begin_table("blocks", {{"Bytes", 6.0F}, {"What", kTheRest}, {"Address", 9.0F}})) {
     for (const BlockLink& link : details.blocks) block_row(context, link);
     ImGui::EndTable();
   }
   ImGui::EndChild();
   ImGui::SameLine();
-  begin_half(context, "stack", 0);
+  begin_well(context, "stack", {0, 0});
   heading(context, "Launched at");
   if (details.stack != nullptr) stack_lines(context, *details.stack);
   ImGui::EndChild();
 }
 
 void DetailsPanel::draw_range(const PanelContext& context, const RangeDetails& details) const {
-  const Palette& colours = context.colours();
   const int64_t growth = details.after_bytes - details.before_bytes;
   heading(context, "From A to B",
           fmt::format("{} to {}, {}, {}", format_time(details.range.begin_ns),
@@ -241,44 +217,33 @@ void DetailsPanel::draw_range(const PanelContext& context, const RangeDetails& d
                         plural(details.all.kept_count, "block"),
                         format_bytes(static_cast<int64_t>(details.all.leaked_bytes)),
                         plural(details.all.leaked_count, "block")));
-  if (!ImGui::BeginTable("range", 7, kTable | ImGuiTableFlags_Resizable)) return;
-  const float em = ImGui::GetFontSize();
-  ImGui::TableSetupScrollFreeze(0, 1);
-  ImGui::TableSetupColumn("Growth", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("Born", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("Died", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("Kept", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("Never freed", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed, em * 5.0F);
-  ImGui::TableSetupColumn("Allocated at", ImGuiTableColumnFlags_WidthStretch);
-  ImGui::TableHeadersRow();
-  ImGuiListClipper clipper;
-  clipper.Begin(static_cast<int>(details.rows.size()));
-  while (clipper.Step()) {
-    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-      const RangeRow& row = details.rows[static_cast<size_t>(i)];
-      ImGui::TableNextRow();
-      ImGui::TableNextColumn();
-      ImGui::PushStyleColor(ImGuiCol_Text, to_u32(row.growth() > 0   ? colours.warning
-                                                  : row.growth() < 0 ? colours.good
-                                                                     : colours.text_dim));
-      right_aligned(signed_bytes(row.growth()));
-      ImGui::PopStyleColor();
-      ImGui::TableNextColumn();
-      right_aligned(format_bytes(static_cast<int64_t>(row.born_bytes)));
-      ImGui::TableNextColumn();
-      right_aligned(format_bytes(static_cast<int64_t>(row.died_bytes)));
-      ImGui::TableNextColumn();
-      right_aligned(row.kept_bytes == 0 ? "" : format_bytes(static_cast<int64_t>(row.kept_bytes)));
-      ImGui::TableNextColumn();
-      right_aligned(row.leaked_bytes == 0 ? ""
-                                          : format_bytes(static_cast<int64_t>(row.leaked_bytes)));
-      ImGui::TableNextColumn();
-      right_aligned(format_count(row.born_count));
-      ImGui::TableNextColumn();
-      ImGui::TextUnformatted(row.caption.c_str());
-    }
+  if (!begin_table("range",
+                   {{"Growth", 6.5F},
+                    {"Born", 6.5F},
+                    {"Died", 6.5F},
+                    {"Kept", 6.5F},
+                    {"Never freed", 6.5F},
+                    {"Blocks", 5.0F},
+                    {"Allocated at", kTheRest}},
+                   {0, 0}, ImGuiTableFlags_Resizable)) {
+    return;
   }
+  const auto bytes = [](uint64_t value) {
+    ImGui::TableNextColumn();
+    if (value > 0) right_aligned(format_bytes(static_cast<int64_t>(value)));
+  };
+  visible_rows(details.rows.size(), [&](size_t i) {
+    const RangeRow& row = details.rows[i];
+    coloured_growth(context, row.growth());
+    bytes(row.born_bytes);
+    bytes(row.died_bytes);
+    bytes(row.kept_bytes);
+    bytes(row.leaked_bytes);
+    ImGui::TableNextColumn();
+    right_aligned(format_count(row.born_count));
+    ImGui::TableNextColumn();
+    ImGui::TextUnformatted(row.caption.c_str());
+  });
   ImGui::EndTable();
 }
 

@@ -40,43 +40,34 @@ std::optional<std::string> FindingsPanel::draw(const PanelContext& context) {
   const float em = ImGui::GetFontSize();
   const ImVec2 room = ImGui::GetContentRegionAvail();
   const float below = std::floor(em * 5.5F);
-  constexpr ImGuiTableFlags kFlags = ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg |
-                                     ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerV |
-                                     ImGuiTableFlags_NoSavedSettings;
-  if (ImGui::BeginTable("findings", 5, kFlags, {0, std::max(room.y - below, em * 3.0F)})) {
-    ImGui::TableSetupScrollFreeze(0, 1);
-    ImGui::TableSetupColumn("Bytes", ImGuiTableColumnFlags_WidthFixed, em * 6.0F);
-    ImGui::TableSetupColumn("What", ImGuiTableColumnFlags_WidthFixed, em * 10.0F);
-    ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed, em * 4.5F);
-    ImGui::TableSetupColumn("Peak or time won", ImGuiTableColumnFlags_WidthFixed, em * 9.0F);
-    ImGui::TableSetupColumn("Where", ImGuiTableColumnFlags_WidthStretch);
-    ImGui::TableHeadersRow();
-    ImGuiListClipper clipper;
-    clipper.Begin(static_cast<int>(findings.size()));
-    while (clipper.Step()) {
-      for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-        const analyzer::Finding& finding = findings[static_cast<size_t>(i)];
-        ImGui::TableNextRow();
-        ImGui::TableNextColumn();
-        if (row_button(i, selected_ == static_cast<size_t>(i),
-                       format_bytes(static_cast<int64_t>(finding.bytes)))) {
-          selected_ = static_cast<size_t>(i);
-          show_finding(context.state, context.document, context.activity, finding);
-          if (!finding.file.empty()) {
-            look_for = fmt::format("{}:{}", base_name(finding.file), finding.line);
-          }
-        }
-        ImGui::TableNextColumn();
-        text_coloured(colours.warning, analyzer::pattern_text(finding.pattern));
-        ImGui::TableNextColumn();
-        right_aligned(format_count(finding.count));
-        ImGui::TableNextColumn();
-        right_aligned(gain(finding));
-        ImGui::TableNextColumn();
-        ImGui::TextUnformatted(finding.where.empty() ? analyzer::series_text(finding.series).c_str()
-                                                     : finding.where.c_str());
+  const auto row = [&](size_t i) {
+    const analyzer::Finding& finding = findings[i];
+    if (row_button(static_cast<int>(i), selected_ == i,
+                   format_bytes(static_cast<int64_t>(finding.bytes)))) {
+      selected_ = i;
+      show_finding(context.state, context.document, context.activity, finding);
+      if (!finding.file.empty()) {
+        look_for = fmt::format("{}:{}", base_name(finding.file), finding.line);
       }
     }
+    ImGui::TableNextColumn();
+    text_coloured(colours.warning, analyzer::pattern_text(finding.pattern));
+    ImGui::TableNextColumn();
+    right_aligned(format_count(finding.count));
+    ImGui::TableNextColumn();
+    right_aligned(gain(finding));
+    ImGui::TableNextColumn();
+    ImGui::TextUnformatted(finding.where.empty() ? analyzer::series_text(finding.series).c_str()
+                                                 : finding.where.c_str());
+  };
+  if (begin_table("findings",
+                  {{"Bytes", 6.0F},
+                   {"What", 10.0F},
+                   {"Blocks", 4.5F},
+                   {"Peak or time won", 9.0F},
+                   {"Where", kTheRest}},
+                  {0, std::max(room.y - below, em * 3.0F)}, ImGuiTableFlags_Resizable)) {
+    visible_rows(findings.size(), row);
     ImGui::EndTable();
   }
   const analyzer::Finding& shown = findings[selected_.value_or(0)];

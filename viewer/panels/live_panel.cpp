@@ -63,58 +63,35 @@ void LivePanel::draw_title(const PanelContext& context) const {
 
 void LivePanel::draw_table(const PanelContext& context, ImVec2 size) {
   const float em = ImGui::GetFontSize();
-  constexpr ImGuiTableFlags kFlags =
-      ImGuiTableFlags_ScrollY | ImGuiTableFlags_Sortable | ImGuiTableFlags_RowBg |
-      ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_NoSavedSettings;
-  if (!ImGui::BeginTable("live", 5, kFlags, size)) return;
   const float tight = size.x < em * 45.0F ? 0.78F : 1.0F;  // leave the stacks room
   constexpr auto kDescending = ImGuiTableColumnFlags_PreferSortDescending;
   const auto id = [](LiveColumn column) { return static_cast<ImGuiID>(column); };
-  ImGui::TableSetupScrollFreeze(0, 1);
-  ImGui::TableSetupColumn(
-      "Bytes", ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_DefaultSort | kDescending,
-      em * 6.0F * tight, id(LiveColumn::kBytes));
-  ImGui::TableSetupColumn("Share", ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_NoSort,
-                          em * 7.0F * tight);
-  ImGui::TableSetupColumn("Blocks", ImGuiTableColumnFlags_WidthFixed | kDescending,
-                          em * 4.6F * tight, id(LiveColumn::kCount));
-  ImGui::TableSetupColumn("Call", ImGuiTableColumnFlags_WidthFixed, em * 6.5F * tight,
-                          id(LiveColumn::kApi));
-  ImGui::TableSetupColumn("Allocated at", ImGuiTableColumnFlags_WidthStretch, 1.0F,
-                          id(LiveColumn::kStack));
-  ImGui::TableHeadersRow();
-
+  if (!begin_table("live",
+                   {{"Bytes", 6.0F * tight, ImGuiTableColumnFlags_DefaultSort | kDescending,
+                     id(LiveColumn::kBytes)},
+                    {"Share", 7.0F * tight, ImGuiTableColumnFlags_NoSort},
+                    {"Blocks", 4.6F * tight, kDescending, id(LiveColumn::kCount)},
+                    {"Call", 6.5F * tight, ImGuiTableColumnFlags_None, id(LiveColumn::kApi)},
+                    {"Allocated at", kTheRest, ImGuiTableColumnFlags_None, id(LiveColumn::kStack)}},
+                   size, ImGuiTableFlags_Sortable | ImGuiTableFlags_Resizable)) {
+    return;
+  }
   if (ImGuiTableSortSpecs* specs = ImGui::TableGetSortSpecs();
       specs != nullptr && specs->SpecsCount > 0) {
     const ImGuiTableColumnSortSpecs& spec = specs->Specs[0];
     table_.sort_by(static_cast<LiveColumn>(spec.ColumnUserID),
                    spec.SortDirection == ImGuiSortDirection_Descending);
   }
-  ImGuiListClipper clipper;
-  clipper.Begin(static_cast<int>(table_.size()));
-  while (clipper.Step()) {
-    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-      draw_row(context, static_cast<size_t>(i));
-    }
-  }
+  visible_rows(table_.size(), [&](size_t position) { draw_row(context, position); });
   ImGui::EndTable();
 }
 
 void LivePanel::draw_row(const PanelContext& context, size_t position) {
   const LiveRow& row = table_.row(position);
-  ImGui::TableNextRow();
-  ImGui::TableNextColumn();
-  ImGui::PushID(static_cast<int>(position));
-  const float left = ImGui::GetCursorPosX();
-  if (ImGui::Selectable(
-          "##row", table_.selected() == position,
-          ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowItemOverlap)) {
+  if (row_button(static_cast<int>(position), table_.selected() == position,
+                 format_bytes(static_cast<int64_t>(row.bytes)))) {
     table_.select(position);
   }
-  ImGui::PopID();
-  ImGui::SameLine();
-  ImGui::SetCursorPosX(left);
-  right_aligned(format_bytes(static_cast<int64_t>(row.bytes)));
   ImGui::TableNextColumn();
   share_bar(context, row.share, series_colour(table_.answer()->series, context.state.theme));
   ImGui::TableNextColumn();
@@ -127,10 +104,7 @@ void LivePanel::draw_row(const PanelContext& context, size_t position) {
 
 void LivePanel::draw_stack(const PanelContext& context, ImVec2 size) const {
   const Palette& colours = context.colours();
-  const float em = ImGui::GetFontSize();
-  ImGui::PushStyleColor(ImGuiCol_ChildBg, to_vec4(colours.plot));
-  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {em * 0.8F, em * 0.6F});
-  ImGui::BeginChild("stack", size, false, ImGuiWindowFlags_AlwaysUseWindowPadding);
+  begin_well(context, "stack", size);
   if (table_.selected()) {
     const LiveRow& row = table_.row(*table_.selected());
     ImGui::PushFont(context.fonts.bold);
@@ -141,12 +115,10 @@ void LivePanel::draw_stack(const PanelContext& context, ImVec2 size) const {
         colours.text_dim,
         fmt::format("{}  \u00b7  {} by {}", format_bytes_exact(static_cast<int64_t>(row.bytes)),
                     plural(row.count, "block"), row.api.empty() ? "?" : row.api));
-    ImGui::Dummy({0, em * 0.15F});
+    ImGui::Dummy({0, ImGui::GetFontSize() * 0.15F});
     stack_lines(context, *row.text);
   }
   ImGui::EndChild();
-  ImGui::PopStyleVar();
-  ImGui::PopStyleColor();
 }
 
 }  // namespace tidemark::viewer

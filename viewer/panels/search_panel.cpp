@@ -54,38 +54,24 @@ void SearchPanel::draw(const PanelContext& context) {
 }
 
 void SearchPanel::draw_hits(const PanelContext& context, const SearchAnswer& answer) const {
-  const float em = ImGui::GetFontSize();
-  constexpr ImGuiTableFlags kFlags = ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg |
-                                     ImGuiTableFlags_BordersInnerV |
-                                     ImGuiTableFlags_NoSavedSettings;
-  if (!ImGui::BeginTable("hits", 4, kFlags)) return;
-  ImGui::TableSetupScrollFreeze(0, 1);
-  ImGui::TableSetupColumn("Bytes", ImGuiTableColumnFlags_WidthFixed, em * 6.0F);
-  ImGui::TableSetupColumn("From", ImGuiTableColumnFlags_WidthFixed, em * 8.0F);
-  ImGui::TableSetupColumn("In", ImGuiTableColumnFlags_WidthFixed, em * 9.0F);
-  ImGui::TableSetupColumn("What", ImGuiTableColumnFlags_WidthStretch);
-  ImGui::TableHeadersRow();
-  ImGuiListClipper clipper;
-  clipper.Begin(static_cast<int>(answer.hits.size()));
-  while (clipper.Step()) {
-    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-      const SearchHit& hit = answer.hits[static_cast<size_t>(i)];
-      ImGui::TableNextRow();
-      ImGui::TableNextColumn();
-      const bool block = hit.choice.block != trace::AllocationId{};
-      if (row_button(i, context.state.choice == hit.choice,
-                     block ? format_bytes(static_cast<int64_t>(hit.bytes))
-                           : format_duration(hit.end_ns - hit.begin_ns))) {
-        jump_to(context.state, hit.choice, hit.begin_ns, hit.end_ns);
-      }
-      ImGui::TableNextColumn();
-      right_aligned(format_time(hit.begin_ns));
-      ImGui::TableNextColumn();
-      text_coloured(context.colours().text_dim, hit.place);
-      ImGui::TableNextColumn();
-      ImGui::TextUnformatted(block ? hit.name.c_str() : short_function(hit.name).c_str());
-    }
+  if (!begin_table("hits", {{"Bytes", 6.0F}, {"From", 8.0F}, {"In", 9.0F}, {"What", kTheRest}})) {
+    return;
   }
+  visible_rows(answer.hits.size(), [&](size_t i) {
+    const SearchHit& hit = answer.hits[i];
+    const bool block = hit.choice.block != trace::AllocationId{};
+    if (row_button(static_cast<int>(i), context.state.choice == hit.choice,
+                   block ? format_bytes(static_cast<int64_t>(hit.bytes))
+                         : format_duration(hit.end_ns - hit.begin_ns))) {
+      jump_to(context.state, hit.choice, hit.begin_ns, hit.end_ns);
+    }
+    ImGui::TableNextColumn();
+    right_aligned(format_time(hit.begin_ns));
+    ImGui::TableNextColumn();
+    text_coloured(context.colours().text_dim, hit.place);
+    ImGui::TableNextColumn();
+    ImGui::TextUnformatted(block ? hit.name.c_str() : short_function(hit.name).c_str());
+  });
   ImGui::EndTable();
 }
 

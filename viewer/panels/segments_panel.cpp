@@ -84,40 +84,30 @@ void SegmentsPanel::draw_table(const PanelContext& context, const SegmentMap& ma
     placeholder(context, "The pool held nothing at this moment");
     return;
   }
-  constexpr ImGuiTableFlags kFlags =
-      ImGuiTableFlags_ScrollY | ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_NoSavedSettings;
-  const float em = ImGui::GetFontSize();
   const float line = ImGui::GetTextLineHeight();
   const float room = ImGui::GetContentRegionAvail().y - line * 2;
   const float height = std::floor(
       std::clamp(room / static_cast<float>(map.segments.size()), line, line * kMostLines));
-  if (!ImGui::BeginTable("segments", 5, kFlags)) return;
-  ImGui::TableSetupScrollFreeze(0, 1);
-  ImGui::TableSetupColumn("Address", ImGuiTableColumnFlags_WidthFixed, em * 8.5F);
-  ImGui::TableSetupColumn("Size", ImGuiTableColumnFlags_WidthFixed, em * 5.5F);
-  ImGui::TableSetupColumn("Free", ImGuiTableColumnFlags_WidthFixed, em * 5.5F);
-  ImGui::TableSetupColumn("Largest hole", ImGuiTableColumnFlags_WidthFixed, em * 6.5F);
-  ImGui::TableSetupColumn("Blocks and holes, each segment as wide as the column",
-                          ImGuiTableColumnFlags_WidthStretch);
-  ImGui::TableHeadersRow();
-  ImGuiListClipper clipper;
-  clipper.Begin(static_cast<int>(sorted_.size()));
-  while (clipper.Step()) {
-    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-      const PoolSegment& segment = map.segments[sorted_[static_cast<size_t>(i)]];
-      ImGui::TableNextRow();
-      ImGui::TableNextColumn();
-      text_coloured(context.colours().text_dim, fmt::format("0x{:x}", segment.address));
-      ImGui::TableNextColumn();
-      right_aligned(bytes(segment.bytes));
-      ImGui::TableNextColumn();
-      if (segment.free_bytes() > 0) right_aligned(bytes(segment.free_bytes()));
-      ImGui::TableNextColumn();
-      if (segment.largest_hole > 0) right_aligned(bytes(segment.largest_hole));
-      ImGui::TableNextColumn();
-      draw_bar(context, segment, height);
-    }
+  if (!begin_table("segments",
+                   {{"Address", 8.5F},
+                    {"Size", 5.5F},
+                    {"Free", 5.5F},
+                    {"Largest hole", 6.5F},
+                    {"Blocks and holes, each segment as wide as the column", kTheRest}})) {
+    return;
   }
+  visible_rows(sorted_.size(), [&](size_t i) {
+    const PoolSegment& segment = map.segments[sorted_[i]];
+    text_coloured(context.colours().text_dim, fmt::format("0x{:x}", segment.address));
+    ImGui::TableNextColumn();
+    right_aligned(bytes(segment.bytes));
+    ImGui::TableNextColumn();
+    if (segment.free_bytes() > 0) right_aligned(bytes(segment.free_bytes()));
+    ImGui::TableNextColumn();
+    if (segment.largest_hole > 0) right_aligned(bytes(segment.largest_hole));
+    ImGui::TableNextColumn();
+    draw_bar(context, segment, height);
+  });
   ImGui::EndTable();
   draw_hint(context);
 }

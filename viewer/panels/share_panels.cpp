@@ -178,8 +178,8 @@ void TreemapPanel::draw(const PanelContext& context) {
       draw_text(list, context.fonts.small, {min.x + 5, min.y + 3}, colours.text,
                 elide(context.fonts.small, box.name, text_room));
       if (max.y - min.y > line * 2.8F) {
-        draw_text(list, context.fonts.small, {min.x + 5, min.y + 3 + line * 1.2F}, colours.text_dim,
-                  format_bytes(static_cast<int64_t>(box.bytes)));
+        draw_text(list, context.fonts.small, {min.x + 5, min.y + 3 + line * 1.2F},
+                  with_alpha(colours.text, 0.8), format_bytes(static_cast<int64_t>(box.bytes)));
       }
     }
     if (hovered && mouse.x >= min.x && mouse.x < max.x && mouse.y >= min.y && mouse.y < max.y) {

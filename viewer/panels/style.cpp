@@ -112,8 +112,9 @@ void apply_style(Theme theme, float scale) {
   set(ImGuiCol_FrameBg, field);
   set(ImGuiCol_FrameBgHovered, mix(colours.panel, colours.text, 0.12));
   set(ImGuiCol_FrameBgActive, mix(colours.panel, colours.text, 0.16));
-  set(ImGuiCol_SliderGrab, colours.accent);
-  set(ImGuiCol_SliderGrabActive, colours.accent);
+  // The value is written across it.
+  set(ImGuiCol_SliderGrab, with_alpha(colours.accent, 0.45));
+  set(ImGuiCol_SliderGrabActive, with_alpha(colours.accent, 0.6));
   set(ImGuiCol_CheckMark, colours.accent);
   set(ImGuiCol_Button, field);
   set(ImGuiCol_ButtonHovered, with_alpha(colours.accent, 0.30));

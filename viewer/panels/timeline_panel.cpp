@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tidemark/viewer/format.h"
 #include "track_painters.h"
@@ -73,8 +74,23 @@ void TimelinePanel::draw(const PanelContext& context, float height) {
   draw_rows(context, std::max(height - axis_height, 1.0F));
   ImGui::EndChild();
   draw_axis(context, {{plot_.min.x, origin.y}, {plot_.max.x, plot_.min.y}});
-  draw_cursor_label(context);
+  draw_filter(context, origin);
   if (hovered_ && !dragged_ && !selecting_) draw_hover(context);
+}
+
+// By name; what is typed stays until it is taken out, here or with "show all tracks".
+void TimelinePanel::draw_filter(const PanelContext& context, ImVec2 at) {
+  TrackList& tracks = context.state.tracks;
+  if (tracks.filter() != filter_.data()) filter_[0] = '\0';
+  const float em = line_height(context);
+  ImGui::SetCursorScreenPos({at.x + em * 0.2F, at.y});
+  ImGui::SetNextItemWidth(std::max(gutter_ - em * 0.7F, 1.0F));
+  ImGui::PushFont(context.fonts.small);
+  if (ImGui::InputTextWithHint("##filter", "filter tracks by name", filter_.data(),
+                               filter_.size())) {
+    tracks.set_filter(filter_.data());
+  }
+  ImGui::PopFont();
 }
 
 void TimelinePanel::draw_axis(const PanelContext& context, const Box& box) const {
@@ -82,6 +98,8 @@ void TimelinePanel::draw_axis(const PanelContext& context, const Box& box) const
   const TimeAxis& axis = context.state.axis;
   ImFont* font = context.fonts.small;
   const float baseline = box.max.y - 1.0F;
+  const AxisLabel cursor = cursor_label(context);
+  const AxisLabel range = range_label(context, cursor);
   list->AddLine({box.min.x, baseline}, {box.max.x, baseline}, to_u32(context.colours().border));
   list->PushClipRect({box.min.x - gutter_, box.min.y}, box.max);
   for (const TimeTick& tick : axis.ticks(text_width(font, "0"))) {
@@ -92,15 +110,64 @@ void TimelinePanel::draw_axis(const PanelContext& context, const Box& box) const
     const float half = text_width(font, tick.label) / 2;
     const float centre =
         std::clamp(x, box.min.x + half, std::max(box.max.x - half, box.min.x + half));
+    // Half a label is none.
+    if (cursor.touches(centre, half) || range.touches(centre, half)) continue;
     draw_text(list, font, {centre, box.min.y + font->FontSize * 0.25F}, context.colours().text_dim,
               tick.label, Align::kCentre);
   }
-  if (const auto& range = context.state.range) {
-    draw_text(
-        list, font, {box.min.x - gutter_ + font->FontSize, box.min.y + font->FontSize * 0.25F},
-        context.colours().accent, "A to B: " + format_duration(range->end_ns - range->begin_ns));
-  }
   list->PopClipRect();
+  const Palette& colours = context.colours();
+  draw_label(context, range, colours.accent, colours.background);
+  draw_label(context, cursor, colours.cursor, colours.background);
+}
+
+TimelinePanel::AxisLabel TimelinePanel::label_at(const PanelContext& context, float x,
+                                                 std::string text) const {
+  const float em = context.fonts.small->FontSize;
+  AxisLabel label;
+  label.half = text_width(context.fonts.small, text) / 2 + em * 0.5F;
+  label.text = std::move(text);
+  label.centre = std::clamp(x, plot_.min.x - gutter_ + label.half,
+                            std::max(plot_.max.x - label.half, plot_.min.x));
+  return label;
+}
+
+TimelinePanel::AxisLabel TimelinePanel::cursor_label(const PanelContext& context) const {
+  const TimeAxis& axis = context.state.axis;
+  const double offset = axis.to_pixel(static_cast<double>(context.state.cursor_ns));
+  if (rows_.empty() || offset < 0 || offset > axis.width()) return {};
+  const float x = plot_.min.x + static_cast<float>(std::floor(offset));
+  return label_at(context, x, format_time(context.state.cursor_ns));
+}
+
+// In the middle of the range, or beside the cursor's.
+TimelinePanel::AxisLabel TimelinePanel::range_label(const PanelContext& context,
+                                                    const AxisLabel& cursor) const {
+  const auto& range = context.state.range;
+  const TimeAxis& axis = context.state.axis;
+  if (!range || rows_.empty()) return {};
+  const double begin = std::max(axis.to_pixel(static_cast<double>(range->begin_ns)), 0.0);
+  const double end = std::min(axis.to_pixel(static_cast<double>(range->end_ns)), axis.width());
+  if (begin > axis.width() || end < 0) return {};
+  AxisLabel label = label_at(context, plot_.min.x + static_cast<float>((begin + end) / 2),
+                             "A to B " + format_duration(range->end_ns - range->begin_ns));
+  if (cursor.touches(label.centre, label.half)) {
+    const float beside = cursor.half + label.half + 2;
+    label.centre = cursor.centre + (label.centre < cursor.centre ? -beside : beside);
+  }
+  return label;
+}
+
+void TimelinePanel::draw_label(const PanelContext& context, const AxisLabel& label, Colour ground,
+                               Colour text) const {
+  if (label.text.empty()) return;
+  ImDrawList* list = ImGui::GetWindowDrawList();
+  ImFont* font = context.fonts.small;
+  const float em = font->FontSize;
+  const float top = plot_.min.y - em * 1.85F;
+  list->AddRectFilled({label.centre - label.half, top},
+                      {label.centre + label.half, top + em * 1.5F}, to_u32(ground), em * 0.3F);
+  draw_text(list, font, {label.centre, top + em * 0.22F}, text, label.text, Align::kCentre);
 }
 
 void TimelinePanel::place_rows(const PanelContext& context, ImVec2 origin, float height) {
@@ -238,28 +305,9 @@ void TimelinePanel::draw_cursor_line(const PanelContext& context) const {
   const double offset = axis.to_pixel(static_cast<double>(context.state.cursor_ns));
   if (offset < 0 || offset > axis.width()) return;
   const float x = plot_.min.x + static_cast<float>(std::floor(offset));
-  ImGui::GetWindowDrawList()->AddLine({x, plot_.min.y}, {x, plot_.max.y},
+  const float above = context.fonts.small->FontSize * 0.35F;  // up to its label
+  ImGui::GetWindowDrawList()->AddLine({x, plot_.min.y - above}, {x, plot_.max.y},
                                       to_u32(with_alpha(context.colours().cursor, 0.75)));
-}
-
-void TimelinePanel::draw_cursor_label(const PanelContext& context) const {
-  const TimeAxis& axis = context.state.axis;
-  const double offset = axis.to_pixel(static_cast<double>(context.state.cursor_ns));
-  if (rows_.empty() || offset < 0 || offset > axis.width()) return;
-  ImDrawList* list = ImGui::GetWindowDrawList();
-  const Palette& colours = context.colours();
-  ImFont* font = context.fonts.small;
-  const float em = font->FontSize;
-  const float x = plot_.min.x + static_cast<float>(std::floor(offset));
-  const std::string label = format_time(context.state.cursor_ns);
-  const float half = text_width(font, label) / 2 + em * 0.5F;
-  const float centre =
-      std::clamp(x, plot_.min.x - gutter_ + half, std::max(plot_.max.x - half, plot_.min.x));
-  const float top = plot_.min.y - em * 1.85F;
-  list->AddLine({x, top}, {x, plot_.min.y}, to_u32(with_alpha(colours.cursor, 0.75)));
-  list->AddRectFilled({centre - half, top}, {centre + half, top + em * 1.5F},
-                      to_u32(colours.cursor), em * 0.3F);
-  draw_text(list, font, {centre, top + em * 0.22F}, colours.background, label, Align::kCentre);
 }
 
 const TimelinePanel::Row* TimelinePanel::row_at(float y) const {

@@ -73,9 +73,6 @@ void paint_moments(const PanelContext& context, const TrackBox& plot) {
     for (const float x : {left, right}) {
       list->AddLine({x, plot.min.y}, {x, plot.max.y}, to_u32(colours.accent), 1.5F);
     }
-    draw_text(list, context.fonts.bold, {left + 5, plot.min.y + 2}, colours.accent, "A");
-    const float width = text_width(context.fonts.bold, "B");
-    draw_text(list, context.fonts.bold, {right - 5 - width, plot.min.y + 2}, colours.accent, "B");
   }
   if (context.activity != nullptr) {
     float last = -1e9F;

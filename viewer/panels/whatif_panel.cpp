@@ -19,6 +19,8 @@ constexpr std::array kOptimizers = {"as recorded",        "SGD",      "SGD with 
                                     "Adam, 8-bit states", "Adafactor"};
 constexpr std::array kSharding = {"as recorded", "data parallel", "ZeRO 1: optimizer",
                                   "ZeRO 2: and gradients", "ZeRO 3: and parameters"};
+constexpr std::array kQuantized = {"nothing", "saved activations", "frozen weights",
+                                   "optimizer states"};
 constexpr std::array kOffloads = {"nothing", "activations", "optimizer states", "parameters"};
 struct Allocator {
   const char* name;
@@ -35,6 +37,14 @@ constexpr std::array<Allocator, 6> kAllocators = {
 template <size_t N>
 void choose(const char* label, int* value, const std::array<const char*, N>& names) {
   ImGui::Combo(label, value, names.data(), static_cast<int>(N));
+}
+
+// `none`: what 0 is called.
+void count_slider(const char* label, int least, int most, uint32_t* value,
+                  const char* none = "%d") {
+  int shown = static_cast<int>(*value);
+  ImGui::SliderInt(label, &shown, least, most, shown == 0 ? none : "%d");
+  *value = static_cast<uint32_t>(std::max(shown, least));
 }
 
 std::string batch_text(double factor) {
@@ -77,20 +87,18 @@ void WhatIfPanel::draw(const PanelContext& context) {
   }
   const float width = ImGui::GetContentRegionAvail().x;
   const float em = ImGui::GetFontSize();
-  ImGui::BeginChild("controls", {std::floor(std::min(width * 0.45F, em * 34)), 0});
-  draw_controls(context);
+  // In two columns where there is room for all three.
+  const bool wide = width > em * 85;
+  ImGui::BeginChild("controls",
+                    {std::floor(std::min(width * 0.5F, em * (wide ? 48.0F : 25.0F))), 0});
+  draw_controls(context, wide);
   ImGui::EndChild();
   ImGui::SameLine(0, em);
-  ImGui::PushStyleColor(ImGuiCol_ChildBg, to_vec4(context.colours().plot));
-  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {em * 0.8F, em * 0.5F});
-  ImGui::BeginChild("outcome", {0, 0}, false, ImGuiWindowFlags_AlwaysUseWindowPadding);
-  ImGui::PopStyleVar();
-  ImGui::PopStyleColor();
-  const int64_t bytes = capacity(context);
-  choice_.capacity = static_cast<uint64_t>(std::max<int64_t>(bytes, 0));
-  context.questions->forecast().request(choice_);
+  begin_well(context, "outcome", {0, 0});
+  ask(context);
   if (const auto answered = context.questions->forecast().latest()) shown_ = answered->answer;
   draw_outcome(context);
+  const int64_t bytes = capacity(context);
   if (bytes > 0 && shown_ != nullptr) {
     const auto clicked = draw_advice(context, choice_.device, choice_.capacity);
     if (clicked) set(*clicked);
@@ -98,9 +106,31 @@ void WhatIfPanel::draw(const PanelContext& context) {
   ImGui::EndChild();
 }
 
-void WhatIfPanel::draw_controls(const PanelContext& context) {
+void WhatIfPanel::ask(const PanelContext& context) {
+  choice_.capacity = static_cast<uint64_t>(std::max<int64_t>(capacity(context), 0));
+  context.questions->forecast().request(choice_);
+}
+
+void WhatIfPanel::preview(const PanelContext& context, const WhatIfChoice& choice) {
+  set(choice);
+  if (context.questions != nullptr) ask(context);
+}
+
+void WhatIfPanel::draw_controls(const PanelContext& context, bool wide) {
   const float em = ImGui::GetFontSize();
-  ImGui::PushItemWidth(em * 15);
+  ImGui::PushItemWidth(em * 11);
+  if (wide) ImGui::Columns(2, "controls", false);
+  draw_sizes(context);
+  draw_training();
+  if (wide) ImGui::NextColumn();
+  draw_weights();
+  draw_devices(context);
+  if (ImGui::Button("As recorded")) set({});
+  if (wide) ImGui::Columns(1);
+  ImGui::PopItemWidth();
+}
+
+void WhatIfPanel::draw_sizes(const PanelContext& context) {
   // Powers of two and their halves: what people try.
   ImGui::SliderFloat("##batch", &batch_log2_, -4, 6, batch_text(choice_.batch).c_str());
   batch_min_ = ImGui::GetItemRectMin();
@@ -114,9 +144,7 @@ void WhatIfPanel::draw_controls(const PanelContext& context) {
   ImGui::TextUnformatted("sequence length");
   sequence_log2_ = std::round(sequence_log2_ * 4) / 4;
   choice_.sequence = std::exp2(static_cast<double>(sequence_log2_));
-  int steps = static_cast<int>(choice_.accumulate);
-  ImGui::SliderInt("gradient accumulation", &steps, 1, 16);
-  choice_.accumulate = static_cast<uint32_t>(std::max(steps, 1));
+  count_slider("gradient accumulation", 1, 16, &choice_.accumulate);
   ImGui::Checkbox("checkpoint the layers", &choice_.checkpoint);
   if (!choice_.checkpoint) choice_.checkpoint_fit = 0;
   if (choice_.checkpoint_fit > 0) {
@@ -124,26 +152,32 @@ void WhatIfPanel::draw_controls(const PanelContext& context) {
     text_coloured(context.colours().text_dim, "as many as it takes to fit");
   }
   if (choice_.checkpoint && choice_.checkpoint_fit == 0) {
-    int every = static_cast<int>(choice_.checkpoint_every);
-    ImGui::SliderInt("every so many layers", &every, 1, 8);
-    choice_.checkpoint_every = static_cast<uint32_t>(std::max(every, 1));
+    count_slider("every so many layers", 1, 8, &choice_.checkpoint_every);
   }
+}
+
+void WhatIfPanel::draw_training() {
   choose("precision", &choice_.precision, kPrecisions);
   choose("optimizer", &choice_.optimizer, kOptimizers);
   ImGui::Checkbox("optimizer steps within backward", &choice_.fuse_backward);
   ImGui::Checkbox("keep gradients between steps", &choice_.keep_gradients);
+}
+
+void WhatIfPanel::draw_weights() {
+  choose("in 8 bits", &choice_.quantize, kQuantized);
+  int pruned = static_cast<int>(std::lround(choice_.prune * 100));
+  ImGui::SliderInt("of the width pruned", &pruned, 0, 90, "%d %%");
+  choice_.prune = pruned / 100.0;
+  count_slider("LoRA rank", 0, 64, &choice_.lora, "none");
+  count_slider("low rank of weights", 0, 256, &choice_.low_rank, "none");
+}
+
+void WhatIfPanel::draw_devices(const PanelContext& context) {
   int stage = choice_.shard_stage + 1;
   choose("over several cards", &stage, kSharding);
   choice_.shard_stage = stage - 1;
-  if (choice_.shard_stage >= 0) {
-    int ranks = static_cast<int>(choice_.shard_ranks);
-    ImGui::SliderInt("cards", &ranks, 2, 64);
-    choice_.shard_ranks = static_cast<uint32_t>(std::max(ranks, 2));
-  }
+  if (choice_.shard_stage >= 0) count_slider("cards", 2, 64, &choice_.shard_ranks);
   choose("in host memory", &choice_.offload, kOffloads);
-  int lora = static_cast<int>(choice_.lora);
-  ImGui::SliderInt("LoRA rank (0: none)", &lora, 0, 64);
-  choice_.lora = static_cast<uint32_t>(std::max(lora, 0));
   if (ImGui::BeginCombo("allocator", kAllocators.at(static_cast<size_t>(allocator_)).name)) {
     for (size_t i = 0; i < kAllocators.size(); ++i) {
       if (ImGui::Selectable(kAllocators.at(i).name, static_cast<int>(i) == allocator_)) {
@@ -165,13 +199,6 @@ void WhatIfPanel::draw_controls(const PanelContext& context) {
     ImGui::EndCombo();
   }
   context.state.capacity_bytes = card_ < 0 ? 0 : as_bytes(cards[static_cast<size_t>(card_)].bytes);
-  ImGui::PopItemWidth();
-  if (ImGui::Button("As recorded")) {
-    choice_ = {};
-    batch_log2_ = 0;
-    sequence_log2_ = 0;
-    allocator_ = 0;
-  }
 }
 
 void WhatIfPanel::draw_outcome(const PanelContext& context) const {

@@ -9,6 +9,37 @@
 
 namespace tidemark::viewer {
 
+bool begin_table(const char* id, std::initializer_list<TableColumn> columns, ImVec2 size,
+                 ImGuiTableFlags more) {
+  constexpr ImGuiTableFlags kAlways = ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg |
+                                      ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_PadOuterX |
+                                      ImGuiTableFlags_NoSavedSettings;
+  if (!ImGui::BeginTable(id, static_cast<int>(columns.size()), kAlways | more, size)) return false;
+  const float em = ImGui::GetFontSize();
+  ImGui::TableSetupScrollFreeze(0, 1);
+  for (const TableColumn& column : columns) {
+    const bool rest = column.ems == kTheRest;
+    ImGui::TableSetupColumn(column.title,
+                            column.flags | (rest ? ImGuiTableColumnFlags_WidthStretch
+                                                 : ImGuiTableColumnFlags_WidthFixed),
+                            rest ? 1.0F : em * column.ems, column.id);
+  }
+  ImGui::TableHeadersRow();
+  return true;
+}
+
+void visible_rows(size_t count, const std::function<void(size_t)>& row) {
+  ImGuiListClipper clipper;
+  clipper.Begin(static_cast<int>(count));
+  while (clipper.Step()) {
+    for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
+      ImGui::TableNextRow();
+      ImGui::TableNextColumn();
+      row(static_cast<size_t>(i));
+    }
+  }
+}
+
 std::string plural(uint64_t count, const char* noun) {
   return fmt::format("{} {}{}", format_count(count), noun, count == 1 ? "" : "s");
 }
@@ -19,6 +50,14 @@ void right_aligned(const std::string& text) {
   const float room = ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(text.c_str()).x;
   if (room > 0) ImGui::SetCursorPosX(ImGui::GetCursorPosX() + room);
   ImGui::TextUnformatted(text.c_str());
+}
+
+void coloured_growth(const PanelContext& context, int64_t bytes) {
+  const Palette& colours = context.colours();
+  const Colour colour = bytes > 0 ? colours.warning : bytes < 0 ? colours.good : colours.text_dim;
+  ImGui::PushStyleColor(ImGuiCol_Text, to_u32(colour));
+  right_aligned(signed_bytes(bytes));
+  ImGui::PopStyleColor();
 }
 
 void share_bar(const PanelContext& context, double share, Colour colour) {
@@ -43,6 +82,15 @@ void fact_line(const PanelContext& context, std::string_view name, std::string_v
   if (more.empty()) return;
   ImGui::SameLine(0, context.fonts.regular->FontSize * 0.7F);
   text_coloured(context.colours().text_dim, more);
+}
+
+void begin_well(const PanelContext& context, const char* id, ImVec2 size) {
+  const float em = ImGui::GetFontSize();
+  ImGui::PushStyleColor(ImGuiCol_ChildBg, to_vec4(context.colours().plot));
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {em * 0.8F, em * 0.5F});
+  ImGui::BeginChild(id, size, false, ImGuiWindowFlags_AlwaysUseWindowPadding);
+  ImGui::PopStyleVar();
+  ImGui::PopStyleColor();
 }
 
 void heading(const PanelContext& context, std::string_view text, std::string_view more) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "export_table.h"
 #include "tidemark/viewer/input.h"
 
 namespace tidemark::viewer {
@@ -19,7 +20,7 @@ struct Tab {
   const char* name;   // for --panel
   const char* title;  // of the tab; null: none
 };
-constexpr std::array<Tab, 12> kTabs = {{{PanelName::kAll, "all", nullptr},
+constexpr std::array<Tab, 13> kTabs = {{{PanelName::kAll, "all", nullptr},
                                         {PanelName::kTimeline, "timeline", nullptr},
                                         {PanelName::kSummary, "summary", nullptr},
                                         {PanelName::kLive, "live", "Live"},
@@ -28,6 +29,7 @@ constexpr std::array<Tab, 12> kTabs = {{{PanelName::kAll, "all", nullptr},
                                         {PanelName::kTreemap, "treemap", "Treemap"},
                                         {PanelName::kSegments, "segments", "Segments"},
                                         {PanelName::kFindings, "findings", "Findings"},
+                                        {PanelName::kAdvice, "advice", "Advice"},
                                         {PanelName::kWhatIf, "whatif", "What if"},
                                         {PanelName::kSearch, "search", "Search"},
                                         {PanelName::kCompare, "compare", "Compare"}}};
@@ -82,7 +84,7 @@ void Workspace::handle_keys(const PanelContext& context) {
   if (io.KeyCtrl) {
     if (key_pressed(kKeyK)) palette_.open();
     if (key_pressed(kKeyO)) open_requested_ = true;
-    if (key_pressed(kKeyE)) export_requested_ = true;
+    if (key_pressed(kKeyE)) export_requested_ = exported_panel();
     if (key_pressed(kKeyG)) picture_requested_ = true;
     if (key_pressed(kKeyC) && !io.WantTextInput) copy_requested_ = true;
     if (key_pressed(kKeyPlus)) ++scale_steps_;
@@ -147,6 +149,9 @@ void Workspace::draw(const PanelContext& context) {
   ImGui::End();
   ImGui::PopFont();
   palette_.draw(context, commands(context));
+  if (const auto panel = std::exchange(export_requested_, std::nullopt)) {
+    export_ = export_tables(context, *panel, compare_.grouping());
+  }
   draw_help(context, &help_);
 }
 
@@ -176,6 +181,9 @@ void Workspace::draw_panel(const PanelContext& context, PanelName panel) {
       break;
     case PanelName::kFindings:
       if (const auto words = findings_.draw(context)) search_.look_for(*words);
+      break;
+    case PanelName::kAdvice:
+      if (const auto choice = advice_.draw(context)) whatif_.preview(context, *choice);
       break;
     case PanelName::kWhatIf:
       whatif_.draw(context);
@@ -246,10 +254,18 @@ std::vector<Command> Workspace::commands(const PanelContext& context) {
     add((row.hidden ? "Show track: " : "Hide track: ") + row.name, "",
         [&state, row] { state.tracks.hide(row, !row.hidden); });
   }
+  for (size_t i = 0; i < known_cards().size(); ++i) {
+    add(std::string("Fit into: ") + known_cards()[i].name, "", [this, i] {
+      whatif_.choose_card(static_cast<int>(i));
+      show(PanelName::kWhatIf);
+    });
+  }
   add("Larger text", "Ctrl+=", [this] { ++scale_steps_; });
   add("Smaller text", "Ctrl+-", [this] { --scale_steps_; });
   add("Open another trace", "Ctrl+O", [this] { open_requested_ = true; });
-  add("Export what is live as CSV", "Ctrl+E", [this] { export_requested_ = true; });
+  add("Export the panel below as CSV", "Ctrl+E", [this] { export_requested_ = exported_panel(); });
+  add("Export the curve of the selected series as CSV", "",
+      [this] { export_requested_ = PanelName::kTimeline; });
   add("Save a picture of the window as PNG", "Ctrl+G", [this] { picture_requested_ = true; });
   add("Copy the panel below as text", "Ctrl+C", [this] { copy_requested_ = true; });
   add("Help", "?", [this] { help_ = true; });

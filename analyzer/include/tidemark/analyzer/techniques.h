@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tidemark/analyzer/usage.h"
+#include "tidemark/analyzer/whatif.h"
 
 namespace tidemark::analyzer {
 
@@ -43,6 +44,7 @@ struct TechniqueLine {
   std::string change;    // of the code or its surroundings; "": it does not apply
   // What it does to the peak of TechniqueAdvice::series, where that is known.
   std::optional<int64_t> peak_with_bytes;
+  std::optional<WhatIf> what;  // what that is predicted of
   // What it saves beside that peak: of the allocator's own, of another space.
   uint64_t beside_bytes = 0;
   std::optional<double> time_ratio;  // of the changed step's time to the recorded one's

@@ -26,7 +26,11 @@ struct WhatIfChoice {
   int optimizer = 0;  // 0: as recorded, else OptimizerKind + 1
   uint32_t accumulate = 1;
   bool keep_gradients = false;
-  uint32_t lora = 0;     // rank; 0: none
+  uint32_t lora = 0;      // rank; 0: none
+  uint32_t low_rank = 0;  // of the layers' weights; 0: whole
+  double prune = 0;       // share of the layers' inner width that is removed
+  // In 8 bits. 0: nothing, 1: saved activations, 2: frozen weights, 3: the optimizer's states.
+  int quantize = 0;
   int shard_stage = -1;  // of ZeRO, 0 to 3; -1: as recorded
   uint32_t shard_ranks = 8;
   int offload = 0;        // 0: nothing, else Offload + 1
@@ -34,6 +38,8 @@ struct WhatIfChoice {
   uint64_t capacity = 0;  // of the card, to say whether it fits; 0: not known
   bool operator==(const WhatIfChoice&) const = default;
   bool changes_nothing() const;
+  // As the other, whatever card it is asked of.
+  bool same_changes(const WhatIfChoice& other) const;
 };
 
 analyzer::WhatIf to_whatif(const WhatIfChoice& choice);

@@ -41,9 +41,6 @@ struct LiveAnswer {
   std::string error;          // not "": there are no rows, and why
 };
 
-// The rows as comma-separated values with a heading; what holds commas or quotes is quoted.
-std::string live_csv(const LiveAnswer& answer);
-
 enum class LiveColumn : uint8_t { kBytes, kCount, kApi, kStack };
 
 // The rows of an answer in the order asked for, sorted once per change.

@@ -1,12 +1,12 @@
 // What panels ask that takes longer than a frame: details of a choice, the segments of a pool, a
-// search, a forecast, advice. Each
-// kind of question has a thread and a Reader of its own. For the thread that draws; `on_answer` is
-// called from the workers' threads and may only wake it.
+// search, a forecast, advice. Each kind of question has a thread and a Reader of its own. For the
+// thread that draws; `on_answer` is called from the workers' threads and may only wake it.
 #pragma once
 
 #include <memory>
 
 #include "tidemark/analyzer/advise.h"
+#include "tidemark/analyzer/techniques.h"
 #include "tidemark/viewer/details.h"
 #include "tidemark/viewer/forecast.h"
 #include "tidemark/viewer/loader.h"
@@ -41,6 +41,9 @@ class Questions {
   };
   using AdviceAnswer = std::shared_ptr<const Result<analyzer::AdviceList>>;
   NewestWorker<AdviceQuestion, AdviceAnswer>& advice() { return *advice_; }
+  // What `report --advice` says; asked once.
+  using TechniquesAnswer = std::shared_ptr<const Result<analyzer::TechniqueAdvice>>;
+  NewestWorker<bool, TechniquesAnswer>& techniques() { return *techniques_; }
   NewestWorker<DetailsQuestion, Details>& details() { return *details_; }
   NewestWorker<SearchText, SearchAnswer>& search() { return *search_; }
   NewestWorker<WhatIfChoice, std::shared_ptr<const Forecast>>& forecast() { return *forecast_; }
@@ -49,6 +52,7 @@ class Questions {
 
  private:
   std::unique_ptr<NewestWorker<AdviceQuestion, AdviceAnswer>> advice_;
+  std::unique_ptr<NewestWorker<bool, TechniquesAnswer>> techniques_;
   std::unique_ptr<NewestWorker<SegmentsQuestion, SegmentsAnswer>> segments_;
   std::unique_ptr<NewestWorker<DetailsQuestion, Details>> details_;
   std::unique_ptr<NewestWorker<SearchText, SearchAnswer>> search_;

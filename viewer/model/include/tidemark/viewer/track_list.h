@@ -43,6 +43,7 @@ class TrackList {
   TrackRow* find(const TrackRow& row);
   std::vector<TrackRow> rows_;
   std::string filter_;
+  bool moved_ = false;  // the order is the user's
 };
 
 }  // namespace tidemark::viewer

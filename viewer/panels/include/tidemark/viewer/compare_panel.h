@@ -11,11 +11,12 @@ class ComparePanel {
  public:
   // Into the current window, filling it.
   void draw(const PanelContext& context);
+  DiffGrouping grouping() const { return grouping_; }
 
  private:
   void draw_rows(const PanelContext& context);
 
-  int grouping_ = 0;
+  DiffGrouping grouping_ = DiffGrouping::kLine;
 };
 
 }  // namespace tidemark::viewer

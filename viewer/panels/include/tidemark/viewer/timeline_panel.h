@@ -5,6 +5,9 @@
 // move, hide. Keys are in keys.h.
 #pragma once
 
+#include <array>
+#include <cmath>
+#include <string>
 #include <vector>
 
 #include "tidemark/viewer/panel_context.h"
@@ -44,13 +47,27 @@ class TimelinePanel {
   const std::vector<DrawnBar>& bars() const { return bars_; }
 
  private:
+  // On a ground of its own on the axis; nothing where the text is "".
+  struct AxisLabel {
+    std::string text;
+    float centre = 0;
+    float half = 0;  // of its width
+    bool touches(float other_centre, float other_half) const {
+      return !text.empty() && std::abs(other_centre - centre) < half + other_half;
+    }
+  };
   void draw_axis(const PanelContext& context, const Box& box) const;
+  void draw_filter(const PanelContext& context, ImVec2 at);
+  AxisLabel label_at(const PanelContext& context, float x, std::string text) const;
+  AxisLabel cursor_label(const PanelContext& context) const;
+  AxisLabel range_label(const PanelContext& context, const AxisLabel& cursor) const;
+  void draw_label(const PanelContext& context, const AxisLabel& label, Colour ground,
+                  Colour text) const;
   void place_rows(const PanelContext& context, ImVec2 origin, float height);
   void draw_rows(const PanelContext& context, float height);
   void draw_row(const PanelContext& context, const Row& row);
   void draw_row_menu(const PanelContext& context);
   void draw_cursor_line(const PanelContext& context) const;
-  void draw_cursor_label(const PanelContext& context) const;
   void draw_hover(const PanelContext& context) const;
   void handle_mouse(const PanelContext& context);
   void handle_drag(const PanelContext& context);
@@ -75,6 +92,7 @@ class TimelinePanel {
   bool selecting_ = false;  // a range, by Shift
   double grabbed_ns_ = 0;
   TrackRow menu_row_;
+  std::array<char, 64> filter_{};
 };
 
 }  // namespace tidemark::viewer

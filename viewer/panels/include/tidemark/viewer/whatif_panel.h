@@ -16,13 +16,22 @@ class WhatIfPanel {
   void set_batch(double factor);
   // Sliders and switches follow.
   void set(const WhatIfChoice& choice);
+  // Into known_cards(); -1: the one that was recorded.
+  void choose_card(int index) { card_ = index; }
+  // The same as set(), and asks for its curve at once, drawn or not.
+  void preview(const PanelContext& context, const WhatIfChoice& choice);
   std::shared_ptr<const Forecast> shown() const { return shown_; }
   // Screen rectangle of the batch slider, as drawn last.
   ImVec2 batch_min() const { return batch_min_; }
   ImVec2 batch_max() const { return batch_max_; }
 
  private:
-  void draw_controls(const PanelContext& context);
+  void draw_controls(const PanelContext& context, bool wide);
+  void draw_sizes(const PanelContext& context);
+  void draw_training();
+  void draw_weights();
+  void draw_devices(const PanelContext& context);
+  void ask(const PanelContext& context);
   void draw_outcome(const PanelContext& context) const;
   int64_t capacity(const PanelContext& context) const;
 

@@ -5,8 +5,11 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "tidemark/viewer/advice_panel.h"
 #include "tidemark/viewer/compare_panel.h"
+#include "tidemark/viewer/csv.h"
 #include "tidemark/viewer/details_panel.h"
 #include "tidemark/viewer/findings_panel.h"
 #include "tidemark/viewer/live_panel.h"
@@ -30,6 +33,7 @@ enum class PanelName : uint8_t {
   kTreemap,
   kSegments,
   kFindings,
+  kAdvice,
   kWhatIf,
   kSearch,
   kCompare,
@@ -38,8 +42,8 @@ enum class PanelName : uint8_t {
 std::optional<PanelName> panel_from(std::string_view name);
 const char* panel_name(PanelName panel);
 inline constexpr const char* kPanelNames =
-    "all, timeline, summary, live, details, flame, treemap, segments, findings, whatif, search, "
-    "compare";
+    "all, timeline, summary, live, details, flame, treemap, segments, findings, advice, whatif, "
+    "search, compare";
 
 class Workspace {
  public:
@@ -58,13 +62,15 @@ class Workspace {
   // How it is laid out.
   float timeline_share() const { return timeline_share_; }
   void set_timeline_share(float share) { timeline_share_ = share; }
-  bool take_export_request() { return std::exchange(export_requested_, false); }
+  // What is to be written; no file where the panel has nothing to show yet.
+  std::optional<std::vector<CsvFile>> take_export() { return std::exchange(export_, std::nullopt); }
 
   const TimelinePanel& timeline() const { return timeline_; }
   const LivePanel& live() const { return live_; }
   FlamePanel& flame() { return flame_; }
   TreemapPanel& treemap() { return treemap_; }
   const SegmentsPanel& segments() const { return segments_; }
+  const AdvicePanel& advice() const { return advice_; }
   WhatIfPanel& whatif() { return whatif_; }
   SearchPanel& search() { return search_; }
   CommandPalette& palette() { return palette_; }
@@ -75,6 +81,7 @@ class Workspace {
   void draw_tabs(const PanelContext& context);
   void draw_panel(const PanelContext& context, PanelName panel);
   void handle_keys(const PanelContext& context);
+  PanelName exported_panel() const { return only_ == PanelName::kAll ? below_ : only_; }
   void follow_choice(const PanelContext& context);
   std::vector<Command> commands(const PanelContext& context);
 
@@ -85,7 +92,8 @@ class Workspace {
   std::optional<TimeRange> last_range_;
   bool help_ = false;
   bool open_requested_ = false;
-  bool export_requested_ = false;
+  std::optional<PanelName> export_requested_;
+  std::optional<std::vector<CsvFile>> export_;
   bool picture_requested_ = false;
   bool copy_requested_ = false;
   int scale_steps_ = 0;
@@ -96,6 +104,7 @@ class Workspace {
   TreemapPanel treemap_;
   SegmentsPanel segments_;
   FindingsPanel findings_;
+  AdvicePanel advice_;
   WhatIfPanel whatif_;
   ComparePanel compare_;
   SearchPanel search_;
