@@ -9,8 +9,10 @@
 using namespace wasteful;  // NOLINT: a program of one page
 
 int main() {
-  std::array<double, kIndexBlocks / kIndexNeeded> index{};
-  for (size_t i = 0; i < index.size(); ++i) index[i] = static_cast<double>(i * kIndexNeeded);
+  double total = 0;
+  for (size_t i = 0; i < kIndexBlocks; i += kIndexNeeded) {
+    for (size_t k = 0; k < kIndexNumbers; ++k) total += static_cast<double>(i + k);
+  }
   std::array<double, kRounds> history{};
   double sum = 0;
   for (size_t round = 0; round < kRounds; ++round) {
@@ -27,7 +29,7 @@ int main() {
     }
   }
   for (const double kept : history) sum += kept;
-  for (const double needed : index) sum += needed;
+  sum += total;
   std::printf("%.17g\n", sum);
   return 0;
 }

@@ -18,8 +18,11 @@ constexpr size_t kPlaces = 16;
 // An index in small blocks, of which few are needed once it is built.
 constexpr size_t kIndexBlocks = 4096;
 constexpr size_t kIndexNumbers = 512;
-constexpr size_t kIndexNeeded = 8;  // one in so many
-constexpr std::chrono::milliseconds kPause{200};
+constexpr size_t kIndexNeeded = 8;   // one in so many
+constexpr size_t kPieceBlocks = 16;  // of those needed that are summed up at once
+static_assert(kIndexBlocks % (kIndexNeeded * kPieceBlocks) == 0);
+// A recorder looks at pages some 50 times a second at most, and on a busy machine comes late.
+constexpr std::chrono::milliseconds kPause{500};
 
 inline Numbers squared(const Numbers& numbers) {
   Numbers squares(numbers.size());

@@ -23,10 +23,10 @@ LEAST_SHARE = {"churn": 0.999, "pageable_copies": 0.95, "repeated_copies": 0.9, 
                "host_spare": 0.75}
 # What malloc keeps, and what is mapped by the loader, is not the planted line's alone.
 MOST_SHARE = {"host_spare": 1.5, "unexplained": 1.1}
-# Which pages are resident is asked now and then, since it costs: a short program may be over before the
-# system was asked at the right time. Then it is recorded again.
+# Which pages are resident is asked now and then, since it costs: on a machine that is busy beyond measure the
+# recorder may not get its turn while the program waits for it. Then it is recorded again.
 SAMPLED = ("host_spare", "unexplained")
-ATTEMPTS = 6
+ATTEMPTS = 2
 
 
 def record(tidemark, program, trace):
