@@ -32,22 +32,47 @@ void pair_by_address(const StackCache& native, PythonRun* runs, uint32_t run_cou
   return python::look_at(python_words_, native.count());
 }
 
-// As long as nothing differs from the last stack, frames keep their ids and marks.
-[[gnu::always_inline]] inline void MixedStack::emit(uint64_t word) {
-  if (__builtin_expect(cut_ != 0, 0)) {
-    --cut_;
-    return;
+// Writes the mixed stack, outermost first. As long as nothing differs from the last one, frames
+// keep their ids and marks. Lives in registers while a merge is under way: one frame's id is made
+// from the one before.
+class MixedStack::Emitter {
+ public:
+  // After `at` words that are the last stack's. `last`: how many of its words hold; `cut`: so many
+  // of the outermost words are left out.
+  [[gnu::always_inline]] Emitter(MixedStack& stack, uint32_t at, uint32_t last, uint32_t cut)
+      : stack_(stack),
+        at_(at),
+        last_(last),
+        cut_(cut),
+        id_(at == 0 ? stack.root_ : stack.ids_[at - 1]) {}
+
+  [[gnu::always_inline]] void emit(uint64_t word) {
+    if (__builtin_expect(cut_ != 0, 0)) {
+      --cut_;
+      return;
+    }
+    const uint32_t at = at_++;
+    if (at < last_) {
+      if (stack_.words_[at] == word) {
+        id_ = stack_.ids_[at];
+        return;
+      }
+      last_ = 0;
+    }
+    id_ = wire::stack_child(id_, word);
+    stack_.words_[at] = word;
+    stack_.ids_[at] = id_;
+    stack_.published_[at] = false;
   }
-  if (shared_ && at_ < last_ && words_[at_] == word) {
-    ++at_;
-    return;
-  }
-  shared_ = false;
-  words_[at_] = word;
-  ids_[at_] = wire::stack_child(at_ == 0 ? root_ : ids_[at_ - 1], word);
-  published_[at_] = false;
-  ++at_;
-}
+  uint32_t count() const { return at_; }
+
+ private:
+  MixedStack& stack_;
+  uint32_t at_;
+  uint32_t last_;
+  uint32_t cut_;
+  wire::StackId id_;
+};
 
 // The Python frames as runs, innermost first. Returns how many.
 uint32_t MixedStack::read_runs() {
@@ -69,60 +94,68 @@ uint32_t MixedStack::read_runs() {
 }
 
 // From the outermost frame, whatever the stacks look like.
-[[gnu::noinline]] void MixedStack::merge_all(const StackCache& native) {
+[[gnu::noinline]] void MixedStack::merge_all(const StackCache& native, uint32_t last,
+                                             uint32_t cut) {
   const uint32_t run_count = read_runs();
   if (python::pairs_by_address()) pair_by_address(native, runs_, run_count);
-  at_ = 0;
-  shared_ = true;
+  Emitter emitter(*this, 0, last, cut);
   merge(native, {python_words_, runs_, run_count, python::has_handler_frames()},
-        [this](uint64_t word) { emit(word); });
+        [&emitter](uint64_t word) { emitter.emit(word); });
+  count_ = emitter.count();
 }
 
 // Python frame `frame` and those that go on with it, in place of native frame `place`. Returns the
 // first of the next run.
-[[gnu::always_inline]] inline uint32_t MixedStack::emit_run(uint32_t frame, uint32_t place) {
+[[gnu::always_inline]] inline uint32_t MixedStack::emit_run(Emitter& emitter, uint32_t frame,
+                                                            uint32_t place) {
   do {
-    if (!chain_.hidden(frame)) emit(chain_.word(frame));
+    if (!chain_.hidden(frame)) emitter.emit(chain_.word(frame));
     place_[frame] = place;
-    end_[frame] = at_;
+    end_[frame] = emitter.count();
     ++frame;
   } while (frame < chain_.count() && chain_.anchor(frame) == 0);
   return frame;
 }
 
 // The usual case: every run has its anchor, and its place further in than the one before. Goes on
-// where the first native or Python frame has changed. False when the case is another.
-bool MixedStack::merge_from(const StackCache& native, uint32_t kept_native, uint32_t kept_python) {
+// where the first native or Python frame has changed. False when the case is another; count_ says
+// then how many of the words belong together.
+bool MixedStack::merge_from(const StackCache& native, uint32_t kept_native, uint32_t kept_python,
+                            uint32_t last) {
   uint32_t python = kept_python;
   while (python > 0 && place_[python - 1] >= kept_native) --python;
-  at_ = 0;
-  shared_ = true;
+  // In [sp(frame), sp(frame − 1)), as frame_of() has it (merge.h); 0: there is no such run.
+  const auto anchor_of = [&](uint32_t run) {
+    return run < chain_.count() ? chain_.anchor(run) : 0;
+  };
+  const uint32_t count = native.count();
+  Emitter emitter(*this, python > 0 ? end_[python - 1] : 0, last, 0);
   uint32_t frame = 0;
   if (python > 0) {
-    const uint32_t place = place_[python - 1];
-    at_ = end_[python - 1];
-    frame = place + 1;
-    if (python < chain_.count() && chain_.anchor(python) == 0) python = emit_run(python, place);
-  }
-  const auto place_of = [&](uint32_t run) {
-    return run == chain_.count() ? -1 : frame_of(native, chain_.anchor(run));
-  };
-  int32_t next = place_of(python);
-  // Another invocation may lie in the same native frame as the last of those that were kept.
-  while (frame > 0 && next == static_cast<int32_t>(frame - 1)) {
-    python = emit_run(python, frame - 1);
-    next = place_of(python);
-  }
-  for (; frame < native.count(); ++frame) {
-    const uint32_t before = at_;
-    while (next == static_cast<int32_t>(frame)) {
-      python = emit_run(python, frame);
-      next = place_of(python);
+    frame = place_[python - 1];
+    if (anchor_of(python) == 0 && python < chain_.count()) {
+      python = emit_run(emitter, python, frame);
     }
-    // A loop that shows no frame of its own stays native.
-    if (at_ == before) emit(native.word(frame));
+    // Another invocation may lie in the same native frame as the last of those that were kept.
+    while (anchor_of(python) >= native.sp(frame) && anchor_of(python) < native.sp(frame - 1)) {
+      python = emit_run(emitter, python, frame);
+    }
+  } else {
+    emitter.emit(native.word(0));  // how far it reaches is not known, so nothing lies in it
   }
-  return python == chain_.count();
+  for (;;) {
+    const uint64_t anchor = anchor_of(python);
+    while (++frame < count && anchor < native.sp(frame)) emitter.emit(native.word(frame));
+    if (frame == count || anchor >= native.sp(frame - 1)) break;
+    const uint32_t before = emitter.count();
+    do {
+      python = emit_run(emitter, python, frame);
+    } while (anchor_of(python) >= native.sp(frame) && anchor_of(python) < native.sp(frame - 1));
+    // A loop that shows no frame of its own stays native.
+    if (emitter.count() == before) emitter.emit(native.word(frame));
+  }
+  count_ = emitter.count();
+  return python == chain_.count() && frame == count;
 }
 
 bool MixedStack::update(StackCache& native) {
@@ -139,23 +172,22 @@ bool MixedStack::update(StackCache& native) {
     return false;
   }
   const uint32_t most = native.count() + chain_.count();
-  cut_ = 0;
+  uint32_t cut = 0;
   if (__builtin_expect(most > kCapacity, 0)) {
-    cut_ = (most - kCapacity + kCutAtOnce - 1) / kCutAtOnce * kCutAtOnce;
+    cut = (most - kCapacity + kCutAtOnce - 1) / kCutAtOnce * kCutAtOnce;
   }
-  truncated_ = native.truncated() || chain_.cut() || cut_ != 0;
+  truncated_ = native.truncated() || chain_.cut() || cut != 0;
   complete_ = native.complete() && !truncated_;
   const wire::StackId root = wire::stack_root(native.unloads(), complete_);
-  last_ = root == root_ ? count_ : 0;
+  uint32_t last = root == root_ ? count_ : 0;
   const bool goes_on = regular_ && root == root_;
   root_ = root;
   regular_ = false;
-  if (cut_ == 0 && !python::pairs_by_address() && !python::has_handler_frames()) {
-    regular_ = merge_from(native, goes_on ? kept_native : 0, goes_on ? kept_python : 0);
-    if (!regular_) last_ = at_;  // what lies beyond belongs to what was before
+  if (cut == 0 && !python::pairs_by_address() && !python::has_handler_frames()) {
+    regular_ = merge_from(native, goes_on ? kept_native : 0, goes_on ? kept_python : 0, last);
+    if (!regular_) last = count_;  // what lies beyond belongs to what was before
   }
-  if (!regular_) merge_all(native);
-  count_ = at_;
+  if (!regular_) merge_all(native, last, cut);
   return count_ != 0;
 }
 

@@ -150,11 +150,11 @@ namespace {
 bool has_objects(const Layout& layout) {
   return layout.chain == Chain::kFrameObjects || layout.chain == Chain::kFrameEntries;
 }
-uint64_t instruction_word(const Layout& layout, uint64_t frame) {
+[[gnu::always_inline]] inline uint64_t instruction_word(const Layout& layout, uint64_t frame) {
   if (has_objects(layout)) return static_cast<uint32_t>(load_int(frame + layout.frame_instruction));
   return load(frame + layout.frame_instruction);
 }
-uint32_t marks_of(const Layout& layout, uint64_t frame) {
+[[gnu::always_inline]] inline uint32_t marks_of(const Layout& layout, uint64_t frame) {
   if (has_objects(layout)) return 0;
   uint32_t marks = load_byte(frame + layout.frame_owner);
   if (layout.chain == Chain::kEntryFlags) {
@@ -166,7 +166,7 @@ uint32_t marks_of(const Layout& layout, uint64_t frame) {
   return marks;
 }
 // What leads from an anchor to the caller.
-uint64_t link_of(const Layout& layout, uint64_t anchor) {
+[[gnu::always_inline]] inline uint64_t link_of(const Layout& layout, uint64_t anchor) {
   const bool entry = layout.chain == Chain::kFrameEntries || layout.chain == Chain::kEntryFlags;
   return load(anchor + (entry ? layout.entry_previous : layout.frame_previous));
 }
@@ -197,10 +197,8 @@ bool read(Cursor& cursor, Reading* reading) {
   return true;
 }
 
-bool still(const Reading& reading) {
-  const Interpreter* python = g_interpreter.load(std::memory_order_relaxed);
-  if (python == nullptr) return false;
-  const Layout& layout = python->layout;
+namespace {
+[[gnu::always_inline]] inline bool is_as_read(const Layout& layout, const Reading& reading) {
   const uint64_t at = reading.at.frame;
   if (load(at + layout.frame_code) != reading.code ||
       instruction_word(layout, at) != reading.instruction ||
@@ -213,6 +211,16 @@ bool still(const Reading& reading) {
   }
   return reading.frame.anchor == 0 ||
          (reading.link != kNoLink && link_of(layout, reading.frame.anchor) == reading.link);
+}
+}  // namespace
+
+int32_t first_changed(const Reading* readings, int32_t last) {
+  const Interpreter* python = g_interpreter.load(std::memory_order_relaxed);
+  if (python == nullptr) return last;
+  const Layout& layout = python->layout;
+  int32_t frame = last;
+  while (frame >= 0 && is_as_read(layout, readings[frame])) --frame;
+  return frame;
 }
 
 bool pairs_by_address() {

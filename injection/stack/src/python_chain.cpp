@@ -7,7 +7,7 @@ int32_t PythonChain::find(int32_t candidate, const python::Cursor& cursor) const
   constexpr int32_t kReturnsAtOnce = 16;
   const int32_t last = candidate < kReturnsAtOnce ? 0 : candidate - kReturnsAtOnce;
   for (; candidate >= last; --candidate) {
-    const python::Cursor& at = known_[candidate].reading.at;
+    const python::Cursor& at = readings_[candidate].at;
     if (at.frame == cursor.frame) return at.entry == cursor.entry ? candidate : -1;
   }
   return -1;
@@ -20,25 +20,24 @@ uint32_t PythonChain::update() {
   while (cursor.frame != 0) {
     const int32_t found = find(candidate, cursor);
     if (found >= 0) {
-      int32_t frame = found;
-      while (frame >= 0 && python::still(known_[frame].reading)) --frame;
-      candidate = frame < 0 ? found : frame - 1;
-      if (frame < 0) break;
+      const int32_t changed = python::first_changed(readings_, found);
+      candidate = changed < 0 ? found : changed - 1;
+      if (changed < 0) break;
     }
     if (first_new == static_cast<uint32_t>(candidate + 1)) {
       candidate = -1;
       if (first_new == 0) break;
     }
-    Known& known = known_[first_new - 1];
-    if (!python::read(cursor, &known.reading)) {
+    python::Reading& reading = readings_[first_new - 1];
+    if (!python::read(cursor, &reading)) {
       cursor.frame = 0;
       break;
     }
     --first_new;
-    known.word = 0;
-    if (!known.reading.frame.hidden) {
-      const uint64_t word = python::word_of(known.reading.frame);
-      known.word = word != 0 ? word : python::kUnknownWord;
+    words_[first_new] = 0;
+    if (!reading.frame.hidden) {
+      const uint64_t word = python::word_of(reading.frame);
+      words_[first_new] = word != 0 ? word : python::kUnknownWord;
     }
   }
   if (cursor.frame == 0 || first_new == 0) candidate = -1;
@@ -46,7 +45,9 @@ uint32_t PythonChain::update() {
   if (kept == 0) cut_ = first_new == 0 && cursor.frame != 0;
   count_ = kept + (kCapacity - first_new);
   for (uint32_t i = kept, from = first_new; i < count_; ++i, ++from) {
-    if (i != from) known_[i] = known_[from];
+    if (i == from) break;
+    readings_[i] = readings_[from];
+    words_[i] = words_[from];
   }
   return kept;
 }

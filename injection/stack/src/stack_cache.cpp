@@ -25,19 +25,22 @@ int64_t bp_offset_in(uint64_t marks) { return static_cast<int64_t>(marks) >> 32;
          ((known.marks & kNeedsBp) == 0 || known.bp == context.bp);
 }
 
-// Frames that the short check does not cover: the base pointer matters, or there is no fixed place
-// where the caller was found.
-[[gnu::noinline]] bool StackCache::still_leads_to_caller(uint32_t frame) const {
-  const Frame& known = frame_at(frame);
-  const Frame& caller = frame_at(frame - 1);
-  if ((known.marks & kWalk) == 0) {
-    return word_at(caller.sp - 8) == link(frame - 1).ip &&
-           word_at(known.sp + static_cast<uint64_t>(bp_offset_in(known.marks))) == caller.bp;
-  }
-  Context context{link(frame).ip, known.sp, known.bp};
+// Frames whose caller was not found at a fixed place, or the base pointer with it: by another walk.
+[[gnu::noinline]] bool StackCache::walks_to_caller(uint32_t frame) const {
+  Context context{link(frame).ip, frame_at(frame).sp, frame_at(frame).bp};
   const Step taken = step(context, rule_at(context.ip));
   return (taken == Step::kCaller || taken == Step::kIncompleteCaller) &&
          is_frame(static_cast<int32_t>(frame) - 1, context);
+}
+
+// Frames that the short check does not cover: the base pointer matters, which is so for all frames
+// of a program that was compiled with frame pointers, or there is no fixed place.
+[[gnu::always_inline]] inline bool StackCache::still_leads_to_caller(uint32_t frame) const {
+  const Frame& known = frame_at(frame);
+  const Frame& caller = frame_at(frame - 1);
+  if (__builtin_expect((known.marks & kWalk) != 0, 0)) return walks_to_caller(frame);
+  return word_at(caller.sp - 8) == link(frame - 1).ip &&
+         word_at(known.sp + static_cast<uint64_t>(bp_offset_in(known.marks))) == caller.bp;
 }
 
 // The innermost of the frames up to `frame` that no longer leads to its caller; −1: all do.
@@ -47,11 +50,13 @@ int64_t bp_offset_in(uint64_t marks) { return static_cast<int64_t>(marks) >> 32;
   };
   for (const Link* at = &link(static_cast<uint32_t>(frame));; --at) {
     while (leads_on(at) && leads_on(--at) && leads_on(--at) && leads_on(--at)) --at;
-    const auto index = static_cast<int32_t>(at - links_) - 1;
-    if (index == 0) return -1;
-    if (at->slot != slot_to_ask() || !still_leads_to_caller(static_cast<uint32_t>(index))) {
-      return index;
+    // Frames with a base pointer come in rows.
+    auto index = static_cast<int32_t>(at - links_) - 1;
+    for (; index != 0 && at->slot == slot_to_ask(); --at, --index) {
+      if (!still_leads_to_caller(static_cast<uint32_t>(index))) return index;
     }
+    if (index == 0) return -1;
+    if (!leads_on(at)) return index;
   }
 }
 

@@ -36,36 +36,32 @@ class MixedStack {
   wire::StackId root() const { return root_; }
   bool complete() const { return complete_; }
   bool truncated() const { return truncated_; }
-  bool published(uint32_t frame) const {
-    return published_[frame] || recent_[ids_[frame] % kRecent] == ids_[frame];
-  }
+  bool published(uint32_t frame) const { return published_[frame] || recent_.holds(ids_[frame]); }
   void set_published(uint32_t frame) {
     published_[frame] = true;
-    recent_[ids_[frame] % kRecent] = ids_[frame];
+    recent_.insert(ids_[frame]);
   }
   void clear() {
     count_ = 0;
     regular_ = false;
     chain_.clear();
-    for (wire::StackId& id : recent_) id = 0;
+    recent_.clear();
   }
 
  private:
+  class Emitter;
   bool find_interpreter(const StackCache& native);
-  bool merge_from(const StackCache& native, uint32_t kept_native, uint32_t kept_python);
-  uint32_t emit_run(uint32_t frame, uint32_t place);
-  void merge_all(const StackCache& native);
+  bool merge_from(const StackCache& native, uint32_t kept_native, uint32_t kept_python,
+                  uint32_t last);
+  uint32_t emit_run(Emitter& emitter, uint32_t frame, uint32_t place);
+  void merge_all(const StackCache& native, uint32_t last, uint32_t cut);
   uint32_t read_runs();
-  void emit(uint64_t word);
 
   uint32_t count_;
   bool regular_;  // place_ and end_ hold, for all frames of chain_
   bool complete_;
   bool truncated_;
   wire::StackId root_;
-  // The stacks of a program's inner loops come again and again; their marks stay here.
-  static constexpr size_t kRecent = 512;
-  wire::StackId recent_[kRecent];
   uint64_t words_[kCapacity];
   wire::StackId ids_[kCapacity];
   bool published_[kCapacity];
@@ -74,11 +70,8 @@ class MixedStack {
   // to and with it.
   uint32_t place_[PythonChain::kCapacity];
   uint32_t end_[PythonChain::kCapacity];
-  // Of the merge under way.
-  uint32_t at_;
-  uint32_t cut_;   // outermost words still to leave out
-  uint32_t last_;  // count_ of the last stack
-  bool shared_;    // all words so far are the last stack's
+  // Innermost frames come and go; their marks stay here.
+  RecentIds recent_;
   // Scratch: a thread's own stack may be small.
   uint64_t python_words_[kCapacity];
   PythonRun runs_[kCapacity];

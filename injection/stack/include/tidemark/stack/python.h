@@ -107,10 +107,11 @@ struct Reading {
   uint32_t marks;
 };
 inline constexpr uint64_t kNoLink = ~uint64_t{0};
-// As next(), with all that still() needs. False at the end.
+// As next(), with all that first_changed() needs. False at the end.
 bool read(Cursor& cursor, Reading* reading);
-// Whether read() would give the same again. Reads only the frame, and what it is linked to.
-bool still(const Reading& reading);
+// The innermost of the frames [0, last], outermost first, of which read() would not give the same
+// again; −1: there is none. Reads only the frames, and what they are linked to.
+int32_t first_changed(const Reading* readings, int32_t last);
 
 // The innermost frame of the calling thread; frame 0 when it has none.
 Cursor current();

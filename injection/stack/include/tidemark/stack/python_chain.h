@@ -1,6 +1,6 @@
 // The last Python frames of one thread, kept so that reading them again costs what has changed. An
 // outer frame stays at its instruction while an inner one runs, so almost all of them are as they
-// were; whether they are is looked up in each frame (python.h: still()), never assumed.
+// were; whether they are is looked up in each frame (python.h: first_changed()), never assumed.
 //
 // One owner thread; no heap, no locks; the caller gives zeroed memory.
 #pragma once
@@ -21,23 +21,20 @@ class PythonChain {
 
   // Frame 0 is the outermost.
   uint32_t count() const { return count_; }
-  uint64_t word(uint32_t frame) const { return known_[frame].word; }
-  bool hidden(uint32_t frame) const { return known_[frame].reading.frame.hidden; }
+  uint64_t word(uint32_t frame) const { return words_[frame]; }
+  bool hidden(uint32_t frame) const { return readings_[frame].frame.hidden; }
   // An invocation of the eval loop begins here; 0: the frame goes on with the one before it.
-  uint64_t anchor(uint32_t frame) const { return known_[frame].reading.frame.anchor; }
+  uint64_t anchor(uint32_t frame) const { return readings_[frame].frame.anchor; }
   bool cut() const { return cut_; }
   void clear() { count_ = 0; }
 
  private:
-  struct Known {
-    python::Reading reading;
-    uint64_t word;
-  };
   int32_t find(int32_t candidate, const python::Cursor& cursor) const;
 
   uint32_t count_;
   bool cut_;
-  Known known_[kCapacity];
+  python::Reading readings_[kCapacity];
+  uint64_t words_[kCapacity];
 };
 
 }  // namespace tidemark::stack

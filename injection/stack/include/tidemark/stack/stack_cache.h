@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tidemark/stack/recent_ids.h"
 #include "tidemark/stack/unwind.h"
 #include "tidemark/wire/records.h"
 
@@ -70,19 +71,19 @@ class StackCache {
   // A mark that a frame keeps as long as it stays: the collector has been told of it.
   bool published(uint32_t frame) const {
     const Frame& known = frame_at(frame);
-    return (known.marks & kPublished) != 0 || recent_[known.id % kRecent] == known.id;
+    return (known.marks & kPublished) != 0 || recent_.holds(known.id);
   }
   void set_published(uint32_t frame) {
     Frame& known = frame_at(frame);
     known.marks |= kPublished;
-    recent_[known.id % kRecent] = known.id;
+    recent_.insert(known.id);
   }
 
   // Forgets the frames and the marks.
   void clear() {
     count_ = 0;
     kept_ = 0;
-    for (wire::StackId& id : recent_) id = 0;
+    recent_.clear();
   }
 
  private:
@@ -114,6 +115,7 @@ class StackCache {
   bool is_frame(int32_t frame, const Context& context) const;
   int32_t first_broken(int32_t frame) const;
   bool still_leads_to_caller(uint32_t frame) const;
+  bool walks_to_caller(uint32_t frame) const;
   bool only_leaf_is_new(const Context& start);
   void update_slowly(const Context& start, uint32_t unloads);
   bool walk_on(uint32_t frame, Context& context);
@@ -128,11 +130,10 @@ class StackCache {
   bool truncated_;
   bool guessed_;
   wire::StackId root_;
-  // A loop's few innermost frames come and go; their marks stay here.
-  static constexpr size_t kRecent = 512;
-  wire::StackId recent_[kRecent];
   Link links_[1 + kCapacity];    // the first: of no frame, so that each has one before it
   Frame frames_[1 + kCapacity];  // here, too
+  // Innermost frames come and go; their marks stay here.
+  RecentIds recent_;
 };
 
 }  // namespace tidemark::stack
