@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "transform_parts.h"
 #include "whatif_parts.h"
@@ -64,8 +65,11 @@ std::vector<Step> steps_for(const Schedule& schedule, uint64_t capacity) {
 
 class Adviser {
  public:
-  Adviser(const Schedule& schedule, uint64_t capacity)
-      : schedule_(schedule), capacity_(capacity), steps_(steps_for(schedule, capacity)) {}
+  Adviser(const Schedule& schedule, const PeakBytes& baseline, uint64_t capacity)
+      : schedule_(schedule),
+        baseline_(baseline),
+        capacity_(capacity),
+        steps_(steps_for(schedule, capacity)) {}
 
   // All sets of so many steps.
   void try_sets(size_t size) { extend(0, 0, size); }
@@ -111,30 +115,25 @@ class Adviser {
     }
   }
 
+  // Something that fits by less of the same, and not by checkpoints, takes no longer.
+  bool more_than_needed(uint32_t set) const {
+    return std::ranges::any_of(fits_, [&](const Found& found) {
+      return (found.set & bit(kCheckpoint)) == 0 && (found.set & with_halves(set)) == found.set;
+    });
+  }
+
   void try_set(uint32_t set) {
+    if (more_than_needed(set)) return;
     Advice advice;
     for (uint32_t i = 0; i < steps_.size(); ++i) {
       if ((set & bit(i)) == 0) continue;
       steps_[i].make(advice.what);
       advice.changes.push_back(steps_[i].change);
     }
-    auto prediction = predict(schedule_, advice.what);
     const bool checkpoints = (set & bit(kCheckpoint)) != 0;
-    if (!prediction && checkpoints) {  // no plan fits: then all layers, to say what that needs
-      advice.what.checkpoint->fit.reset();
-      prediction = predict(schedule_, advice.what);
-    }
+    auto prediction = checkpoints ? with_fewest_layers(advice)
+                                  : predict_beside(schedule_, baseline_, advice.what);
     if (!prediction) return;
-    // Checkpoints that are not needed are another set's.
-    if (checkpoints && !prediction->plans.empty() && prediction->planned_layers == 0) return;
-    if (checkpoints && prediction->planned_layers > 0) {
-      for (std::string& change : advice.changes) {
-        if (change.starts_with("torch.utils.checkpoint")) {
-          change += fmt::format(" for {} of {} layers", prediction->planned_layers,
-                                prediction->plans.back().layers);
-        }
-      }
-    }
     prediction->capacity = capacity_;
     advice.prediction = std::move(*prediction);
     if (fit_of(advice.prediction, capacity_) == Fit::kFits) {
@@ -144,36 +143,113 @@ class Adviser {
     }
   }
 
+  // Computing as few layers again as it takes to fit, or, where not even all of them do, all.
+  Result<Prediction> with_fewest_layers(Advice& advice) const {
+    const auto plans = checkpoint_plans(schedule_, *advice.what.checkpoint);
+    if (!plans) return tl::unexpected(plans.error());
+    const auto with = [&](size_t k) {
+      WhatIf what = advice.what;
+      what.checkpoint = plans->plans[k];
+      return predict_beside(schedule_, baseline_, what);
+    };
+    size_t enough = plans->plans.size() - 1;
+    size_t too_few = 0;
+    auto best = with(enough);
+    if (!best) return best;
+    if (fit_of(*best, capacity_) != Fit::kFits) {
+      advice.what.checkpoint->fit.reset();
+      return best;
+    }
+    // What is needed falls nearly as layers are added: a third of the way is tried first.
+    size_t middle = enough / 3;
+    for (; enough - too_few > 1; middle = (enough + too_few) / 2) {
+      middle = std::clamp(middle, too_few + 1, enough - 1);
+      auto tried = with(middle);
+      if (!tried) return tried;
+      if (fit_of(*tried, capacity_) != Fit::kFits) {
+        too_few = middle;
+        continue;
+      }
+      enough = middle;
+      best = std::move(tried);
+    }
+    best->planned_layers = plans->layers[enough];
+    for (std::string& change : advice.changes) {
+      if (change.starts_with("torch.utils.checkpoint")) {
+        change += fmt::format(" for {} of {} layers", plans->layers[enough], plans->layers.back());
+      }
+    }
+    return best;
+  }
+
   const Schedule& schedule_;
+  PeakBytes baseline_;
   uint64_t capacity_;
   std::vector<Step> steps_;
   std::vector<Found> fits_;
   std::optional<Advice> least_;
 };
 
-// The largest factor of the batch that fits; 0: even a tenth does not.
-double largest_batch(const Schedule& schedule, WhatIf what, uint64_t capacity) {
-  const double own = what.batch;
-  const auto fits = [&](double factor) {
-    what.batch = own * factor;
-    const auto prediction = predict(schedule, what);
-    return prediction && fit_of(*prediction, capacity) == Fit::kFits;
+// The largest factor of the batch that fits, to 1 %, with all layers computed again where some are;
+// 0: even a tenth does not. What is needed grows nearly as the batch does, so that few tries do.
+class LargestBatch {
+ public:
+  LargestBatch(const Schedule& schedule, const PeakBytes& baseline, WhatIf what, uint64_t capacity)
+      : schedule_(schedule), baseline_(baseline), what_(std::move(what)), capacity_(capacity) {
+    if (what_.checkpoint) what_.checkpoint->fit.reset();
+    own_ = what_.batch;
+  }
+
+  double find() {
+    Try low = at(kLeast);
+    if (!low.fits) return 0;
+    Try high = at(1);
+    while (high.fits && high.factor < kMost) {
+      const double guess = std::clamp(1.02 * between(low, high), 1.1 * high.factor, kMost);
+      low = std::exchange(high, at(guess));
+    }
+    if (high.fits) return kMost;
+    // By turns what the line through both says, and the middle, where it is none.
+    for (int i = 0; i < 12 && high.factor > 1.01 * low.factor; ++i) {
+      const double room = (high.factor - low.factor) / 200;
+      const double guess = i % 3 == 2 ? (low.factor + high.factor) / 2
+                                      : between(low, high) + (i % 3 == 0 ? -room : room);
+      Try tried = at(std::clamp(guess, low.factor + room, high.factor - room));
+      (tried.fits ? low : high) = tried;
+    }
+    return low.factor;
+  }
+
+ private:
+  static constexpr double kLeast = 0.1;
+  static constexpr double kMost = 1024;
+  struct Try {
+    double factor = 0;
+    double needs = 0;  // with its margin
+    bool fits = false;
   };
-  constexpr double kLeast = 0.1;
-  constexpr double kMost = 1024;
-  if (!fits(kLeast)) return 0;
-  double low = kLeast;
-  double high = 1;
-  while (high < kMost && fits(high)) {
-    low = high;
-    high *= 2;
+  Try at(double factor) {
+    what_.batch = own_ * factor;
+    const auto prediction = predict_beside(schedule_, baseline_, what_);
+    if (!prediction) return {factor, 0, false};
+    const bool fits = fit_of(*prediction, capacity_) == Fit::kFits;
+    needs_beside_ = static_cast<double>(prediction->beside_pool_bytes + kContextBytes);
+    return {factor, static_cast<double>(safe_pool_bytes(*prediction)), fits};
   }
-  for (int i = 0; i < 7; ++i) {
-    const double middle = (low + high) / 2;
-    (fits(middle) ? low : high) = middle;
+  // Where the line through both meets the capacity.
+  double between(const Try& a, const Try& b) const {
+    const double growth = (b.needs - a.needs) / (b.factor - a.factor);
+    const double room = static_cast<double>(capacity_) - needs_beside_ - a.needs;
+    return growth > 0 ? a.factor + room / growth : kMost;
   }
-  return low;
-}
+
+  const Schedule& schedule_;
+  PeakBytes baseline_;
+  WhatIf what_;
+  uint64_t capacity_;
+  double own_ = 1;
+  double needs_beside_ = 0;
+};
 
 }  // namespace
 
@@ -185,9 +261,10 @@ Result<AdviceList> advise(const Schedule& schedule, uint64_t capacity) {
   if (!untouched) return tl::unexpected(untouched.error());
   list.untouched = std::move(*untouched);
   list.fits_untouched = fit_of(list.untouched, capacity);
-  list.largest_batch = largest_batch(schedule, {}, capacity);
+  const PeakBytes& baseline = list.untouched.baseline;
+  list.largest_batch = LargestBatch(schedule, baseline, {}, capacity).find();
   if (list.fits_untouched == Fit::kFits) return list;
-  Adviser adviser(schedule, capacity);
+  Adviser adviser(schedule, baseline, capacity);
   adviser.try_sets(1);
   adviser.try_sets(2);
   if (!adviser.any_fits()) adviser.try_sets(3);
@@ -195,7 +272,8 @@ Result<AdviceList> advise(const Schedule& schedule, uint64_t capacity) {
   if (list.choices.empty()) {
     list.least = adviser.take_least();
   } else {
-    list.largest_batch_with_choice = largest_batch(schedule, list.choices.front().what, capacity);
+    list.largest_batch_with_choice =
+        LargestBatch(schedule, baseline, list.choices.front().what, capacity).find();
   }
   return list;
 }

@@ -1,7 +1,9 @@
 // A schedule's peaks: what an allocator model makes of it, what is there then, and whether that
 // fits.
 #include <algorithm>
-#include <tuple>
+#include <array>
+#include <bit>
+#include <utility>
 #include <vector>
 
 #include "tidemark/analyzer/replay.h"
@@ -10,33 +12,63 @@
 namespace tidemark::analyzer {
 namespace {
 
+struct Placed {
+  int64_t position = 0;
+  uint32_t block = 0;
+};
+
+// By position, and blocks of one in their order. Advice sorts a million a hundred times: by digits
+// that is several times as fast as by comparing.
+void sort_placed(std::vector<Placed>& placed) {
+  if (std::ranges::is_sorted(placed, {}, &Placed::position)) return;
+  const auto [least, most] = std::ranges::minmax(placed, {}, &Placed::position);
+  const int64_t from = least.position;
+  const auto range = static_cast<uint64_t>(most.position - from);
+  constexpr int kDigit = 11;  // range has far fewer than 64 bits
+  std::vector<Placed> sorted(placed.size());
+  for (int shift = 0; range >> shift != 0; shift += kDigit) {
+    const auto digit = [&](const Placed& one) {
+      const auto value = static_cast<uint64_t>(one.position - from) >> shift;
+      return static_cast<size_t>(value & ((uint64_t{1} << kDigit) - 1));
+    };
+    std::array<uint32_t, size_t{1} << kDigit> next{};
+    for (const Placed& one : placed) ++next[digit(one)];
+    uint32_t before = 0;
+    for (uint32_t& count : next) before += std::exchange(count, before);
+    for (const Placed& one : placed) sorted[next[digit(one)]++] = one;
+    placed.swap(sorted);
+  }
+}
+
 // In order of position; at one position frees come first: what is given back there can be taken
 // again.
-std::vector<std::pair<int64_t, AllocatorEvent>> ordered_events(const Schedule& schedule) {
-  std::vector<std::pair<int64_t, AllocatorEvent>> ordered;
-  ordered.reserve(2 * schedule.blocks.size());
+std::vector<AllocatorEvent> events_of(const Schedule& schedule) {
+  std::vector<Placed> begins;
+  std::vector<Placed> ends;
+  begins.reserve(schedule.blocks.size());
+  ends.reserve(schedule.blocks.size());
   for (uint32_t i = 0; i < schedule.blocks.size(); ++i) {
     const ScheduledBlock& block = schedule.blocks[i];
     if (block.bytes == 0 || block.end <= block.begin) continue;
-    ordered.emplace_back(
-        block.begin, AllocatorEvent{block.bytes, i, block.stream, AllocatorEvent::Kind::kAllocate});
-    if (block.end != ScheduledBlock::kForever) {
-      ordered.emplace_back(block.end, AllocatorEvent{0, i, 0, AllocatorEvent::Kind::kFree});
-    }
+    begins.push_back({block.begin, i});
+    if (block.end != ScheduledBlock::kForever) ends.push_back({block.end, i});
   }
-  const auto key = [](const auto& event) {
-    const bool allocates = event.second.kind == AllocatorEvent::Kind::kAllocate;
-    return std::tuple(event.first, allocates, event.second.lifetime);
-  };
-  std::ranges::sort(ordered, {}, key);
-  return ordered;
-}
-
-std::vector<AllocatorEvent> events_of(const Schedule& schedule) {
-  const auto ordered = ordered_events(schedule);
+  sort_placed(begins);
+  sort_placed(ends);
   std::vector<AllocatorEvent> events;
-  events.reserve(ordered.size());
-  for (const auto& [position, event] : ordered) events.push_back(event);
+  events.reserve(begins.size() + ends.size());
+  auto free = ends.begin();
+  const auto free_until = [&](int64_t position) {
+    for (; free != ends.end() && free->position <= position; ++free) {
+      events.push_back({0, free->block, 0, AllocatorEvent::Kind::kFree});
+    }
+  };
+  for (const Placed& begin : begins) {
+    free_until(begin.position);
+    const ScheduledBlock& block = schedule.blocks[begin.block];
+    events.push_back({block.bytes, begin.block, block.stream, AllocatorEvent::Kind::kAllocate});
+  }
+  free_until(ScheduledBlock::kForever);
   return events;
 }
 
@@ -108,12 +140,11 @@ uint64_t safe_pool_bytes(const Prediction& prediction) {
 }
 
 Fit fit_of(const Prediction& prediction, uint64_t capacity) {
-  constexpr uint64_t kContext = uint64_t{768} << 20;
   const uint64_t beside = prediction.beside_pool_bytes;
   const uint64_t least = prediction.least_pool_bytes.value_or(prediction.predicted.reserved);
   if (least + beside > capacity) return Fit::kDoesNotFit;
-  return safe_pool_bytes(prediction) + beside + kContext <= capacity ? Fit::kFits
-                                                                     : Fit::kTooCloseToTell;
+  return safe_pool_bytes(prediction) + beside + kContextBytes <= capacity ? Fit::kFits
+                                                                          : Fit::kTooCloseToTell;
 }
 
 PredictionError error_of(const Prediction& prediction) {

@@ -31,7 +31,7 @@ bool fits(const CheckpointPoint& point, double band, uint64_t beside, uint64_t c
 
 }  // namespace
 
-Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf& what) {
+Result<CheckpointPlans> checkpoint_plans(const Schedule& schedule, const CheckpointPlan& like) {
   if (auto known = need_work(schedule, "--checkpoint auto"); !known) {
     return tl::unexpected(known.error());
   }
@@ -40,18 +40,26 @@ Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf&
     return fail("--checkpoint auto: no layers that repeat: the stacks show no modules of Python");
   }
   constexpr size_t kMostPlans = 24;
-  const size_t plans = std::min(order.size(), kMostPlans);
-  CheckpointCurve curve;
-  CheckpointPlan plan = what.checkpoint.value_or(CheckpointPlan{});
+  const size_t count = std::min(order.size(), kMostPlans);
+  CheckpointPlans result;
+  CheckpointPlan plan = like;
   plan.fit.reset();
+  for (size_t k = 0; k <= count; ++k) {
+    const size_t layers = k * order.size() / count;
+    plan.only.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(layers));
+    result.plans.push_back(layers > 0 ? std::optional(plan) : std::nullopt);
+    result.layers.push_back(layers);
+  }
+  return result;
+}
+
+Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf& what) {
+  auto plans = checkpoint_plans(schedule, what.checkpoint.value_or(CheckpointPlan{}));
+  if (!plans) return tl::unexpected(plans.error());
+  CheckpointCurve curve;
   WhatIf one = what;
-  for (size_t k = 0; k <= plans; ++k) {
-    const size_t layers = k * order.size() / plans;
-    one.checkpoint = std::nullopt;
-    if (layers > 0) {
-      plan.only.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(layers));
-      one.checkpoint = plan;
-    }
+  for (size_t k = 0; k < plans->plans.size(); ++k) {
+    one.checkpoint = plans->plans[k];
     auto changed = change_planned(schedule, one);
     if (!changed) return tl::unexpected(changed.error());
     const auto peaks =
@@ -59,9 +67,9 @@ Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf&
     if (!peaks) return tl::unexpected(peaks.error());
     curve.reserved_band = changed->changes.reserved_band;
     const double time = changed->changes.compute * (1 + changed->changes.extra_time);
-    curve.points.push_back({layers, peaks->value_or(PeakBytes{}), time});
-    curve.plans.push_back(one.checkpoint);
+    curve.points.push_back({plans->layers[k], peaks->value_or(PeakBytes{}), time});
   }
+  curve.plans = std::move(plans->plans);
   return curve;
 }
 

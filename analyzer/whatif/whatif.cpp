@@ -201,16 +201,13 @@ void say_rest(const Schedule& schedule, Changes& changes) {
 
 }  // namespace
 
-Result<Prediction> predict(const Schedule& schedule, const WhatIf& what, Capacity capacity) {
+Result<Prediction> predict_beside(const Schedule& schedule, const PeakBytes& baseline,
+                                  const WhatIf& what, Capacity capacity) {
   Prediction prediction;
   prediction.capacity = capacity;
   prediction.beside_pool_bytes = schedule.beside_pool_bytes;
   prediction.recorded = {schedule.recorded_peak_allocated, schedule.recorded_peak_reserved};
-  const auto untouched = change_planned(schedule, {});
-  if (!untouched) return tl::unexpected(untouched.error());
-  const auto baseline = replay_peaks(untouched->schedule, schedule.allocator);
-  if (!baseline) return tl::unexpected(baseline.error());
-  prediction.baseline = baseline->value_or(PeakBytes{});
+  prediction.baseline = baseline;
   const auto planned = with_plan(schedule, what, prediction);
   if (!planned) return tl::unexpected(planned.error());
   auto changed = change_planned(schedule, *planned);
@@ -228,6 +225,14 @@ Result<Prediction> predict(const Schedule& schedule, const WhatIf& what, Capacit
     prediction.least_pool_bytes = *least;
   }
   return prediction;
+}
+
+Result<Prediction> predict(const Schedule& schedule, const WhatIf& what, Capacity capacity) {
+  const auto untouched = change_planned(schedule, {});
+  if (!untouched) return tl::unexpected(untouched.error());
+  const auto baseline = replay_peaks(untouched->schedule, schedule.allocator);
+  if (!baseline) return tl::unexpected(baseline.error());
+  return predict_beside(schedule, baseline->value_or(PeakBytes{}), what, capacity);
 }
 
 Result<ChangedSchedule> change(const Schedule& schedule, const WhatIf& what) {

@@ -11,6 +11,13 @@ namespace tidemark::analyzer {
 // As change(), of a question whose checkpoints are planned already.
 [[nodiscard]] Result<ChangedSchedule> change_planned(const Schedule& schedule, const WhatIf& what);
 
+// Left for the driver's context, as fit_of says.
+inline constexpr uint64_t kContextBytes = uint64_t{768} << 20;
+
+// As predict(), where the untouched schedule was replayed before.
+[[nodiscard]] Result<Prediction> predict_beside(const Schedule& schedule, const PeakBytes& baseline,
+                                                const WhatIf& what, Capacity capacity = {});
+
 struct AtPeak {
   PeakBytes peaks;
   PeakByCategory categories{};
@@ -22,6 +29,15 @@ struct AtPeak {
 [[nodiscard]] Result<uint64_t> least_pool_bytes(const Schedule& schedule,
                                                 const std::string& allocator,
                                                 const PeakBytes& unlimited);
+
+// Plans of more and more layers, those that give most for their time first: of none, which is no
+// plan, to all. Errors: no layers, or what kernels took is not known.
+struct CheckpointPlans {
+  std::vector<std::optional<CheckpointPlan>> plans;
+  std::vector<size_t> layers;  // of each
+};
+[[nodiscard]] Result<CheckpointPlans> checkpoint_plans(const Schedule& schedule,
+                                                       const CheckpointPlan& like);
 
 struct CheckpointCurve {
   std::vector<CheckpointPoint> points;  // ascending in layers
