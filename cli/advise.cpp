@@ -1,6 +1,8 @@
 // tidemark advise FILE --capacity SIZE [--space device:0] [--batch N] [--json]
 #include "tidemark/analyzer/advise.h"
 
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
@@ -36,6 +38,10 @@ Result<std::string> answer(const AdviseOptions& options) {
 }
 
 int advise(const AdviseOptions& options) {
+  // Each question copies the schedule and drops it: what malloc keeps need not be faulted in anew.
+  constexpr int kKept = 1 << 30;
+  mallopt(M_MMAP_THRESHOLD, kKept);
+  mallopt(M_TRIM_THRESHOLD, kKept);
   const auto text = answer(options);
   if (!text) return complain(text.error().message);
   return write_answer("", options.file, *text);

@@ -160,17 +160,19 @@ class Adviser {
       advice.what.checkpoint->fit.reset();
       return best;
     }
-    // What is needed falls nearly as layers are added: a third of the way is tried first.
-    size_t middle = enough / 3;
-    for (; enough - too_few > 1; middle = (enough + too_few) / 2) {
-      middle = std::clamp(middle, too_few + 1, enough - 1);
-      auto tried = with(middle);
+    // What is needed falls nearly as layers are added, but not always: of a schedule that is short
+    // each plan is tried, of a long one halves of what is left.
+    constexpr size_t kShort = 100'000;
+    const bool each = schedule_.blocks.size() <= kShort;
+    while (enough - too_few > 1) {
+      const size_t tried_plan = each ? too_few + 1 : (enough + too_few) / 2;
+      auto tried = with(tried_plan);
       if (!tried) return tried;
       if (fit_of(*tried, capacity_) != Fit::kFits) {
-        too_few = middle;
+        too_few = tried_plan;
         continue;
       }
-      enough = middle;
+      enough = tried_plan;
       best = std::move(tried);
     }
     best->planned_layers = plans->layers[enough];

@@ -7,6 +7,7 @@
 // few sizes that backward gives back in reverse order, beside parameters, gradients and Adam's
 // states.
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <cstdint>
 #include <string>
@@ -135,6 +136,8 @@ Schedule schedule_of(uint64_t events) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);  // as the command does
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   const uint64_t events = argc > 1 ? std::stoull(argv[1]) : 1000000;
   const Schedule schedule = schedule_of(events);
   double begin = cpu_seconds();
