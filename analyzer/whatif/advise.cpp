@@ -143,6 +143,14 @@ class Adviser {
     }
   }
 
+  static double needed(const Prediction& prediction) {
+    return static_cast<double>(safe_pool_bytes(prediction));
+  }
+  double room_for(const Prediction& prediction) const {
+    return static_cast<double>(capacity_) -
+           static_cast<double>(prediction.beside_pool_bytes + kContextBytes);
+  }
+
   // Computing as few layers again as it takes to fit, or, where not even all of them do, all.
   Result<Prediction> with_fewest_layers(Advice& advice) const {
     const auto plans = checkpoint_plans(schedule_, *advice.what.checkpoint);
@@ -161,18 +169,25 @@ class Adviser {
       return best;
     }
     // What is needed falls nearly as layers are added, but not always: of a schedule that is short
-    // each plan is tried, of a long one halves of what is left.
+    // each plan is tried, of a long one where the line through two says, then what is beside it.
     constexpr size_t kShort = 100'000;
     const bool each = schedule_.blocks.size() <= kShort;
+    double needs_too_few = 0;  // 0: not known
     while (enough - too_few > 1) {
-      const size_t tried_plan = each ? too_few + 1 : (enough + too_few) / 2;
-      auto tried = with(tried_plan);
+      size_t next = each ? too_few + 1 : (enough + too_few) / 2;
+      if (const double needs = needed(*best); !each && needs_too_few > needs) {
+        const double share = (needs_too_few - room_for(*best)) / (needs_too_few - needs);
+        const auto ahead = static_cast<size_t>(share * static_cast<double>(enough - too_few));
+        next = std::clamp(too_few + ahead, too_few + 1, enough - 1);
+      }
+      auto tried = with(next);
       if (!tried) return tried;
       if (fit_of(*tried, capacity_) != Fit::kFits) {
-        too_few = tried_plan;
+        too_few = next;
+        needs_too_few = needed(*tried);
         continue;
       }
-      enough = tried_plan;
+      enough = next;
       best = std::move(tried);
     }
     best->planned_layers = plans->layers[enough];
