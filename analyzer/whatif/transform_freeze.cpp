@@ -9,12 +9,65 @@
 namespace tidemark::analyzer {
 namespace {
 
+// Where the calls of modules that a block of forward was made in end, outermost first: at the last
+// block of a row that have all been made in the same calls.
+std::vector<std::vector<int64_t>> ends_of_calls(const Schedule& schedule) {
+  std::vector<std::vector<int64_t>> ends(schedule.blocks.size());
+  uint32_t behind = 0;
+  bool any = false;
+  for (auto i = static_cast<uint32_t>(schedule.blocks.size()); i-- > 0;) {
+    const ScheduledBlock& block = schedule.blocks[i];
+    if (block.phase != Phase::kForward || block.iteration == 0) continue;
+    const auto& calls = schedule.calls[block.stack];
+    ends[i].assign(calls.size(), block.begin);
+    if (any && schedule.blocks[behind].iteration == block.iteration) {
+      const auto& next = schedule.calls[schedule.blocks[behind].stack];
+      for (size_t d = 0; d < calls.size() && d < next.size() && calls[d] == next[d]; ++d) {
+        ends[i][d] = ends[behind][d];
+      }
+    }
+    behind = i;
+    any = true;
+  }
+  return ends;
+}
+
+// Python's frames hold what a module is called with until its call returns, whoever else has let go
+// of it. Until when each block of forward is held like this; 0: by no call.
+std::vector<int64_t> held_by_calls(const Schedule& schedule) {
+  const auto ends = ends_of_calls(schedule);
+  std::vector<int64_t> held(schedule.blocks.size());
+  for (const DeviceWork& work : schedule.work) {
+    const auto blocks = schedule.blocks_of(work);
+    if (work.phase != Phase::kForward || work.iteration == 0 || blocks.size() < 2) continue;
+    const uint32_t newest = *std::ranges::max_element(blocks);
+    const ScheduledBlock& made = schedule.blocks[newest];
+    if (ends[newest].empty()) continue;
+    const auto& inner = schedule.calls[made.stack];
+    for (const uint32_t i : blocks) {
+      const ScheduledBlock& given = schedule.blocks[i];
+      if (i == newest || given.phase != Phase::kForward || given.iteration != made.iteration) {
+        continue;
+      }
+      const auto& outer = schedule.calls[given.stack];
+      size_t d = 0;
+      while (d < outer.size() && d < inner.size() && outer[d] == inner[d]) ++d;
+      if (d < inner.size()) held[i] = std::max(held[i], ends[newest][d]);
+      // Layers of one class that follow each other have the same calls.
+      if (made.instance != 0 && given.instance != made.instance) {
+        held[i] = std::max(held[i], schedule.instances[made.instance - 1].end);
+      }
+    }
+  }
+  return held;
+}
+
 // Forward's blocks are given back once forward needs them no more, or once backward up to `until`
 // does not.
-void free_after_forward(Schedule& schedule, const std::vector<Uses>& uses, uint32_t i,
-                        int64_t until) {
+void free_after_forward(Schedule& schedule, const std::vector<Uses>& uses,
+                        const std::vector<int64_t>& held, uint32_t i, int64_t until) {
   ScheduledBlock& block = schedule.blocks[i];
-  int64_t last = std::max(uses[i].last_forward, block.begin);
+  int64_t last = std::max({uses[i].last_forward, held[i], block.begin});
   if (uses[i].first_backward < until) last = std::max(last, uses[i].first_backward);
   block.end = std::min(block.end, last + 2);
   block.saved = block.saved && uses[i].first_backward < until;
@@ -60,6 +113,7 @@ Result<void> freeze(Schedule& schedule, double share, Changes& changes) {
     return fail("--freeze: no layers that repeat: the stacks show no modules of Python");
   }
   const auto uses = uses_of(schedule);
+  const auto held = held_by_calls(schedule);
   const TrainedParameters trained(schedule);
   size_t layers = 0;
   const auto parts = frozen_parts(schedule, share, backward_of_layers(schedule, uses), layers);
@@ -81,7 +135,7 @@ Result<void> freeze(Schedule& schedule, double share, Changes& changes) {
     const FrozenPart& part = parts[block.iteration];
     if (block.phase == Phase::kForward && block.begin <= part.forward_end &&
         block.category == Category::kActivation) {
-      free_after_forward(schedule, uses, i, part.backward);
+      free_after_forward(schedule, uses, held, i, part.backward);
     } else if (block.phase == Phase::kBackward && block.begin >= part.backward &&
                block.category != Category::kWorkspace) {
       drop(block);
@@ -99,6 +153,7 @@ Result<void> freeze(Schedule& schedule, double share, Changes& changes) {
 Result<void> inference(Schedule& schedule, Changes& changes) {
   if (auto steps = need_steps(schedule, "--inference"); !steps) return steps;
   const auto uses = uses_of(schedule);
+  const auto held = held_by_calls(schedule);
   for (uint32_t i = 0; i < uses.size(); ++i) {
     ScheduledBlock& block = schedule.blocks[i];
     const bool computed = block.phase == Phase::kBackward || block.phase == Phase::kOptimizer;
@@ -110,7 +165,7 @@ Result<void> inference(Schedule& schedule, Changes& changes) {
       if (dropout && block.element == ElementKind::kOther)
         drop(block);
       else
-        free_after_forward(schedule, uses, i, 0);
+        free_after_forward(schedule, uses, held, i, 0);
     }
     block.trained = false;
   }

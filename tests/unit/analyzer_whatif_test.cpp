@@ -342,6 +342,37 @@ TEST(WhatIf, the_rest_of_the_host_is_exact_at_each_moment_though_only_a_few_bloc
   EXPECT_EQ(peak(schedule), 113U) << "in the middle of the second gap";
 }
 
+TEST(WhatIf, what_a_module_is_called_with_is_held_until_the_call_returns) {
+  Builder build;
+  const auto make = [&](uint32_t stack) {
+    const uint32_t block =
+        build.add(100, 1, Phase::kForward, Category::kActivation, BatchLaw::kPerSample);
+    build.schedule.blocks[block].stack = stack;
+    return block;
+  };
+  ScheduledStep step;
+  step.begin = build.now();
+  const uint32_t given = make(1);  // in the model, and handed to its block
+  const uint32_t first = make(2);
+  build.work(Phase::kForward, 1, {given, first}, 1);
+  const uint32_t second = make(2);
+  build.work(Phase::kForward, 1, {first, second}, 1);
+  const uint32_t third = make(2);
+  build.work(Phase::kForward, 1, {second, third}, 1);
+  const uint32_t behind = make(1);
+  build.work(Phase::kForward, 1, {third, behind}, 1);
+  step.backward = step.optimizer = step.end = build.now();
+  build.schedule.iterations.push_back(step);
+  build.schedule.operations = {""};
+  build.schedule.calls = {{}, {{"Model", 1}}, {{"Model", 1}, {"Block", 2}}};
+  Changes changes;
+  ASSERT_TRUE(inference(build.schedule, changes));
+  const auto& blocks = build.schedule.blocks;
+  EXPECT_GT(blocks[given].end, blocks[third].begin);
+  EXPECT_LT(blocks[given].end, blocks[behind].begin);
+  EXPECT_LT(blocks[first].end, blocks[third].begin) << "made in the call, it is let go of";
+}
+
 TEST(WhatIf, what_waits_on_the_host_costs_its_way_there_and_back) {
   Schedule schedule = two_steps();
   schedule.link_bytes_per_second = 1e9;
