@@ -3,13 +3,14 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <ctime>
 #include <memory>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "tidemark/viewer/workspace.h"
 #include "viewer_fixtures.h"
+#include "viewer_frames.h"
 
 namespace tidemark::viewer {
 namespace {
@@ -33,13 +34,6 @@ analyzer::UsageCurve curve_of(const analyzer::Series& series, size_t points) {
   return curve;
 }
 
-// Of this thread's own time on a processor, so that a busy machine does not count.
-double thread_milliseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
-
 // `total` points over the six series of a GPU training.
 Document document_of(size_t total) {
   using trace::Layer;
@@ -55,18 +49,7 @@ Document document_of(size_t total) {
 }
 
 void frame_while_zooming_and_panning(benchmark::State& bench) {
-  ImGuiContext* imgui = ImGui::CreateContext();
-  ImGuiIO& io = ImGui::GetIO();
-  io.IniFilename = nullptr;
-  io.DisplaySize = {2560, 1440};
-  io.BackendFlags |= ImGuiBackendFlags_RendererHasVtxOffset;
-  const Fonts fonts = load_fonts(1.0F);
-  apply_style(Theme::kDark, 1.0F);
-  unsigned char* pixels = nullptr;
-  int width = 0;
-  int height = 0;
-  io.Fonts->GetTexDataAsRGBA32(&pixels, &width, &height);
-
+  const BenchDisplay display;
   const Document document = document_of(static_cast<size_t>(bench.range(0)));
   ViewState state(document);
   LiveWorker live([]() -> Result<std::unique_ptr<trace::Reader>> { return fail("none"); },
@@ -77,22 +60,17 @@ void frame_while_zooming_and_panning(benchmark::State& bench) {
   int frame = 0;
   for (auto _ : bench) {
     const double begin = thread_milliseconds();
-    // In to a thousandth and out again, panning all the while.
-    state.axis.zoom_about(700 + frame % 400, frame % 128 < 64 ? 1.11 : 1 / 1.11);
-    state.axis.pan_by(frame % 32 < 16 ? 9 : -9);
-    ++frame;
-    io.DeltaTime = 1.0F / 60.0F;
+    zoom_and_pan(&state, frame++);
     ImGui::NewFrame();
-    workspace.draw({document, state, live, fonts});
+    workspace.draw({document, state, live, display.fonts});
     ImGui::Render();
     milliseconds.push_back(thread_milliseconds() - begin);
   }
-  std::sort(milliseconds.begin(), milliseconds.end());
-  bench.counters["p50_ms"] = milliseconds[milliseconds.size() / 2];
-  bench.counters["p99_ms"] = milliseconds[milliseconds.size() * 99 / 100];
-  bench.counters["max_ms"] = milliseconds.back();
+  const FrameTimes times = frame_times(std::move(milliseconds));
+  bench.counters["p50_ms"] = times.median_ms;
+  bench.counters["p99_ms"] = times.p99_ms;
+  bench.counters["max_ms"] = times.most_ms;
   bench.counters["vertices"] = ImGui::GetDrawData()->TotalVtxCount;
-  ImGui::DestroyContext(imgui);
 }
 BENCHMARK(frame_while_zooming_and_panning)
     ->Arg(5'000'000)

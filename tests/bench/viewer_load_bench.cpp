@@ -1,29 +1,29 @@
 // Opens a trace of so many events as the viewer does and prints what a user would feel:
-//   viewer_load_bench EVENTS [FILE]     makes the trace first (half of the events are allocations
-//   on
-//                                       the heap, half are frees), where FILE is not there yet
+//   viewer_load_bench EVENTS [FILE]
+// makes the trace first where FILE is not there yet (half of the events are allocations on the
+// heap, half are frees).
 // First picture: from opening the file to the draw list of the first frame that shows usage. All:
 // until every piece is loaded. Frames: building the draw lists while zooming and panning, on this
 // thread's own processor time, while all is there. Memory: the largest resident set of the process.
 #include <imgui.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <random>
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tidemark/analyzer/live.h"
 #include "tidemark/trace/writer.h"
 #include "tidemark/viewer/loader.h"
 #include "tidemark/viewer/workspace.h"
+#include "viewer_frames.h"
 
 namespace tidemark::viewer {
 namespace {
@@ -32,12 +32,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double thread_milliseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
 // A line of /proc/self/status in MiB.
@@ -87,29 +81,8 @@ Result<void> make_trace(const std::string& path, int64_t allocations) {
   return writer.finish();
 }
 
-struct Frames {
-  std::vector<double> milliseconds;
-  void print(const char* name) {
-    std::sort(milliseconds.begin(), milliseconds.end());
-    std::printf("%s: p50 %.2f ms, p99 %.2f ms, most %.2f ms\n", name,
-                milliseconds[milliseconds.size() / 2], milliseconds[milliseconds.size() * 99 / 100],
-                milliseconds.back());
-  }
-};
-
 int run(const std::string& path, const std::string& what) {
-  ImGui::CreateContext();
-  ImGuiIO& io = ImGui::GetIO();
-  io.IniFilename = nullptr;
-  io.DisplaySize = {2560, 1440};
-  io.BackendFlags |= ImGuiBackendFlags_RendererHasVtxOffset;
-  const Fonts fonts = load_fonts(1.0F);
-  apply_style(Theme::kDark, 1.0F);
-  unsigned char* pixels = nullptr;
-  int width = 0;
-  int height = 0;
-  io.Fonts->GetTexDataAsRGBA32(&pixels, &width, &height);
-
+  const BenchDisplay display;
   const auto open = [path] { return trace::Reader::open(path); };
   const Clock::time_point start = Clock::now();
   Loader loader(open);
@@ -118,9 +91,8 @@ int run(const std::string& path, const std::string& what) {
   Workspace workspace;
   std::optional<ViewState> state;
   const auto frame = [&](const Loaded& loaded) {
-    io.DeltaTime = 1.0F / 60.0F;
     ImGui::NewFrame();
-    workspace.draw({*loaded.document, *state, live, fonts, loaded.activity.get(),
+    workspace.draw({*loaded.document, *state, live, display.fonts, loaded.activity.get(),
                     loaded.insight.get(), &questions, nullptr, loaded.working});
     ImGui::Render();
   };
@@ -147,18 +119,18 @@ int run(const std::string& path, const std::string& what) {
   state.emplace(*loaded.document);
   frame(loaded);
   live.wait();
-  Frames frames;
+  std::vector<double> milliseconds;
   for (int i = 0; i < 600; ++i) {
     const double begin = thread_milliseconds();
-    state->axis.zoom_about(700 + i % 400, i % 128 < 64 ? 1.11 : 1 / 1.11);
-    state->axis.pan_by(i % 32 < 16 ? 9 : -9);
+    zoom_and_pan(&*state, i);
     frame(loaded);
-    frames.milliseconds.push_back(thread_milliseconds() - begin);
+    milliseconds.push_back(thread_milliseconds() - begin);
   }
-  frames.print((what + ": frame").c_str());
+  const FrameTimes times = frame_times(std::move(milliseconds));
+  std::printf("%s: frame: p50 %.2f ms, p99 %.2f ms, most %.2f ms\n", what.c_str(), times.median_ms,
+              times.p99_ms, times.most_ms);
   std::printf("%s: memory %.0f MiB now, %.0f MiB at most\n", what.c_str(), status_mib("VmRSS:"),
               status_mib("VmHWM:"));
-  ImGui::DestroyContext();
   return 0;
 }
 

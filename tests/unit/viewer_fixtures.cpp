@@ -333,6 +333,38 @@ size_t MemoryTrace::allocate(Layer layer, Space space, uint64_t size, int64_t ti
   return allocations.size() - 1;
 }
 
+MemoryTrace two_ranks_trace() {
+  MemoryTrace made;
+  made.path = "ranks.db";
+  made.end_ns = 100 * kMilli;
+  for (int rank = 0; rank < 2; ++rank) {
+    trace::Process process;
+    process.id = trace::ProcessId{rank + 1};
+    process.pid = 500 + rank;
+    process.rank = rank;
+    process.command = "python3 train.py";
+    process.end_ns = made.end_ns;
+    process.exit = 0;
+    made.processes.push_back(process);
+    made.threads.push_back({trace::ThreadId{rank + 1}, process.id, process.pid, "main"});
+    const StackId stack = made.stack({python(rank == 0 ? "first" : "second", kModel, 3)});
+    const size_t block = made.allocate(Layer::kPool, Space::kDevice, (rank == 0 ? 64 : 32) * kMiB,
+                                       (10 + rank) * kMilli, stack, "c10");
+    made.allocations[block].process = process.id;
+    trace::Kernel kernel;
+    kernel.id = rank + 1;
+    kernel.process = process.id;
+    kernel.device = 0;
+    kernel.stream = 7;
+    kernel.name = made.intern("gemm");
+    kernel.start_ns = (20 + rank) * kMilli;
+    kernel.end_ns = kernel.start_ns + kMilli;
+    made.kernels.push_back(kernel);
+    made.accesses.push_back({kernel.id, made.allocations[block].id});
+  }
+  return made;
+}
+
 Result<void> write_trace(const MemoryTrace& from, const std::string& path) {
   auto created = trace::Writer::create(path);
   if (!created) return tl::unexpected(created.error());

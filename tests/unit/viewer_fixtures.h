@@ -123,6 +123,9 @@ MemoryTrace training_trace();
 // ms each; a range "step" around them with "forward" in it; memory ran out at 70 ms.
 MemoryTrace device_trace();
 
+// Two ranks on one device: each has the kernel of its number, handed a block of 64 and of 32 MiB.
+MemoryTrace two_ranks_trace();
+
 // The same rows as a file.
 [[nodiscard]] Result<void> write_trace(const MemoryTrace& from, const std::string& path);
 

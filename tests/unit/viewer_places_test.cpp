@@ -7,6 +7,7 @@
 
 #include "tidemark/viewer/loader.h"
 #include "tidemark/viewer/navigation.h"
+#include "tidemark/viewer/process_view.h"
 #include "tidemark/viewer/segments.h"
 #include "viewer_fixtures.h"
 
@@ -217,6 +218,36 @@ TEST(viewer_places, every_finding_leads_to_a_block_or_copy_that_is_there) {
     EXPECT_GT(blocks, 0U);
     EXPECT_GT(copies, 0U);
   }
+}
+
+TEST(viewer_places, of_one_process_alone_nothing_of_another_is_told) {
+  const auto trace = std::make_shared<const MemoryTrace>(testing::two_ranks_trace());
+  const auto usage = [](const trace::Reader& reader) {
+    const auto curves = analyzer::usage_curves(reader);
+    return curves && curves->size() == 1 ? curves->front().peak_bytes : -1;
+  };
+  EXPECT_EQ(usage(MemoryReader(trace)), static_cast<int64_t>(96 * kMiB));
+  for (int64_t rank = 0; rank < 2; ++rank) {
+    const auto one = only_process(std::make_unique<MemoryReader>(trace),
+                                  trace::ProcessId{static_cast<int32_t>(rank + 1)});
+    EXPECT_EQ(usage(*one), static_cast<int64_t>((rank == 0 ? 64 : 32) * kMiB));
+    ASSERT_EQ(one->processes().size(), 1U);
+    EXPECT_EQ(one->processes()[0].rank, rank);
+    EXPECT_EQ(one->threads().size(), 1U);
+    std::vector<int64_t> kernels;
+    ASSERT_TRUE(one->kernels([&](std::span<const trace::Kernel> rows) {
+      for (const trace::Kernel& row : rows) kernels.push_back(row.id);
+    }));
+    EXPECT_EQ(kernels, std::vector<int64_t>{rank + 1});
+    std::vector<int64_t> accesses;
+    ASSERT_TRUE(one->accesses({}, [&](std::span<const trace::Access> rows) {
+      for (const trace::Access& row : rows) accesses.push_back(row.kernel);
+    }));
+    EXPECT_EQ(accesses, std::vector<int64_t>{rank + 1});
+  }
+  const auto all = only_process(std::make_unique<MemoryReader>(trace), {});
+  EXPECT_EQ(usage(*all), static_cast<int64_t>(96 * kMiB));
+  EXPECT_EQ(process_text(trace->processes[1]), "rank 1 python3 (501)");
 }
 
 }  // namespace

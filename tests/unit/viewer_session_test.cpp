@@ -23,12 +23,15 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
-// What the text of the last frame was; Dear ImGui's callback has no place for it.
+// What the text of the last frame's first window was; Dear ImGui's callback has no place for it.
 std::string& shown() {
   static std::string text;
   return text;
 }
 bool shows(std::string_view text) { return shown().find(text) != std::string::npos; }
+
+// What is live in device_trace() at its peak.
+bool shows_device_trace() { return shows("320 MiB") && shows("2 blocks"); }
 
 // Asks `step` before each frame what the user does: false closes it.
 class ScriptedSurface final : public Surface {
@@ -46,6 +49,7 @@ class ScriptedSurface final : public Surface {
     io.DisplaySize = {1200, 800};
     io.BackendFlags |= ImGuiBackendFlags_RendererHasVtxOffset;
     io.SetClipboardTextFn = [](void*, const char* text) { shown() += text; };
+    shown().clear();  // nothing is left of a surface before this one
   }
 
   float scale() const override { return hands_->scale; }
@@ -124,11 +128,11 @@ TEST_F(viewer_session, a_dropped_trace_takes_the_place_of_the_one_shown) {
   const auto done = run(
       first,
       [&](ScriptedSurface::Hands* at) {
-        if (!first_seen && shows("Live in") && !shows("320 MiB")) {
+        if (!first_seen && shows("Live in") && !shows_device_trace()) {
           first_seen = true;
           at->dropped = second;
         }
-        return !(first_seen && shows("320 MiB") && shows("2 blocks"));
+        return !(first_seen && shows_device_trace());
       },
       &hands);
   EXPECT_TRUE(done.has_value());
@@ -142,7 +146,7 @@ TEST_F(viewer_session, a_dropped_file_that_is_no_trace_changes_nothing) {
   const auto done = run(
       first,
       [&](ScriptedSurface::Hands* at) {
-        if (dropped_at == 0 && shows("320 MiB")) {
+        if (dropped_at == 0 && shows_device_trace()) {
           at->dropped = "/etc/hostname";
           dropped_at = at->frame;
         }
@@ -150,40 +154,85 @@ TEST_F(viewer_session, a_dropped_file_that_is_no_trace_changes_nothing) {
       },
       &hands);
   EXPECT_TRUE(done.has_value());
-  EXPECT_TRUE(shows("320 MiB")) << shown();
+  EXPECT_TRUE(shows_device_trace()) << shown();
 }
+
+// Keys and text of one frame each, so many frames after they are begun with.
+class Typist {
+ public:
+  void press(size_t frame, KeyCode key, bool ctrl = false) {
+    if (frame == at_) ImGui::GetIO().KeyCtrl = ctrl;
+    if (frame == at_) hold(key, true);
+    if (frame + 1 == at_) hold(key, false);
+    if (frame + 1 == at_) ImGui::GetIO().KeyCtrl = false;
+  }
+  void type(size_t frame, const std::string& text) {
+    if (frame == at_) ImGui::GetIO().AddInputCharactersUTF8(text.c_str());
+  }
+  // The next frame.
+  void go_on() { ++at_; }
+
+ private:
+  static void hold(KeyCode key, bool down) {
+#if IMGUI_VERSION_NUM >= 18700
+    ImGui::GetIO().AddKeyEvent(key, down);
+#else
+    ImGui::GetIO().KeysDown[key] = down;
+#endif
+  }
+  size_t at_ = 0;
+};
 
 TEST_F(viewer_session, the_open_dialog_opens_what_is_typed) {
   const std::string first = write(testing::training_trace(), "first.db");
   const std::string second = write(testing::device_trace(), "second.db");
   ScriptedSurface::Hands hands;
-  size_t asked_at = 0;
+  Typist typist;
+  bool began = false;
   const auto done = run(
       first,
-      [&](ScriptedSurface::Hands* at) {
-        ImGuiIO& io = ImGui::GetIO();
-        if (asked_at == 0 && !shows("Live in")) return true;
-        if (asked_at == 0) asked_at = at->frame;
-        const size_t since = at->frame - asked_at;
-        const auto hold = [&](KeyCode code, bool down) {
-#if IMGUI_VERSION_NUM >= 18700
-          io.AddKeyEvent(code, down);
-#else
-          io.KeysDown[code] = down;
-#endif
-        };
-        if (since == 0) io.KeyCtrl = true, hold(kKeyO, true);
-        if (since == 1) io.KeyCtrl = false, hold(kKeyO, false);
-        if (since == 5) {
-          EXPECT_TRUE(shows("Looked at last")) << shown();
-          io.AddInputCharactersUTF8(second.c_str());
-        }
-        if (since == 8) hold(kKeyEnter, true);
-        if (since == 9) hold(kKeyEnter, false);
-        return !shows("320 MiB");
+      [&](ScriptedSurface::Hands*) {
+        EXPECT_TRUE(began || !shows_device_trace());
+        began = began || shows("Live in");
+        if (!began) return true;
+        typist.press(0, kKeyO, true);
+        typist.type(6, second);
+        typist.press(9, kKeyEnter);
+        typist.go_on();
+        return !shows_device_trace();
       },
       &hands);
   EXPECT_TRUE(done.has_value());
+  EXPECT_TRUE(began);
+}
+
+TEST_F(viewer_session, one_rank_is_shown_alone_and_all_again) {
+  const std::string path = write(testing::two_ranks_trace(), "ranks.db");
+  ScriptedSurface::Hands hands;
+  Typist one;
+  Typist all;
+  bool began = false;
+  bool alone = false;
+  const auto done = run(
+      path,
+      [&](ScriptedSurface::Hands*) {
+        began = began || shows("96.0 MiB");
+        if (!began) return true;
+        one.press(0, kKeyK, true);
+        one.type(4, "only rank 1");
+        one.press(7, kKeyEnter);
+        one.go_on();
+        alone = alone || (shows("32.0 MiB") && !shows("96.0 MiB") && shows("1 block"));
+        if (!alone) return true;
+        all.press(0, kKeyK, true);
+        all.type(4, "all processes");
+        all.press(7, kKeyEnter);
+        all.go_on();
+        return !shows("96.0 MiB");
+      },
+      &hands);
+  EXPECT_TRUE(done.has_value());
+  EXPECT_TRUE(alone);
 }
 
 TEST_F(viewer_session, text_is_as_large_as_the_monitor_is_fine) {
@@ -192,7 +241,7 @@ TEST_F(viewer_session, text_is_as_large_as_the_monitor_is_fine) {
     ScriptedSurface::Hands hands;
     hands.scale = scale;
     EXPECT_TRUE(run(
-        path, [](ScriptedSurface::Hands*) { return !shows("320 MiB"); }, &hands));
+        path, [](ScriptedSurface::Hands*) { return !shows_device_trace(); }, &hands));
     return hands.font_pixels;
   };
   const float usual = pixels_at(1);

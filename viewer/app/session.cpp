@@ -9,12 +9,17 @@
 #include "tidemark/analyzer/live.h"
 #include "tidemark/viewer/editor.h"
 #include "tidemark/viewer/format.h"
+#include "tidemark/viewer/process_view.h"
 
 namespace tidemark::viewer {
 namespace {
 
-Loader::Open opener(const std::string& path) {
-  return [path] { return trace::Reader::open(path); };
+Loader::Open opener(const std::string& path, trace::ProcessId process = {}) {
+  return [path, process]() -> Result<std::unique_ptr<trace::Reader>> {
+    auto reader = trace::Reader::open(path);
+    if (!reader) return reader;
+    return only_process(std::move(*reader), process);
+  };
 }
 
 }  // namespace
@@ -48,9 +53,9 @@ Session::~Session() {
 }
 
 void Session::start_workers() {
-  live_ = std::make_unique<LiveWorker>(opener(path_), analyzer::live_at, wake_);
+  live_ = std::make_unique<LiveWorker>(opener(path_, process_), analyzer::live_at, wake_);
   questions_ = std::make_unique<Questions>(
-      opener(path_), [loader = loader_] { return loader->loaded(); }, wake_);
+      opener(path_, process_), [loader = loader_] { return loader->loaded(); }, wake_);
 }
 
 void Session::lay_out(const Settings& settings) {
@@ -91,6 +96,9 @@ void Session::take_pieces() {
     }
   }
   loaded_ = fresh;
+  if (loaded_.document != nullptr && shown_process_ == trace::ProcessId{}) {
+    processes_ = loaded_.document->processes;
+  }
   if (other_ == nullptr || comparison_ != nullptr || loaded_.document == nullptr) return;
   const Loaded other = other_->loaded();
   if (!other.error.empty()) {
@@ -100,12 +108,19 @@ void Session::take_pieces() {
   }
 }
 
+void Session::show_process(trace::ProcessId process) {
+  if (process == process_) return;
+  process_ = process;
+  again_ = std::make_shared<Loader>(opener(path_, process_), wake_);
+}
+
 void Session::follow() {
   constexpr std::chrono::milliseconds kLeast{1000};
-  const bool all_there = loaded_.document != nullptr && loaded_.working.empty();
-  if (!all_there || loaded_.document->summary.finished) return;
+  if (loaded_.document == nullptr || !loaded_.working.empty()) return;
   if (again_ == nullptr) {
-    if (growth_->grew(kLeast)) again_ = std::make_shared<Loader>(opener(path_), wake_);
+    if (!loaded_.document->summary.finished && growth_->grew(kLeast)) {
+      again_ = std::make_shared<Loader>(opener(path_, process_), wake_);
+    }
     return;
   }
   const Loaded grown = again_->loaded();
@@ -125,6 +140,11 @@ void Session::follow() {
   }).detach();
   loader_ = std::move(again_);
   start_workers();
+  if (std::exchange(shown_process_, process_) == process_) return;
+  // Another's curves: what was chosen is none of theirs.
+  layout_ = layout();
+  state_.reset();
+  comparison_.reset();
 }
 
 Result<void> Session::draw(const Fonts& fonts) {
@@ -135,10 +155,12 @@ Result<void> Session::draw(const Fonts& fonts) {
     draw_loading(fonts, theme(), path_);
     return {};
   }
-  const std::string& below = notice_.empty() ? loaded_.working : notice_;
+  const std::string working = loaded_.working.empty() ? "" : loaded_.working + " ...";
+  const std::string& below = notice_.empty() ? working : notice_;
   workspace_.draw({*loaded_.document, *state_, *live_, fonts, loaded_.activity.get(),
-                   loaded_.insight.get(), questions_.get(), comparison_.get(), below,
-                   differences()});
+                   loaded_.insight.get(), questions_.get(), comparison_.get(), below, differences(),
+                   processes_, shown_process_});
+  if (const auto process = workspace_.take_process_request()) show_process(*process);
   if (const auto files = workspace_.take_export()) notice_ = write_tables(*files);
   if (const auto source = std::exchange(state_->wanted_source, std::nullopt)) {
     const auto opened = open_in_editor(source->file, source->line);

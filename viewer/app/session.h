@@ -52,6 +52,8 @@ class Session {
   void take_pieces();
   // Of a trace that is still being recorded: reads it again when it has grown.
   void follow();
+  // Shows one process alone, 0: all, once it is read.
+  void show_process(trace::ProcessId process);
   // Null while they are not found yet.
   DifferencesAnswer differences() const;
   void start_workers();
@@ -59,6 +61,9 @@ class Session {
   const std::string path_;
   const std::string other_path_;  // "": none
   Settings layout_;
+  trace::ProcessId process_{};        // that is shown, or being read; 0: all
+  trace::ProcessId shown_process_{};  // of what is shown
+  std::vector<trace::Process> processes_;
   std::function<void()> wake_;
   Loaded loaded_;
   std::optional<ViewState> state_;

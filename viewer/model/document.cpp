@@ -114,6 +114,7 @@ Result<Document> make_document(const trace::Reader& reader, std::vector<UsageCur
 
   Document document;
   document.summary = summarize(reader, curves);
+  document.processes = reader.processes();
   document.end_ns = std::max<int64_t>(reader.end_ns(), 1);
   document.tracks.reserve(curves.size());
   for (UsageCurve& curve : curves) {

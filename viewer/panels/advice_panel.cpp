@@ -82,7 +82,7 @@ std::optional<WhatIfChoice> AdvicePanel::draw(const PanelContext& context) {
   const ImVec2 room = ImGui::GetContentRegionAvail();
   const float gap = ImGui::GetStyle().ItemSpacing.x;
   std::optional<WhatIfChoice> clicked;
-  if (room.x > em * 75.0F) {
+  if (room.x > em * 60.0F) {
     const float table = std::floor(room.x * 0.52F);
     clicked = draw_table(context, advice, {table, room.y});
     ImGui::SameLine();

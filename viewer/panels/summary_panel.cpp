@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tidemark/viewer/format.h"
+#include "tidemark/viewer/process_view.h"
 
 namespace tidemark::viewer {
 namespace {
@@ -86,6 +87,9 @@ void draw_summary(const PanelContext& context) {
   for (const Track& track : context.document.tracks) {
     pills.add(series_colour(track.curve.series, context.state.theme), track.name,
               format_bytes(track.curve.peak_bytes));
+  }
+  for (const trace::Process& process : context.processes) {
+    if (process.id == context.only) pills.add(colours.accent, "only", process_text(process));
   }
   if (context.activity != nullptr && context.activity->unseen_slices > 0) {
     pills.add(colours.warning, "kernels and ranges not drawn",

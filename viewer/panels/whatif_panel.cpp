@@ -118,16 +118,18 @@ void WhatIfPanel::preview(const PanelContext& context, const WhatIfChoice& choic
 
 void WhatIfPanel::draw_controls(const PanelContext& context, bool wide) {
   const float em = ImGui::GetFontSize();
-  ImGui::PushItemWidth(em * 11);
   if (wide) ImGui::Columns(2, "controls", false);
+  ImGui::PushItemWidth(em * 11);  // of each column: it begins with a width of its own
   draw_sizes(context);
   draw_training();
+  ImGui::PopItemWidth();
   if (wide) ImGui::NextColumn();
+  ImGui::PushItemWidth(em * 11);
   draw_weights();
   draw_devices(context);
+  ImGui::PopItemWidth();
   if (ImGui::Button("As recorded")) set({});
   if (wide) ImGui::Columns(1);
-  ImGui::PopItemWidth();
 }
 
 void WhatIfPanel::draw_sizes(const PanelContext& context) {

@@ -7,6 +7,7 @@
 
 #include "export_table.h"
 #include "tidemark/viewer/input.h"
+#include "tidemark/viewer/process_view.h"
 
 namespace tidemark::viewer {
 namespace {
@@ -250,6 +251,13 @@ std::vector<Command> Workspace::commands(const PanelContext& context) {
     add("Select " + track.name, "",
         [&state, series = track.curve.series] { state.select(series); });
   }
+  if (context.processes.size() > 1) {
+    add("All processes", "", [this] { process_requested_ = trace::ProcessId{}; });
+    for (const trace::Process& process : context.processes) {
+      add("Only " + process_text(process), "",
+          [this, id = process.id] { process_requested_ = id; });
+    }
+  }
   for (const TrackRow& row : state.tracks.all()) {
     add((row.hidden ? "Show track: " : "Hide track: ") + row.name, "",
         [&state, row] { state.tracks.hide(row, !row.hidden); });
@@ -293,12 +301,11 @@ void Workspace::draw_all(const PanelContext& context) {
   end_card();
 
   const ImVec2 at = ImGui::GetCursorScreenPos();
-  draw_text(
-      ImGui::GetWindowDrawList(), fonts.small, {at.x + em * 0.9F, at.y},
-      with_alpha(context.colours().text_dim, 0.8),
-      elide(fonts.small,
-            context.working.empty() ? std::string(kHints) : std::string(context.working) + " ...",
-            ImGui::GetContentRegionAvail().x - em));
+  draw_text(ImGui::GetWindowDrawList(), fonts.small, {at.x + em * 0.9F, at.y},
+            with_alpha(context.colours().text_dim, 0.8),
+            elide(fonts.small,
+                  context.working.empty() ? std::string(kHints) : std::string(context.working),
+                  ImGui::GetContentRegionAvail().x - em));
 }
 
 void Workspace::draw_splitter(const PanelContext& context, float room) {

@@ -41,6 +41,7 @@ struct Summary {
 
 struct Document {
   Summary summary;
+  std::vector<trace::Process> processes;
   std::vector<Track> tracks;  // the most telling first: pool, driver, managed, pinned, heap, os
   int64_t begin_ns = 0;
   int64_t end_ns = 1;

@@ -2,6 +2,8 @@
 // a sort order); all that two panels share is in ViewState.
 #pragma once
 
+#include <span>
+
 #include "tidemark/viewer/comparison.h"
 #include "tidemark/viewer/differences.h"
 #include "tidemark/viewer/document.h"
@@ -22,9 +24,12 @@ struct PanelContext {
   const Insight* insight = nullptr;
   Questions* questions = nullptr;
   const Comparison* comparison = nullptr;
-  std::string_view working = {};  // what is being loaded; "": all is there
+  std::string_view working = {};  // said in place of the hints, such as what is being loaded
   // Of the two traces; null where there is one, or until they are found.
   DifferencesAnswer differences = nullptr;
+  // Of the whole recording; and the one that all here is of, 0: all of them.
+  std::span<const trace::Process> processes = {};
+  trace::ProcessId only = {};
 
   const Palette& colours() const { return palette(state.theme); }
   // The curve to be drawn over a recorded one; null: nothing is changed, or not this series.

@@ -57,6 +57,10 @@ class Workspace {
   bool help_is_open() const { return help_; }
   // What the user asked the program for, once; see app.
   bool take_open_request() { return std::exchange(open_requested_, false); }
+  // 0: all of them.
+  std::optional<trace::ProcessId> take_process_request() {
+    return std::exchange(process_requested_, std::nullopt);
+  }
   int take_scale_steps() { return std::exchange(scale_steps_, 0); }
   bool take_picture_request() { return std::exchange(picture_requested_, false); }
   // How it is laid out.
@@ -95,6 +99,7 @@ class Workspace {
   std::optional<PanelName> export_requested_;
   std::optional<std::vector<CsvFile>> export_;
   bool picture_requested_ = false;
+  std::optional<trace::ProcessId> process_requested_;
   bool copy_requested_ = false;
   int scale_steps_ = 0;
   TimelinePanel timeline_;
