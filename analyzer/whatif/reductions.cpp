@@ -38,8 +38,10 @@ std::optional<RowSum> row_sum(const Schedule& schedule, const DeviceWork& work, 
   constexpr uint64_t kRounding = 512;
   constexpr uint64_t kUnsplit = uint64_t{1} << 20;
   // Blocks are rounded up: fewer columns could have been asked for.
-  for (uint64_t columns = sums / kFloat; columns * kFloat + kRounding > sums; columns -= kColumns) {
-    const uint64_t rows = matrix / (columns * kFloat);
+  const uint64_t element = schedule.float_bytes;  // partial sums are full floats all the same
+  for (uint64_t columns = sums / element; columns * element + kRounding > sums;
+       columns -= kColumns) {
+    const uint64_t rows = matrix / (columns * element);
     const uint64_t bytes = sum_scratch_bytes(rows, columns, schedule.groups_at_once);
     if (bytes > 0 && bytes <= block.bytes && block.bytes < bytes + kUnsplit) {
       return RowSum{rows, columns};

@@ -78,8 +78,8 @@ void spare(Schedule& schedule, const Counts& counts, double share, Changes& chan
 // is returned.
 ScheduledBlock full_gradient_of_logits(Schedule& schedule, size_t block);
 
-// Summing full floats over the rows of a matrix takes a scratch twice as large as the matrix;
-// summing 16-bit floats takes none (recorded on an H100, PyTorch 2.11).
+// Partial sums over the rows of a matrix: in full floats, whatever is summed up, unless it is
+// within autocast (recorded on an H100, PyTorch 2.11).
 bool is_reduction_scratch(const Schedule& schedule, size_t block);
 
 // Matrix products, convolutions, attention and their nodes of backward.
