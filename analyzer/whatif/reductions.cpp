@@ -8,6 +8,7 @@ namespace tidemark::analyzer {
 namespace {
 
 constexpr uint64_t kFloat = 4;
+constexpr uint64_t kHalf = 2;
 constexpr uint64_t kThreads = 128;  // of a group: 512 over what each loads at once
 constexpr uint64_t kColumns = 4;    // that a thread loads at once
 constexpr uint64_t kWidth = 32;     // threads of a group side by side
@@ -37,16 +38,18 @@ std::optional<RowSum> row_sum(const Schedule& schedule, const DeviceWork& work, 
   const ScheduledBlock& block = schedule.blocks[scratch];
   constexpr uint64_t kRounding = 512;
   constexpr uint64_t kUnsplit = uint64_t{1} << 20;
-  // Blocks are rounded up: fewer columns could have been asked for.
-  const uint64_t element = schedule.float_bytes;  // partial sums are full floats all the same
-  for (uint64_t columns = sums / element; columns * element + kRounding > sums;
-       columns -= kColumns) {
-    const uint64_t rows = matrix / (columns * element);
-    const uint64_t bytes = sum_scratch_bytes(rows, columns, schedule.groups_at_once);
-    if (bytes > 0 && bytes <= block.bytes && block.bytes < bytes + kUnsplit) {
-      return RowSum{rows, columns};
+  // What is summed up may be of 16 bits; the partial sums are full floats all the same.
+  for (const uint64_t element : {uint64_t{schedule.float_bytes}, kHalf}) {
+    // Blocks are rounded up: fewer columns could have been asked for.
+    for (uint64_t columns = sums / element; columns * element + kRounding > sums;
+         columns -= kColumns) {
+      const uint64_t rows = matrix / (columns * element);
+      const uint64_t bytes = sum_scratch_bytes(rows, columns, schedule.groups_at_once);
+      if (bytes > 0 && bytes <= block.bytes && block.bytes < bytes + kUnsplit) {
+        return RowSum{rows, columns};
+      }
+      if (columns <= kColumns) break;
     }
-    if (columns <= kColumns) break;
   }
   return std::nullopt;
 }

@@ -281,7 +281,7 @@ class Autocast {
     if (is_full_node(operation(i))) return;
     const bool has_source = std::ranges::any_of(from, [&](uint32_t f) { return !is_weight(f); });
     half_[i] = has_source && !any_full(from, false);
-    if (half_[i] && is_reduction_scratch(schedule_, i)) block.end = block.begin;
+    if (half_[i] && is_reduction_scratch(schedule_, i)) half_[i] = false;
   }
   // The gradient's product was made with a weight, whose forward product was given floats.
   bool came_full(const std::vector<uint32_t>& from) const {
@@ -330,6 +330,7 @@ class Autocast {
 
 Result<void> autocast(Schedule& schedule, Precision precision, Changes& changes) {
   if (auto known = need_work(schedule, "--autocast"); !known) return known;
+  merge_copies_of_attention(schedule);
   Autocast(schedule).run();
   changes.assumptions.push_back(fmt::format(
       "autocast to {}: matrix products, convolutions and attention work on 16-bit copies of their "

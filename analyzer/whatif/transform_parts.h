@@ -78,8 +78,12 @@ void spare(Schedule& schedule, const Counts& counts, double share, Changes& chan
 // is returned.
 ScheduledBlock full_gradient_of_logits(Schedule& schedule, size_t block);
 
-// Partial sums over the rows of a matrix: in full floats, whatever is summed up, unless it is
-// within autocast (recorded on an H100, PyTorch 2.11).
+// In 16 bits: attention is cuDNN's where the card has it. Its result is laid out as its query is,
+// so that what full floats had to copy into that order is the result itself.
+void merge_copies_of_attention(Schedule& schedule);
+
+// Partial sums over the rows of a matrix, in full floats, whatever is summed up (recorded on an
+// H100, PyTorch 2.11).
 bool is_reduction_scratch(const Schedule& schedule, size_t block);
 
 // Matrix products, convolutions, attention and their nodes of backward.

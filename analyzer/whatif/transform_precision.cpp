@@ -39,9 +39,10 @@ bool has_cudnn_attention(const Schedule& schedule) {
   return schedule.groups_at_once >= kSmallest;
 }
 
-// Its result is laid out as its query is, so that what full floats had to copy into that order is
-// the result itself.
+}  // namespace
+
 void merge_copies_of_attention(Schedule& schedule) {
+  if (!has_cudnn_attention(schedule)) return;
   for (const DeviceWork& work : schedule.work) {
     const auto blocks = schedule.blocks_of(work);
     if (work.phase != Phase::kForward || work.iteration == 0 || blocks.size() != 2) continue;
@@ -56,13 +57,12 @@ void merge_copies_of_attention(Schedule& schedule) {
     attention.end = std::max(attention.end, copy.end);
     attention.saved |= copy.saved;
     drop(copy);
+    copy.element = ElementKind::kOther;  // nothing is made of it either
     for (uint32_t& block : schedule.work_blocks) {
       if (block == made) block = result;
     }
   }
 }
-
-}  // namespace
 
 bool is_reduction_scratch(const Schedule& schedule, size_t i) {
   const ScheduledBlock& block = schedule.blocks[i];
@@ -95,7 +95,7 @@ ScheduledBlock full_gradient_of_logits(Schedule& schedule, size_t i) {
 
 Result<void> lower_precision(Schedule& schedule, Precision precision, Changes& changes) {
   if (auto steps = need_steps(schedule, "--precision"); !steps) return steps;
-  if (has_cudnn_attention(schedule)) merge_copies_of_attention(schedule);
+  merge_copies_of_attention(schedule);
   std::vector<ScheduledBlock> added;
   for (size_t i = 0; i < schedule.blocks.size(); ++i) {
     ScheduledBlock& block = schedule.blocks[i];
@@ -103,7 +103,7 @@ Result<void> lower_precision(Schedule& schedule, Precision precision, Changes& c
       block.end = block.begin;  // fused attention, which full precision did not get
       continue;
     }
-    if (is_reduction_scratch(schedule, i)) continue;  // sums are in full floats
+    if (is_reduction_scratch(schedule, i)) continue;
     if (block.element == ElementKind::kFloat) block.bytes = (block.bytes + 1) / 2;
     add_loss_copies(schedule, i, added);
     add_input_copy(block, added);
