@@ -62,11 +62,12 @@ std::string spaces_table(const Report& report) {
   return out;
 }
 
-std::string categories_table(const SeriesReport& line) {
+std::string categories_table(const Report& report, const SeriesReport& line) {
   std::string out = "\n| category | bytes | share |\n|---|--:|--:|\n";
   for (const CategoryBytes& category : line.categories) {
     std::string name = category.category;
     std::replace(name.begin(), name.end(), '_', ' ');
+    name += guessed_text(report.structure, category.category);
     out += fmt::format("| {} | {} | {} |\n", name, bytes_text(category.bytes),
                        format_share(static_cast<uint64_t>(category.bytes),
                                     static_cast<uint64_t>(line.peak_bytes)));
@@ -91,10 +92,11 @@ std::string owners(const Report& report, const SeriesReport& line) {
   std::string out = fmt::format("\n**{} at the peak of {}**, at {}", bytes_text(line.peak_bytes),
                                 series_text(line.series), format_ns(line.peak_ns));
   if (line.cause && line.cause->iteration >= 0) {
-    out += fmt::format(", in {} of iteration {} of {}", to_string(line.cause->phase),
-                       line.cause->iteration + 1, report.structure.iterations.size());
+    out += fmt::format(", in {} of iteration {} of {}",
+                       phase_text(report.structure, line.cause->phase), line.cause->iteration + 1,
+                       report.structure.iterations.size());
   }
-  out += "\n" + categories_table(line) + lines_table(line);
+  out += "\n" + categories_table(report, line) + lines_table(line);
   if (line.cause && line.cause->largest && line.lines.size() > 1) {
     out += fmt::format("\nWithout {} the peak would be {}.\n", code(line.cause->largest->name),
                        bytes_text(line.cause->next_peak_bytes));

@@ -19,6 +19,12 @@ std::string stack_lines(const StackView& view);
 // At most `most` groups with their stacks, and a line for the rest.
 std::string shares(const StackShares& shares, size_t most);
 
+// "backward", and "backward (guess)" where phases come from the rise and fall of memory alone: a
+// program that trains nothing has those too.
+std::string phase_text(const Structure& structure, Phase phase);
+// " (guess)" behind a category that rests on such phases, else "".
+std::string guessed_text(const Structure& structure, std::string_view category);
+
 // The training loop: "" where nothing repeats.
 std::string iterations_text(const Report& report);
 // Of each series at its peak: categories, lines, layers, what rose last.

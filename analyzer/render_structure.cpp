@@ -11,6 +11,7 @@ namespace tidemark::analyzer {
 namespace {
 
 constexpr size_t kShownCulprits = 5;
+constexpr const char* kGuessed = " (guess)";
 
 std::string share_line(uint64_t bytes, int64_t whole, const std::string& name) {
   return fmt::format("  {} {}  {}\n",
@@ -47,10 +48,11 @@ std::string backward_line(const SeriesReport& line) {
 }
 
 std::string moment(const Report& report, const PeakCause& cause) {
+  const std::string phase = phase_text(report.structure, cause.phase);
   if (cause.iteration < 0) {
-    return report.structure.iterations.empty() ? "" : fmt::format(", {}", to_string(cause.phase));
+    return report.structure.iterations.empty() ? "" : fmt::format(", {}", phase);
   }
-  return fmt::format(", iteration {}, {}", cause.iteration + 1, to_string(cause.phase));
+  return fmt::format(", iteration {}, {}", cause.iteration + 1, phase);
 }
 
 std::string owner(const Report& report, const SeriesReport& line) {
@@ -62,6 +64,7 @@ std::string owner(const Report& report, const SeriesReport& line) {
   for (const CategoryBytes& category : line.categories) {
     std::string name = category.category;
     std::replace(name.begin(), name.end(), '_', ' ');
+    name += guessed_text(report.structure, category.category);
     out += share_line(static_cast<uint64_t>(category.bytes), line.peak_bytes, name);
   }
   out += culprits("by line of code", line.lines, line.peak_bytes);
@@ -82,6 +85,22 @@ std::string owner(const Report& report, const SeriesReport& line) {
 }
 
 }  // namespace
+
+std::string phase_text(const Structure& structure, Phase phase) {
+  const bool told = phase == Phase::kSetup || phase == Phase::kOther;
+  return std::string(to_string(phase)) +
+         (!told && structure.phases_sureness == Sureness::kGuess ? kGuessed : "");
+}
+
+std::string guessed_text(const Structure& structure, std::string_view category) {
+  const bool by_phase = category == to_string(Category::kParameter) ||
+                        category == to_string(Category::kGradient) ||
+                        category == to_string(Category::kOptimizerState) ||
+                        category == to_string(Category::kActivation);
+  const bool guessed =
+      !structure.iterations.empty() && structure.phases_sureness == Sureness::kGuess;
+  return by_phase && guessed ? kGuessed : "";
+}
 
 std::string iterations_text(const Report& report) {
   const Structure& structure = report.structure;

@@ -14,9 +14,9 @@ namespace tidemark::analyzer {
 namespace {
 
 using Change = UsageChanges::Change;
-using Changes = UsageChanges;
+using SeriesChanges = UsageChanges;
 
-void note(const trace::Allocation& allocation, int64_t end_ns, Changes& changes) {
+void note(const trace::Allocation& allocation, int64_t end_ns, SeriesChanges& changes) {
   ++changes.allocations;
   changes.allocated_bytes += allocation.size;
   if (end_ns <= allocation.alloc_ns || allocation.size == 0) return;
@@ -26,7 +26,7 @@ void note(const trace::Allocation& allocation, int64_t end_ns, Changes& changes)
 
 enum class Points : uint8_t { kKept, kPeakAlone };
 
-Result<UsageCurve> curve_of(const Series& series, Changes changes, Points points) {
+Result<UsageCurve> curve_of(const Series& series, SeriesChanges changes, Points points) {
   sort_by_time(changes.begins);
   sort_by_time(changes.ends);
   UsageCurve curve;
@@ -120,7 +120,7 @@ Result<ProcessPeaks> process_peaks(const trace::Reader& reader, trace::Layer lay
     return peaks;
   }
   const Lifetimes lifetimes(reader);
-  std::map<trace::ProcessId, Changes> all;
+  std::map<trace::ProcessId, SeriesChanges> all;
   trace::AllocationFilter filter;
   filter.layer = layer;
   const auto read = reader.allocations(filter, [&](std::span<const trace::Allocation> batch) {

@@ -145,8 +145,17 @@ function drawFilters(rows) {
 function when(space) {
   const {cause} = space;
   if (!cause) return '';
-  if (cause.iteration === null) return training() ? `, in ${cause.phase}` : '';
-  return `, in ${cause.phase} of iteration ${cause.iteration + 1}`;
+  const phase = cause.phase + guessed(['forward', 'backward', 'optimizer'], cause.phase);
+  if (cause.iteration === null) return training() ? `, in ${phase}` : '';
+  return `, in ${phase} of iteration ${cause.iteration + 1}`;
+}
+
+// Where phases come from the rise and fall of memory alone: a program that trains nothing has those
+// too.
+function guessed(of, name) {
+  return training() && page.report.training.phases_sureness === 'guess' && of.includes(name) ?
+      ' (guess)' :
+      '';
 }
 
 function sentences(space) {
@@ -157,7 +166,8 @@ function sentences(space) {
   if (most.category !== 'unknown') {
     said.push([
       element('b', {}, formatShare(most.bytes, peak)),
-      ` of it, ${formatBytes(most.bytes)}, is ${words(most.category)}.`
+      ` of it, ${formatBytes(most.bytes)}, is ${words(most.category)}${
+          guessed(['parameter', 'gradient', 'optimizer_state', 'activation'], most.category)}.`
     ]);
   }
   if (lines.length) {

@@ -201,6 +201,21 @@ TEST(Structure, TheReportSaysWhoOwnedThePeakAndWhatWouldBeWithoutTheLargestLine)
   EXPECT_NE(text.find("optimizer state"), std::string::npos) << text;
 }
 
+// Phases from the rise and fall of memory alone: what trains nothing has those too.
+TEST(Structure, AGuessedPhaseIsCalledAGuessWithWhatRestsOnIt) {
+  const Training training;
+  auto report = build_report(training.reader, {});
+  ASSERT_TRUE(report.has_value());
+  report->structure.phases_sureness = Sureness::kLikely;
+  EXPECT_EQ(report_text(*report).find(" (guess)"), std::string::npos);
+  EXPECT_EQ(report_markdown(*report).find(" (guess)"), std::string::npos);
+  report->structure.phases_sureness = Sureness::kGuess;
+  for (const std::string& text : {report_text(*report), report_markdown(*report)}) {
+    EXPECT_NE(text.find("optimizer state (guess)"), std::string::npos) << text;
+    EXPECT_EQ(text.find("unknown (guess)"), std::string::npos) << text;
+  }
+}
+
 TEST(Structure, APeakWithoutSomeLifetimesIsTheReplayedCurves) {
   UsageCurve curve;
   curve.points = {{10, 100}, {20, 150}, {30, 120}, {40, 0}};
