@@ -26,6 +26,9 @@ struct Piece {
   uint64_t heap_bytes = 0;
   uint64_t inherited_bytes = 0;
   uint64_t program_bytes = 0;
+  // Of blocks that malloc mapped one by one: what it mapped beside what was asked for.
+  uint64_t around_blocks_bytes = 0;
+  bool pooled = false;  // holds other blocks too: what is free between them is the allocator's
 };
 
 // What is looked for among all rows, for one process.
@@ -62,6 +65,19 @@ void overlap(std::vector<Piece>& pieces, uint64_t start, uint64_t bytes, Add&& a
   }
 }
 
+// glibc's malloc maps a block from 128 KiB on by itself, behind a header of 16 bytes. It is
+// unmapped when it is freed, so there is no spare in such a mapping.
+constexpr uint64_t kPageBytes = 4096;
+constexpr uint64_t kHeaderBytes = 16;
+constexpr uint64_t kLeastMappedBytes = uint64_t{128} << 10;
+bool is_mapped_alone(const trace::Allocation& block) {
+  return block.address % kPageBytes == kHeaderBytes && block.size >= kLeastMappedBytes;
+}
+uint64_t bytes_around(const trace::Allocation& block) {
+  const uint64_t filled = (kHeaderBytes + block.size % kPageBytes) % kPageBytes;
+  return kHeaderBytes + (filled == 0 ? 0 : kPageBytes - filled);
+}
+
 void note_row(const trace::Allocation& row, const Interest& interest) {
   Search& search = *interest.search;
   const bool heap = row.layer == trace::Layer::kHeap;
@@ -74,6 +90,12 @@ void note_row(const trace::Allocation& row, const Interest& interest) {
                     : interest.inherited ? piece.inherited_bytes
                                          : piece.heap_bytes;
     sum += bytes;
+    if (!heap) return;
+    if (is_mapped_alone(row)) {
+      piece.around_blocks_bytes += bytes_around(row);
+    } else {
+      piece.pooled = true;
+    }
   });
 }
 
@@ -103,8 +125,9 @@ void split_anonymous(const Piece& piece, bool host_recorded, Resident& resident)
   const MappingKind kind = piece.mapping.kind;
   if (kind == MappingKind::kStatic) return resident.give_rest(MemoryPart::kStatic);
   if (kind == MappingKind::kTidemark) return resident.give_rest(MemoryPart::kTidemark);
-  const bool allocators = host_recorded && (kind != MappingKind::kAnonymous ||
-                                            piece.heap_bytes > 0 || piece.inherited_bytes > 0);
+  // Without a pool in it: the kernel joins mappings that lie side by side, whoever asked for them.
+  resident.give(MemoryPart::kHeapSpare, host_recorded ? piece.around_blocks_bytes : 0);
+  const bool allocators = host_recorded && (kind != MappingKind::kAnonymous || piece.pooled);
   resident.give_rest(allocators ? MemoryPart::kHeapSpare : MemoryPart::kUnexplained);
 }
 
@@ -287,6 +310,7 @@ void search_sums(const HostSums& sums, trace::ProcessId process, Search& search)
       if (!fits) continue;
       const uint64_t resident = piece.mapping.resident_bytes;
       piece.heap_bytes = std::min(heap_left, resident);
+      piece.pooled = piece.heap_bytes > 0;
       heap_left -= piece.heap_bytes;
       if (!anonymous) continue;
       const uint64_t program = std::min(program_left, resident - piece.heap_bytes);

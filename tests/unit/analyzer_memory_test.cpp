@@ -87,6 +87,20 @@ TEST_F(Memory, live_spare_and_untouched_heap_are_told_apart) {
   EXPECT_EQ(found.breakdown->heap_live_count, 2U);
 }
 
+// The kernel joins mappings that lie side by side: malloc's, of one block each, and anybody's.
+TEST_F(Memory, memory_beside_a_block_that_malloc_mapped_is_nobodys) {
+  map(0x900000, 1024 * kKiB, MappingKind::kAnonymous, 1024 * kKiB);
+  allocate(Layer::kHeap, 0x900010, 200 * kKiB);  // in 204 KiB of its own
+  EXPECT_EQ(part(use(), MemoryPart::kHeapLive), 200 * kKiB);
+  EXPECT_EQ(part(use(), MemoryPart::kHeapSpare), 4 * kKiB);
+  EXPECT_EQ(part(use(), MemoryPart::kUnexplained), 820 * kKiB);
+  allocate(Layer::kHeap, 0x960010, 200 * kKiB - 16);  // fills its pages
+  EXPECT_EQ(part(use(), MemoryPart::kHeapSpare), 4 * kKiB + 16);
+  allocate(Layer::kHeap, 0x950040, 100);  // a pool's: what is free beside it is the allocator's
+  EXPECT_EQ(part(use(), MemoryPart::kUnexplained), 0U);
+  EXPECT_EQ(part(use(), MemoryPart::kHeapSpare), 624 * kKiB + 16 - 100);
+}
+
 TEST_F(Memory, what_the_program_mapped_files_and_the_unexplained_have_their_names) {
   map(0x10000, 64 * kKiB, MappingKind::kFile, 40 * kKiB, "/data/a.bin");
   map(0x30000, 64 * kKiB, MappingKind::kFile, 8 * kKiB, "/lib/b.so");
