@@ -41,6 +41,23 @@ std::string device_memory_text(const Report& report) {
   return out;
 }
 
+std::string power_text(const Report& report) {
+  std::string out;
+  for (const PowerLine& line : report.power) {
+    out += fmt::format("\nPower of device:{}, {}: {} on average, {} at most, at {}\n", line.device,
+                       printable(line.bus), format_watts(line.mean_mw), format_watts(line.peak_mw),
+                       format_ns(line.peak_ns));
+    out += fmt::format("  {} in {}", format_joules(line.energy_mj),
+                       format_ns(line.end_ns - line.begin_ns));
+    if (line.iteration_mj) {
+      out += fmt::format(", {} an iteration", format_joules(*line.iteration_mj));
+    }
+    out += fmt::format("; the whole board's, {}\n",
+                       line.counted ? "by its own counter" : "summed from looks at its power");
+  }
+  return out;
+}
+
 // The smallest card that holds it with its air, and those that do not.
 std::string fits_text(const Report& report) {
   std::string out;

@@ -309,6 +309,23 @@ Json device_memory(const Report& report) {
   return list;
 }
 
+Json power(const Report& report) {
+  Json list = Json::array();
+  for (const PowerLine& line : report.power) {
+    list.push_back({{"bus", line.bus},
+                    {"device", line.device},
+                    {"begin_ns", line.begin_ns},
+                    {"end_ns", line.end_ns},
+                    {"mean_mw", line.mean_mw},
+                    {"peak_mw", line.peak_mw},
+                    {"peak_ns", line.peak_ns},
+                    {"energy_mj", line.energy_mj},
+                    {"counted", line.counted},
+                    {"iteration_mj", line.iteration_mj ? Json(*line.iteration_mj) : Json()}});
+  }
+  return list;
+}
+
 Json kernels(const KernelTotal& total) {
   Json top = Json::array();
   for (const KernelLine& line : total.top) {
@@ -391,6 +408,7 @@ std::string report_json(const Report& report) {
   if (report.techniques) json["advice"] = techniques(*report.techniques);
   if (!report.structure.iterations.empty()) json["training"] = structure(report.structure);
   if (!report.device_memory.empty()) json["device_memory"] = device_memory(report);
+  if (!report.power.empty()) json["power"] = power(report);
   if (report.has_device()) {
     json["pools"] = pools(report);
     json["fits"] = fits(report);

@@ -48,6 +48,8 @@ std::string out_of_memory_text(const Report& report);
 std::string ranks_text(const Report& report);
 // What the driver says is in use of each device, and what of it allocations explain.
 std::string device_memory_text(const Report& report);
+// What power and energy each device took.
+std::string power_text(const Report& report);
 // Which cards would hold it.
 std::string fits_text(const Report& report);
 // What the resident memory of the largest processes was, and who held their heaps.

@@ -11,17 +11,6 @@ namespace {
 
 using Samples = std::vector<const trace::DeviceMemory*>;
 
-// The program's number of the device on `bus`; kNoDevice: it has told none.
-int16_t device_on(const trace::Reader& reader, const std::string& bus) {
-  constexpr int16_t kMostDevices = 1024;
-  for (int16_t device = 0; device < kMostDevices; ++device) {
-    const std::string told = reader.meta("cuda.device." + std::to_string(device) + ".pci_bus");
-    if (told.empty()) break;
-    if (lower(told) == bus) return device;
-  }
-  return trace::kNoDevice;
-}
-
 // The moment at which the recorded processes together held most; or everybody, where the driver
 // does not tell processes apart. Samples of one moment stand together.
 DeviceMemoryLine peak_of(const Samples& samples) {
@@ -65,6 +54,16 @@ void add_pool_bytes(const std::vector<trace::PoolReserved>& samples, DeviceMemor
 }
 
 }  // namespace
+
+int16_t device_on(const trace::Reader& reader, const std::string& bus) {
+  constexpr int16_t kMostDevices = 1024;
+  for (int16_t device = 0; device < kMostDevices; ++device) {
+    const std::string told = reader.meta("cuda.device." + std::to_string(device) + ".pci_bus");
+    if (told.empty()) break;
+    if (lower(told) == bus) return device;
+  }
+  return trace::kNoDevice;
+}
 
 uint64_t DeviceMemoryLine::unexplained_bytes() const {
   const uint64_t held = recorded_bytes.value_or(used_bytes);

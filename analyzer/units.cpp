@@ -70,6 +70,18 @@ std::string format_count(uint64_t count) {
   return digits;
 }
 
+std::string format_watts(int64_t milliwatts) {
+  const double watts = static_cast<double>(milliwatts) * 1e-3;
+  return fmt::format("{:.{}f} W", watts, watts < 9.95 ? 1 : 0);
+}
+
+std::string format_joules(int64_t millijoules) {
+  const double joules = static_cast<double>(millijoules) * 1e-3;
+  if (joules < 999.95) return fmt::format("{:.1f} J", joules);
+  if (joules < 999'995) return fmt::format("{:.2f} kJ", joules * 1e-3);
+  return fmt::format("{:.2f} MJ", joules * 1e-6);
+}
+
 std::string format_share(uint64_t part, uint64_t whole) {
   const double share =
       whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);

@@ -114,6 +114,7 @@ class CondensingWriter final : public trace::Writer {
   void add_device_memory(const trace::DeviceMemory& row) override {
     inner_->add_device_memory(row);
   }
+  void add_device_power(const trace::DevicePower& row) override { inner_->add_device_power(row); }
   void add_process_memory(const trace::ProcessMemory& row) override {
     inner_->add_process_memory(row);
   }

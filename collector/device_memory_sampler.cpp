@@ -25,16 +25,22 @@ struct DeviceMemorySampler::Shared {
     trace::DeviceMemory row;
     std::string bus;
   };
+  struct PowerNews {
+    trace::DevicePower row;
+    std::string bus;
+  };
   Open open;
   std::mutex mutex;  // guards what follows
   std::condition_variable wake;
   std::map<int32_t, trace::ProcessId> processes;
   std::vector<News> news;
+  std::vector<PowerNews> power_news;
   std::string error;
   bool stopping = false;
   bool finished = false;
   // The thread's own: the last figures written.
   std::map<std::pair<std::string, trace::ProcessId>, uint64_t> last;
+  std::map<std::string, trace::DevicePower> last_power;
 
   // Under the mutex.
   void note(const DeviceUse& device, trace::ProcessId process, uint64_t used, uint64_t total,
@@ -43,8 +49,18 @@ struct DeviceMemorySampler::Shared {
     if (!fresh && std::exchange(known->second, used) == used) return;
     news.push_back({{process, {}, now_ns, used, total}, device.bus});
   }
+  void note_power(const DeviceUse& device, int64_t now_ns) {
+    if (!device.power_mw) return;
+    const trace::DevicePower row{
+        {}, 0, *device.power_mw, device.energy_mj.value_or(trace::DevicePower::kUntold)};
+    const auto [known, fresh] = last_power.try_emplace(device.bus, row);
+    if (!fresh && std::exchange(known->second, row) == row) return;
+    power_news.push_back({row, device.bus});
+    power_news.back().row.time_ns = now_ns;
+  }
   void note(const std::vector<DeviceUse>& devices, int64_t now_ns) {
     for (const DeviceUse& device : devices) {
+      note_power(device, now_ns);
       note(device, {}, device.used_bytes, device.total_bytes, now_ns);
       // MIG: a process can have several entries on one device.
       std::map<trace::ProcessId, uint64_t> used;
@@ -96,16 +112,23 @@ void DeviceMemorySampler::stop() {
 
 void DeviceMemorySampler::take(uint64_t zero_ns, trace::Writer& writer, Losses& losses) {
   std::vector<Shared::News> news;
+  std::vector<Shared::PowerNews> power_news;
   std::string error;
   {
     const std::lock_guard lock(shared_->mutex);
     news.swap(shared_->news);
+    power_news.swap(shared_->power_news);
     error.swap(shared_->error);
   }
   for (Shared::News& each : news) {
     each.row.time_ns -= static_cast<int64_t>(zero_ns);
     each.row.bus = writer.intern(each.bus);
     writer.add_device_memory(each.row);
+  }
+  for (Shared::PowerNews& each : power_news) {
+    each.row.time_ns -= static_cast<int64_t>(zero_ns);
+    each.row.bus = writer.intern(each.bus);
+    writer.add_device_power(each.row);
   }
   if (error.empty()) return;
   losses.add("device_memory_not_sampled", trace::Severity::kInfo);

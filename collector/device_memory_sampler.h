@@ -1,6 +1,6 @@
 // Watches what the driver says of device memory, on a thread of its own: of everybody, and of the
-// recorded processes, whose contexts, code and libraries no allocation shows. One row each time a
-// figure has changed, looked at four times a second.
+// recorded processes, whose contexts, code and libraries no allocation shows; and of each device's
+// power. One row each time a figure has changed, looked at four times a second.
 //
 // begin(), watch(), take() and stop() are called from one thread, the collector's. A driver that
 // hangs may not hang a recording's end: then the thread is left behind, with what it uses.

@@ -37,7 +37,10 @@ struct Functions {
   int (*handle)(unsigned, Handle*);
   int (*pci)(Handle, Pci*);
   int (*memory)(Handle, Memory*);
-  int (*processes)(Handle, unsigned*, RunningProcess*);  // may be missing
+  // What follows may be missing.
+  int (*processes)(Handle, unsigned*, RunningProcess*);
+  int (*power)(Handle, unsigned*);
+  int (*energy)(Handle, unsigned long long*);
 };
 
 template <class Function>
@@ -73,6 +76,14 @@ class RealNvml final : public Nvml {
       use.used_bytes = memory.used;
       use.total_bytes = memory.total;
       add_processes(handle, use);
+      unsigned power_mw = 0;
+      if (call_.power != nullptr && call_.power(handle, &power_mw) == kSuccess) {
+        use.power_mw = power_mw;
+      }
+      unsigned long long energy_mj = 0;
+      if (call_.energy != nullptr && call_.energy(handle, &energy_mj) == kSuccess) {
+        use.energy_mj = static_cast<int64_t>(energy_mj);
+      }
       devices.push_back(std::move(use));
     }
     return devices;
@@ -124,6 +135,8 @@ Result<std::unique_ptr<Nvml>> Nvml::open(const std::string& name) {
   if (!resolve(library, "nvmlDeviceGetComputeRunningProcesses_v3", call.processes)) {
     resolve(library, "nvmlDeviceGetComputeRunningProcesses_v2", call.processes);
   }
+  resolve(library, "nvmlDeviceGetPowerUsage", call.power);
+  resolve(library, "nvmlDeviceGetTotalEnergyConsumption", call.energy);
   const int result = complete ? call.init() : kSuccess;
   if (!complete || result != kSuccess) {
     const std::string why =

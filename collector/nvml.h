@@ -1,10 +1,12 @@
-// NVIDIA's management library: how much memory of each device is used, by all and by each process.
+// NVIDIA's management library: how much memory of each device is used, by all and by each process,
+// and what power the device takes.
 // Found at run time; needs no context and no right. Not thread-safe: one thread. A call can take
 // milliseconds, and hangs when the driver does.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,8 @@ struct DeviceUse {
   uint64_t used_bytes = 0;
   uint64_t total_bytes = 0;
   std::vector<Process> processes;  // that hold a context; none where the driver does not tell
+  std::optional<int64_t> power_mw = std::nullopt;   // of the whole board
+  std::optional<int64_t> energy_mj = std::nullopt;  // since the driver was loaded
 };
 
 class Nvml {

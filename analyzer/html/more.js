@@ -121,6 +121,25 @@ function deviceParts(report) {
             ],
             report.device_memory)));
   }
+  if (report.power?.length) {
+    const watts = (milliwatts) => `${(milliwatts / 1e3).toFixed(milliwatts < 9950 ? 1 : 0)} W`;
+    const joules = (millijoules) => millijoules === null ? '' :
+        millijoules < 999950                             ? `${(millijoules / 1e3).toFixed(1)} J` :
+                                    millijoules < 999995e3 ? `${(millijoules / 1e6).toFixed(2)} kJ` :
+                                                             `${(millijoules / 1e9).toFixed(2)} MJ`;
+    parts.push(fold(
+        'Power and energy, of the whole board', '',
+        sortableTable(
+            [
+              textColumn('Bus', (row) => row.bus),
+              numberColumn('On average', (row) => row.mean_mw, watts),
+              numberColumn('At most', (row) => row.peak_mw, watts),
+              numberColumn('At', (row) => row.peak_ns, formatTime),
+              numberColumn('Energy', (row) => row.energy_mj, joules),
+              numberColumn('An iteration', (row) => row.iteration_mj, joules)
+            ],
+            report.power)));
+  }
   const side = (space) => (space === 'host' ? 'pageable' : space);
   if (report.transfers?.length) {
     parts.push(fold(

@@ -70,6 +70,9 @@ class LargeBlocks final : public Reader {
   Result<std::vector<trace::DeviceMemory>> device_memory() const override {
     return reader_.device_memory();
   }
+  Result<std::vector<trace::DevicePower>> device_power() const override {
+    return reader_.device_power();
+  }
   Result<std::vector<trace::Mapping>> mappings() const override { return reader_.mappings(); }
   Result<std::vector<trace::HostTotal>> host_totals() const override {
     return reader_.host_totals();

@@ -57,6 +57,7 @@ class NullWriter final : public trace::Writer {
   trace::WindowId add_window(const trace::RecordingWindow&) override { return {}; }
   void end_window(trace::WindowId, int64_t) override {}
   void add_device_memory(const trace::DeviceMemory&) override {}
+  void add_device_power(const trace::DevicePower&) override {}
   void add_process_memory(const trace::ProcessMemory&) override {}
   void add_mappings(std::span<const trace::Mapping>) override {}
   void drop_mappings(trace::ProcessId, int64_t) override {}

@@ -191,6 +191,9 @@ void add_device(Writer& writer, ProcessId process, ThreadId thread) {
   writer.add_device_memory({ProcessId{}, bus, 110 * kMs, 700 * kMiB, 81'559 * kMiB});
   writer.add_device_memory({process, bus, 110 * kMs, 500 * kMiB, 0});
   writer.add_device_memory({ProcessId{}, bus, 200 * kMs, 690 * kMiB, 81'559 * kMiB});
+  writer.add_device_power({bus, 10 * kMs, 70'000, 1'000'000});
+  writer.add_device_power({bus, 135 * kMs, 412'000, 1'030'000});
+  writer.add_device_power({bus, 260 * kMs, 290'000, 1'075'000});
   OutOfMemory event;
   event.process = process;
   event.thread = thread;

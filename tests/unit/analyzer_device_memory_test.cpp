@@ -1,6 +1,8 @@
 // What the driver counts of a device, beside what allocations explain.
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "fake_reader.h"
 #include "sizes.h"
 #include "tidemark/analyzer/render.h"
@@ -104,6 +106,65 @@ TEST_F(DeviceMemoryReport, a_device_that_nobody_recorded_used_is_left_out) {
   bus = reader.intern("0000:b0:00.0");
   sample(kEverybody, 10, 900);
   EXPECT_EQ(line().bus, "0000:af:00.0");
+}
+
+struct PowerReport : DeviceMemoryReport {
+  void look(int64_t time_ns, int64_t power_mw, int64_t energy_mj = trace::DevicePower::kUntold) {
+    reader.device_power_rows.push_back({bus, time_ns, power_mw, energy_mj});
+  }
+  static constexpr int64_t kSecond = 1'000'000'000;
+};
+
+TEST_F(PowerReport, energy_is_the_drivers_counter_where_it_has_one) {
+  look(1 * kSecond, 100'000, 5'000'000);
+  look(2 * kSecond, 300'000, 5'200'000);
+  look(5 * kSecond, 200'000, 6'000'000);
+  const Report report = built();
+  ASSERT_EQ(report.power.size(), 1U);
+  const PowerLine& line = report.power.front();
+  EXPECT_EQ(line.bus, "0000:af:00.0");
+  EXPECT_EQ(line.device, 0);
+  EXPECT_EQ(line.energy_mj, 1'000'000);
+  EXPECT_EQ(line.mean_mw, 250'000);
+  EXPECT_EQ(line.peak_mw, 300'000);
+  EXPECT_EQ(line.peak_ns, 2 * kSecond);
+  EXPECT_TRUE(line.counted);
+  EXPECT_FALSE(line.iteration_mj.has_value());
+  const std::string text = report_text(report);
+  EXPECT_NE(
+      text.find("Power of device:0, 0000:af:00.0: 250 W on average, 300 W at most, at 2.000 s\n"
+                "  1.00 kJ in 4.000 s; the whole board's, by its own counter\n"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(report_json(report).find("\"energy_mj\":1000000"), std::string::npos);
+}
+
+TEST_F(PowerReport, without_a_counter_each_look_holds_until_the_next) {
+  look(2 * kSecond, 300'000);  // rows of a joined trace need not ascend
+  look(0, 100'000);
+  look(4 * kSecond, 1'000'000);
+  const PowerLine line = built().power.at(0);
+  EXPECT_EQ(line.energy_mj, 800'000);
+  EXPECT_EQ(line.mean_mw, 200'000);
+  EXPECT_FALSE(line.counted);
+}
+
+TEST_F(PowerReport, a_counter_that_falls_was_begun_anew) {
+  look(0, 100'000, 9'000'000);
+  look(1 * kSecond, 100'000, 9'100'000);
+  look(2 * kSecond, 100'000, 50'000);
+  look(3 * kSecond, 100'000, 150'000);
+  EXPECT_EQ(built().power.at(0).energy_mj, 200'000);
+}
+
+TEST_F(PowerReport, another_device_and_figures_of_a_hostile_trace) {
+  reader.device_power_rows.push_back({reader.intern("0000:01:00.0"), 5, 60'000, 1});
+  EXPECT_TRUE(built().power.empty());
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  look(std::numeric_limits<int64_t>::min(), 1, 1);
+  look(0, kMost, std::numeric_limits<int64_t>::min());
+  look(kMost, kMost, kMost);
+  EXPECT_EQ(built().power.at(0).peak_mw, kMost);
 }
 
 }  // namespace

@@ -44,6 +44,17 @@ TEST(Units, a_share_of_nothing_is_nothing) {
   EXPECT_EQ(format_share(0, 0), "0.0 %");
 }
 
+TEST(Units, PowerAndEnergyReadInThreeDigitsOrSo) {
+  EXPECT_EQ(format_watts(0), "0.0 W");
+  EXPECT_EQ(format_watts(9'500), "9.5 W");
+  EXPECT_EQ(format_watts(9'960), "10 W");
+  EXPECT_EQ(format_watts(310'500), "310 W");
+  EXPECT_EQ(format_joules(23'140), "23.1 J");
+  EXPECT_EQ(format_joules(999'960), "1.00 kJ");
+  EXPECT_EQ(format_joules(4'210'000), "4.21 kJ");
+  EXPECT_EQ(format_joules(1'300'000'000), "1.30 MJ");
+}
+
 TEST(Units, sizes_are_read_as_people_write_them) {
   EXPECT_EQ(parse_size("24GiB"), uint64_t{24} << 30);
   EXPECT_EQ(parse_size("24 gib"), uint64_t{24} << 30);

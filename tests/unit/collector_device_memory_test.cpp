@@ -29,6 +29,17 @@ TEST(Nvml, memory_of_devices_and_of_processes) {
   EXPECT_EQ(devices[0].processes[38].used_bytes, uint64_t{38} << 20);
 }
 
+TEST(Nvml, power_and_energy_of_devices) {
+  auto nvml = Nvml::open(TIDEMARK_TEST_FAKE_NVML);
+  ASSERT_TRUE(nvml) << nvml.error().message;
+  const std::vector<DeviceUse> devices = (*nvml)->look();
+  ASSERT_EQ(devices.size(), 2U);
+  EXPECT_EQ(devices[0].power_mw, 310'500);
+  EXPECT_EQ(devices[0].energy_mj, 5'000'000'000);
+  EXPECT_EQ(devices[1].power_mw, 62'000);
+  EXPECT_FALSE(devices[1].energy_mj.has_value());
+}
+
 TEST(Nvml, a_library_that_is_missing_or_refuses) {
   EXPECT_FALSE(Nvml::open("libnothing-of-that-name.so.1"));
   setenv("FAKE_NVIDIA", "nvml=18", 1);
@@ -101,6 +112,25 @@ TEST_F(DeviceMemoryTest, a_row_for_each_change_of_what_is_ours) {
   EXPECT_EQ(rows[3].process, kOurs);
   EXPECT_EQ(rows[3].used_bytes, 0U);
   EXPECT_GT(rows[2].time_ns, rows[0].time_ns);
+}
+
+TEST_F(DeviceMemoryTest, a_row_for_each_change_of_a_devices_power) {
+  set({{"0000:1b:00.0", 3000, 8000, {}, 70'000, 1'000}, {"0000:1c:00.0", 1, 8000, {}, 60'000}});
+  sampler.begin();
+  wait_for_looks(3);
+  set({{"0000:1b:00.0", 3000, 8000, {}, 310'500, 1'090}, {"0000:1c:00.0", 1, 8000, {}, 60'000}});
+  wait_for_looks(2);
+  sampler.stop();
+  sampler.take(0, writer, losses);
+  ASSERT_EQ(writer.power.size(), 3U);
+  EXPECT_EQ(writer.text(writer.power[0].bus), "0000:1b:00.0");
+  EXPECT_EQ(writer.power[0].power_mw, 70'000);
+  EXPECT_EQ(writer.power[0].energy_mj, 1'000);
+  EXPECT_EQ(writer.text(writer.power[1].bus), "0000:1c:00.0");
+  EXPECT_EQ(writer.power[1].energy_mj, trace::DevicePower::kUntold);
+  EXPECT_EQ(writer.power[2].power_mw, 310'500);
+  EXPECT_EQ(writer.power[2].energy_mj, 1'090);
+  EXPECT_GT(writer.power[2].time_ns, writer.power[0].time_ns);
 }
 
 TEST_F(DeviceMemoryTest, nothing_is_asked_before_a_device_is_used) {

@@ -148,6 +148,7 @@ class RecordingWriter final : public trace::Writer {
     windows.at(static_cast<size_t>(id) - 1).end_ns = end_ns;
   }
   void add_device_memory(const trace::DeviceMemory& row) override { device_memory.push_back(row); }
+  void add_device_power(const trace::DevicePower& row) override { power.push_back(row); }
   void add_process_memory(const trace::ProcessMemory& row) override { memory.push_back(row); }
   void add_mappings(std::span<const trace::Mapping> snapshot) override {
     mappings.insert(mappings.end(), snapshot.begin(), snapshot.end());
@@ -194,6 +195,7 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::HostCurvePoint> curve;
   std::vector<trace::RecordingWindow> windows;
   std::vector<trace::DeviceMemory> device_memory;
+  std::vector<trace::DevicePower> power;
   std::vector<trace::ProcessMemory> memory;
   std::vector<trace::Mapping> mappings;
   int misuse = 0;

@@ -79,6 +79,16 @@ EXPORT int nvmlDeviceGetMemoryInfo(void*, unsigned long long* total_free_used) {
   total_free_used[2] = 1ULL << 30;
   return 0;
 }
+// The second device says nothing of its energy.
+EXPORT int nvmlDeviceGetPowerUsage(void* device, unsigned* milliwatts) {
+  *milliwatts = device == reinterpret_cast<void*>(1) ? 310500 : 62000;
+  return 0;
+}
+EXPORT int nvmlDeviceGetTotalEnergyConsumption(void* device, unsigned long long* millijoules) {
+  if (device != reinterpret_cast<void*>(1)) return 3;  // not supported
+  *millijoules = 5'000'000'000ULL;
+  return 0;
+}
 struct FakePci {
   char bus_legacy[16];
   unsigned domain, bus, device, device_id, subsystem_id;

@@ -20,6 +20,7 @@ class FakeReader final : public trace::Reader {
   std::vector<trace::OutOfMemory> out_of_memory_rows;
   std::vector<trace::RecordingWindow> window_rows;
   std::vector<trace::DeviceMemory> device_memory_rows;
+  std::vector<trace::DevicePower> device_power_rows;
   std::vector<trace::ProcessMemory> memory_rows;
   std::vector<trace::Mapping> mapping_rows;
   std::vector<trace::HostTotal> total_rows;
@@ -115,6 +116,10 @@ class FakeReader final : public trace::Reader {
   Result<std::vector<trace::DeviceMemory>> device_memory() const override {
     if (!error.empty()) return fail(error);
     return device_memory_rows;
+  }
+  Result<std::vector<trace::DevicePower>> device_power() const override {
+    if (!error.empty()) return fail(error);
+    return device_power_rows;
   }
   Result<std::vector<trace::Mapping>> mappings() const override {
     if (!error.empty()) return fail(error);

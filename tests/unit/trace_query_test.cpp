@@ -63,6 +63,8 @@ class TraceQuery : public testing::Test {
     w.add_out_of_memory({process_, thread, 0, Layer::kPool, 70, 1 << 30, 5, 6, stack});
     w.add_device_memory({ProcessId{}, w.intern("0000:1b:00.0"), 90, 3 << 20, 80 << 20});
     w.add_device_memory({process_, w.intern("0000:1b:00.0"), 91, 2 << 20, 0});
+    w.add_device_power({w.intern("0000:1b:00.0"), 92, 310'500, 5'000'000'000});
+    w.add_device_power({w.intern("0000:1c:00.0"), 93, 60'000});
     w.end_window(w.add_window({WindowId{}, {}, 5, kNever}), 60);
     w.add_window({WindowId{}, process_, 70, kNever});
     w.add_process_memory({process_, 80, 4096, kNotMeasured, 2048, 1, 2, 3, 0, kNotMeasured, 7, 1});
@@ -127,6 +129,9 @@ const std::map<std::string, std::string>& device_questions() {
        "total_bytes IS NOT NULL",
        "1|0000:1b:00.0|90|3145728|83886080"},
       {"SELECT * FROM device_memory WHERE process_id=1", "1|0000:1b:00.0|91|2097152|"},
+      {"SELECT * FROM device_power WHERE energy_mj IS NOT NULL",
+       "0000:1b:00.0|92|310500|5000000000"},
+      {"SELECT * FROM device_power WHERE energy_mj IS NULL", "0000:1c:00.0|93|60000|"},
       {"SELECT id, process_id IS NULL, begin_ns, end_ns FROM recording_window WHERE id=1",
        "1|1|5|60"},
       {"SELECT * FROM recording_window WHERE end_ns IS NULL", "2|1|70|"},

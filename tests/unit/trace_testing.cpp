@@ -300,6 +300,9 @@ void Recording::add_other(Writer& writer) {
       return windows.push_back(row);
     }
     case 9: {
+      power.push_back({some_text(writer), start, static_cast<int64_t>(below(1 << 20)),
+                       static_cast<int64_t>(below(5)) - 1});
+      writer.add_device_power(power.back());
       device_memory.push_back({process, some_text(writer), start, below(1 << 30), below(3)});
       return writer.add_device_memory(device_memory.back());
     }
@@ -361,6 +364,7 @@ void Recording::expect_equal(const Reader& reader) const {
   EXPECT_TRUE(reader.out_of_memory().value() == oom);
   EXPECT_TRUE(reader.windows().value() == windows);
   EXPECT_TRUE(reader.device_memory().value() == device_memory);
+  EXPECT_TRUE(reader.device_power().value() == power);
   EXPECT_TRUE(reader.process_memory().value() == memory);
   EXPECT_TRUE(reader.mappings().value() == mappings);
   EXPECT_TRUE(reader.host_totals().value() == totals);

@@ -56,6 +56,7 @@ class Recording {
   std::vector<OutOfMemory> oom;
   std::vector<RecordingWindow> windows;
   std::vector<DeviceMemory> device_memory;
+  std::vector<DevicePower> power;
   std::vector<ProcessMemory> memory;
   std::vector<Mapping> mappings;
   std::vector<HostTotal> totals;

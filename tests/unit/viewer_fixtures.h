@@ -100,6 +100,9 @@ class MemoryReader final : public trace::Reader {
   Result<std::vector<trace::DeviceMemory>> device_memory() const override {
     return std::vector<trace::DeviceMemory>{};
   }
+  Result<std::vector<trace::DevicePower>> device_power() const override {
+    return std::vector<trace::DevicePower>{};
+  }
   Result<std::vector<trace::Mapping>> mappings() const override {
     return std::vector<trace::Mapping>{};
   }

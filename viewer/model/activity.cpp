@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "tidemark/analyzer/text.h"
+#include "tidemark/analyzer/units.h"
 #include "tidemark/viewer/format.h"
 
 namespace tidemark::viewer {
@@ -165,17 +166,18 @@ class Builder {
     return {};
   }
 
-  void add_samples(std::string name, std::vector<analyzer::UsagePoint> points, int64_t limit) {
+  void add_samples(std::string name, std::vector<analyzer::UsagePoint> points, int64_t limit,
+                   SampleUnit unit = SampleUnit::kBytes) {
     std::stable_sort(points.begin(), points.end(),
                      [](const auto& a, const auto& b) { return a.time_ns < b.time_ns; });
-    SampleTrack track{std::move(name), {}, {}, 0, limit};
+    SampleTrack track{std::move(name), {}, {}, 0, limit, unit};
     for (const auto& point : points) {
       if (!track.points.empty() && track.points.back().time_ns == point.time_ns) {
         track.points.back().bytes = std::max(track.points.back().bytes, point.bytes);
       } else {
         track.points.push_back(point);
       }
-      track.peak_bytes = std::max(track.peak_bytes, point.bytes);
+      track.peak = std::max(track.peak, point.bytes);
     }
     track.pyramid = PeakPyramid(track.points);
     activity_.samples.push_back(std::move(track));
@@ -204,6 +206,20 @@ class Builder {
       add_samples("whole device " + analyzer::printable(reader_.text(bus)), std::move(curve.first),
                   clamp_bytes(curve.second));
     }
+    return read_power();
+  }
+
+  Result<void> read_power() {
+    const auto rows = reader_.device_power();
+    if (!rows) return tl::unexpected(rows.error());
+    std::map<trace::StringId, std::vector<analyzer::UsagePoint>> buses;
+    for (const trace::DevicePower& row : *rows) {
+      buses[row.bus].push_back({row.time_ns, std::max<int64_t>(row.power_mw, 0)});
+    }
+    for (auto& [bus, points] : buses) {
+      add_samples("power " + analyzer::printable(reader_.text(bus)), std::move(points), 0,
+                  SampleUnit::kMilliwatts);
+    }
     return {};
   }
 
@@ -229,6 +245,10 @@ class Builder {
 };
 
 }  // namespace
+
+std::string format_sample(int64_t value, SampleUnit unit) {
+  return unit == SampleUnit::kBytes ? format_bytes(value) : analyzer::format_watts(value);
+}
 
 const BlockMap* Activity::map_of(const analyzer::Series& series) const {
   const auto found = std::find_if(maps.begin(), maps.end(),

@@ -56,6 +56,9 @@ class ReaderOver : public trace::Reader {
   Result<std::vector<trace::DeviceMemory>> device_memory() const override {
     return whole_.device_memory();
   }
+  Result<std::vector<trace::DevicePower>> device_power() const override {
+    return whole_.device_power();
+  }
   Result<std::vector<trace::Mapping>> mappings() const override { return whole_.mappings(); }
   Result<std::vector<trace::HostTotal>> host_totals() const override {
     return whole_.host_totals();

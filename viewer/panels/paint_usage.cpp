@@ -207,19 +207,20 @@ void paint_samples(const TrackArea& area, const SampleTrack& track) {
   const Colour colour = name_colour(track.name, state.theme);
   area.ground(false, colour);
   const double room = area.context.fonts.small->FontSize * 0.6 / std::max(area.plot.height(), 1.0F);
-  const ValueAxis values(track.peak_bytes, std::clamp(room, 0.05, 0.45));
-  grids(area, values);
+  const ValueAxis values(std::max<int64_t>(track.peak, 1), std::clamp(room, 0.05, 0.45));
+  if (track.unit == SampleUnit::kBytes) grids(area, values);  // powers of two
   area.list->PushClipRect(area.plot.min, area.plot.max, true);
+  if (track.unit != SampleUnit::kBytes) area.grid();
   const CurvePainter painter{area.list, area.plot.min, area.plot.height(), values};
   std::vector<Column> columns;
   track.pyramid.columns(state.axis, &columns);
   painter.fill(columns, colour);
   painter.line(columns, colour, 1.5F);
   area.list->PopClipRect();
-  area.captions(track.name, {{format_bytes(track.pyramid.value_at(state.cursor_ns)), colour},
-                             {"most sampled " + format_bytes(track.peak_bytes), colours.text_dim},
-                             {track.limit_bytes > 0 ? "of " + format_bytes(track.limit_bytes) : "",
-                              colours.text_dim}});
+  const auto text = [&track](int64_t value) { return format_sample(value, track.unit); };
+  area.captions(track.name, {{text(track.pyramid.value_at(state.cursor_ns)), colour},
+                             {"most sampled " + text(track.peak), colours.text_dim},
+                             {track.limit > 0 ? "of " + text(track.limit) : "", colours.text_dim}});
 }
 
 void paint_thread(const TrackArea& area, const ThreadTrack& track) {

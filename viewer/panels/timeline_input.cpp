@@ -172,7 +172,13 @@ void TimelinePanel::draw_hover(const PanelContext& context) const {
   } else if (row->track.kind == TrackKind::kSamples) {
     const SampleTrack& track = context.activity->samples[row->track.index];
     text_coloured(context.colours().text, track.name);
-    curve_hint(context, track.pyramid, begin, end);
+    if (track.unit == SampleUnit::kBytes) {
+      curve_hint(context, track.pyramid, begin, end);
+    } else {
+      const Extremes extremes = track.pyramid.over(begin, end);
+      fact(context, "highest", format_sample(extremes.max, track.unit));
+      fact(context, "lowest", format_sample(extremes.min, track.unit));
+    }
   } else if (row->track.kind == TrackKind::kThread) {
     const ThreadTrack& track = context.activity->threads[row->track.index];
     text_coloured(context.colours().text, track.name);

@@ -295,6 +295,7 @@ class JoinedReader final : public Reader {
     return rows;
   }
   Result<std::vector<DeviceMemory>> device_memory() const override;
+  Result<std::vector<DevicePower>> device_power() const override;
   // What was summed up while recording was summed up for each trace: `joined_without_sums` says so.
   Result<std::vector<HostTotal>> host_totals() const override { return std::vector<HostTotal>{}; }
   Result<std::vector<HostCurvePoint>> host_curve() const override {
@@ -332,6 +333,7 @@ class JoinedReader final : public Reader {
     }
     return rows;
   }
+  StringId card_of(const Part& part, StringId bus) const;
   void add_meta();
   void add_processes(const Part& part);
   void add_losses(const Part& part);
@@ -424,24 +426,35 @@ void JoinedReader::add_meta() {
 }
 
 // The same bus number is another card on another host.
+StringId JoinedReader::card_of(const Part& part, StringId bus) const {
+  const std::string card = part.host + "/" + part.reader->text(bus);
+  auto known = std::ranges::find(cards_, card);
+  if (known == cards_.end()) known = cards_.insert(cards_.end(), card);
+  return StringId{static_cast<int64_t>(parts_.size()) * kRows + (known - cards_.begin()) + 1};
+}
+
 Result<std::vector<DeviceMemory>> JoinedReader::device_memory() const {
   std::vector<DeviceMemory> rows;
-  std::map<std::string, StringId> known;
-  for (size_t i = 0; i < cards_.size(); ++i) {
-    known[cards_[i]] =
-        StringId{static_cast<int64_t>(parts_.size()) * kRows + static_cast<int64_t>(i) + 1};
-  }
   for (Part& part : parts_) {
     const auto own = part.reader->device_memory();
     if (!own) return tl::unexpected(own.error());
     for (const DeviceMemory& row : *own) {
-      const std::string card = part.host + "/" + part.reader->text(row.bus);
-      const auto next = StringId{static_cast<int64_t>(parts_.size()) * kRows +
-                                 static_cast<int64_t>(cards_.size()) + 1};
-      const auto [found, fresh] = known.try_emplace(card, next);
-      if (fresh) cards_.push_back(card);
       rows.push_back(in_whole(part, row));
-      rows.back().bus = found->second;
+      rows.back().bus = card_of(part, row.bus);
+    }
+  }
+  return rows;
+}
+
+Result<std::vector<DevicePower>> JoinedReader::device_power() const {
+  std::vector<DevicePower> rows;
+  for (Part& part : parts_) {
+    const auto own = part.reader->device_power();
+    if (!own) return tl::unexpected(own.error());
+    for (const DevicePower& row : *own) {
+      rows.push_back(row);
+      rows.back().time_ns = part.time(row.time_ns);
+      rows.back().bus = card_of(part, row.bus);
     }
   }
   return rows;

@@ -116,6 +116,11 @@ DeviceMemory device_memory_of(const Statement& row) {
           as<uint64_t>(row, 5)};
 }
 
+DevicePower device_power_of(const Statement& row) {
+  return {as<StringId>(row, 1), row.integer(2), row.integer(3),
+          row.integer_or(4, DevicePower::kUntold)};
+}
+
 Mapping mapping_of(const Statement& row) {
   return {as<ProcessId>(row, 1),   row.integer(2),       as<uint64_t>(row, 3), as<uint64_t>(row, 4),
           as<MappingKind>(row, 5), as<StringId>(row, 6), as<uint64_t>(row, 7), as<uint64_t>(row, 8),
@@ -234,6 +239,10 @@ class SqliteReader final : public Reader {
   Result<std::vector<DeviceMemory>> device_memory() const override {
     return all_rows<DeviceMemory>("SELECT rowid, * FROM device_memory_row ORDER BY rowid",
                                   device_memory_of);
+  }
+  Result<std::vector<DevicePower>> device_power() const override {
+    return all_rows<DevicePower>("SELECT rowid, * FROM device_power_row ORDER BY rowid",
+                                 device_power_of);
   }
   Result<std::vector<Mapping>> mappings() const override {
     return all_rows<Mapping>("SELECT * FROM mapping_row ORDER BY id", mapping_of);

@@ -189,6 +189,14 @@ constexpr SchemaObject kOthers[] = {
      "CREATE TABLE recording_window(id INTEGER PRIMARY KEY, process_id INTEGER, begin_ns INTEGER, "
      "end_ns INTEGER)",
      7},
+    {"table", "device_power_row",
+     "CREATE TABLE device_power_row(bus_id INTEGER, time_ns INTEGER, power_mw INTEGER, energy_mj "
+     "INTEGER)",
+     8},
+    {"view", "device_power",
+     "CREATE VIEW device_power AS SELECT " STRING_TEXT(
+         "bus_id") " AS bus, time_ns, power_mw, energy_mj FROM device_power_row",
+     8},
     {"table", "stack_chunk",
      "CREATE TABLE stack_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
     {"table", "stack_node_chunk",

@@ -65,6 +65,7 @@ struct Inserts {
         out_of_memory(db, "INSERT INTO out_of_memory_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)",
                       kKeep),
         device_memory(db, "INSERT INTO device_memory_row VALUES(?1,?2,?3,?4,?5)", kKeep),
+        device_power(db, "INSERT INTO device_power_row VALUES(?1,?2,?3,?4)", kKeep),
         window(db, "INSERT INTO recording_window VALUES(NULL,?1,?2,?3)", kKeep),
         end_window(db, "UPDATE recording_window SET end_ns=?2 WHERE id=?1", kKeep),
         process_memory(
@@ -75,8 +76,8 @@ struct Inserts {
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
   Statement string, meta, loss, process, end_process, thread, rename_thread, module, drop_modules,
       allocation, end_allocation, revive_allocation, transfer, memset, kernel, marker, end_marker,
-      pool_reserved, out_of_memory, device_memory, window, end_window, process_memory, mapping,
-      drop_mappings;
+      pool_reserved, out_of_memory, device_memory, device_power, window, end_window, process_memory,
+      mapping, drop_mappings;
 };
 
 class SqliteWriter final : public Writer {
@@ -232,6 +233,7 @@ class SqliteWriter final : public Writer {
   WindowId add_window(const RecordingWindow& window) override;
   void end_window(WindowId id, int64_t end_ns) override;
   void add_device_memory(const DeviceMemory& sample) override;
+  void add_device_power(const DevicePower& sample) override;
   void add_process_memory(const ProcessMemory& sample) override;
   void add_mappings(std::span<const Mapping> snapshot) override;
   void drop_mappings(ProcessId process, int64_t time_ns) override;

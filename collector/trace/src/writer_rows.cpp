@@ -203,6 +203,17 @@ void SqliteWriter::add_device_memory(const DeviceMemory& sample) {
   check(insert.run());
 }
 
+void SqliteWriter::add_device_power(const DevicePower& sample) {
+  if (!ready() || no_samples()) return;
+  seen(sample.time_ns);
+  Statement& insert = inserts_->device_power;
+  insert.bind_unless(1, integer(sample.bus), 0);
+  insert.bind(2, sample.time_ns);
+  insert.bind(3, sample.power_mw);
+  insert.bind_unless(4, sample.energy_mj, DevicePower::kUntold);
+  check(insert.run());
+}
+
 void SqliteWriter::add_process_memory(const ProcessMemory& sample) {
   if (!ready() || no_samples()) return;
   seen(sample.time_ns);

@@ -188,6 +188,24 @@ struct DeviceMemoryLine {
   uint64_t others_bytes() const;       // of processes that are not recorded
 };
 
+// What one of the program's devices took (NVML), from the first look to the last: the whole board,
+// whoever used it.
+struct PowerLine {
+  std::string bus;
+  int16_t device = trace::kNoDevice;
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+  int64_t mean_mw = 0;  // milliwatts
+  int64_t peak_mw = 0;  // the highest that was seen
+  int64_t peak_ns = 0;
+  int64_t energy_mj = 0;  // millijoules
+  bool counted =
+      false;  // by the driver's counter; otherwise each look's power holds until the next
+  // Of one after the warm-up, on average; absent where they were not all looked at, or took less
+  // than a second together.
+  std::optional<int64_t> iteration_mj;
+};
+
 struct OutOfMemoryLine {
   trace::OutOfMemory event;
   StackView stack;
@@ -252,6 +270,7 @@ struct Report {
   Structure structure;                        // of the training loop, where there is one
   std::vector<PoolReport> pools;
   std::vector<DeviceMemoryLine> device_memory;
+  std::vector<PowerLine> power;
   std::vector<FitLine> fits;
   std::vector<TransferLine> transfers;
   std::optional<OperationTotal> memsets;

@@ -18,6 +18,10 @@ std::string format_bytes(uint64_t bytes);
 // "123 ns", "12.345 µs", "1.234 ms", "1.234 s", "-1.234 s".
 std::string format_ns(int64_t ns);
 
+// Of milliwatts: "312 W", "9.5 W" below 10 W. Of millijoules: "23.1 J", "4.21 kJ", "1.30 MJ".
+std::string format_watts(int64_t milliwatts);
+std::string format_joules(int64_t millijoules);
+
 // "1,234,567"
 std::string format_count(uint64_t count);
 

@@ -1,5 +1,5 @@
 // What is said of a recording from outside of the programs: the driver's count of device memory,
-// and when the device's work was kept. Plain values.
+// the device's power, and when the device's work was kept. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,17 @@ struct DeviceMemory {
   uint64_t total_bytes = 0;  // of the device; 0 in rows of one process
 
   bool operator==(const DeviceMemory&) const = default;
+};
+
+// The whole board's, whoever uses it.
+struct DevicePower {
+  StringId bus{};  // as in DeviceMemory
+  int64_t time_ns = 0;
+  int64_t power_mw = 0;         // milliwatts, as the driver averages it
+  int64_t energy_mj = kUntold;  // millijoules since the driver was loaded; kUntold: not counted
+
+  static constexpr int64_t kUntold = -1;
+  bool operator==(const DevicePower&) const = default;
 };
 
 // While what the device did was kept (--window).

@@ -91,6 +91,7 @@ class Reader {
   [[nodiscard]] virtual Result<std::vector<ProcessMemory>> process_memory() const = 0;
   // In the order in which they were taken.
   [[nodiscard]] virtual Result<std::vector<DeviceMemory>> device_memory() const = 0;
+  [[nodiscard]] virtual Result<std::vector<DevicePower>> device_power() const = 0;
   [[nodiscard]] virtual Result<std::vector<Mapping>> mappings() const = 0;
   // Where there are any (--host=aggregate, --max-size), they speak for the host layers as a whole,
   // and rows of these are none or not all. Ascending in time for each process and layer.

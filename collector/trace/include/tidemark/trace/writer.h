@@ -90,6 +90,7 @@ class Writer {
   virtual WindowId add_window(const RecordingWindow& window) = 0;
   virtual void end_window(WindowId id, int64_t end_ns) = 0;
   virtual void add_device_memory(const DeviceMemory& sample) = 0;
+  virtual void add_device_power(const DevicePower& sample) = 0;
   virtual void add_process_memory(const ProcessMemory& sample) = 0;
   // One snapshot: all mappings of one process at one moment, ascending by address.
   virtual void add_mappings(std::span<const Mapping> snapshot) = 0;

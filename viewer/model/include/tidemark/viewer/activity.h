@@ -44,12 +44,17 @@ struct ThreadTrack {
   int64_t span_ns = 0;
 };
 
+enum class SampleUnit : uint8_t { kBytes, kMilliwatts };
+
+std::string format_sample(int64_t value, SampleUnit unit);
+
 struct SampleTrack {
-  std::string name;  // "resident memory of python3 (4217)"
-  std::vector<analyzer::UsagePoint> points;
+  std::string name;                          // "resident memory of python3 (4217)"
+  std::vector<analyzer::UsagePoint> points;  // `bytes`: in `unit`
   PeakPyramid pyramid;
-  int64_t peak_bytes = 0;
-  int64_t limit_bytes = 0;  // what the device has; 0: not known
+  int64_t peak = 0;
+  int64_t limit = 0;  // what the device has; 0: not known
+  SampleUnit unit = SampleUnit::kBytes;
 };
 
 struct Moment {
