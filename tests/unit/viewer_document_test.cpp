@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tidemark/viewer/activity.h"
 #include "tidemark/viewer/view_state.h"
 #include "viewer_fixtures.h"
 
@@ -84,6 +85,21 @@ TEST(viewer_document, reserved_is_the_sum_over_processes_and_ends_with_each) {
   EXPECT_EQ(seen,
             (std::vector<std::pair<int64_t, int64_t>>{{10, 100}, {20, 130}, {30, 90}, {50, 30}}));
   EXPECT_TRUE(reserved_curve(samples, processes, 7).empty());
+}
+
+TEST(viewer_document, a_devices_power_is_a_track_in_watts) {
+  MemoryTrace trace = testing::training_trace();
+  const auto bus = trace.intern("0000:1b:00.0");
+  trace.power = {{bus, 10, 70'000, 1}, {bus, 30, 412'300}, {bus, 20, 9'500}};
+  const auto activity =
+      load_activity(MemoryReader(std::make_shared<const MemoryTrace>(std::move(trace))));
+  ASSERT_TRUE(activity.has_value());
+  const auto track = std::ranges::find(activity->samples, "power 0000:1b:00.0", &SampleTrack::name);
+  ASSERT_NE(track, activity->samples.end());
+  EXPECT_EQ(track->peak, 412'300);
+  EXPECT_EQ(track->pyramid.value_at(25), 9'500);
+  EXPECT_EQ(format_sample(track->peak, track->unit), "412 W");
+  EXPECT_EQ(format_sample(1 << 20, SampleUnit::kBytes), "1.00 MiB");
 }
 
 TEST(viewer_document, stepping_the_cursor_visits_changes_of_the_selected_series) {

@@ -24,6 +24,7 @@ struct MemoryTrace {
   std::vector<std::vector<trace::Frame>> stacks = {{}};  // by StackId
   std::vector<trace::Allocation> allocations;
   std::vector<trace::PoolReserved> reserved;
+  std::vector<trace::DevicePower> power;
   std::vector<trace::Kernel> kernels;
   std::vector<trace::Transfer> transfers;
   std::vector<trace::Access> accesses;
@@ -100,9 +101,7 @@ class MemoryReader final : public trace::Reader {
   Result<std::vector<trace::DeviceMemory>> device_memory() const override {
     return std::vector<trace::DeviceMemory>{};
   }
-  Result<std::vector<trace::DevicePower>> device_power() const override {
-    return std::vector<trace::DevicePower>{};
-  }
+  Result<std::vector<trace::DevicePower>> device_power() const override { return trace_->power; }
   Result<std::vector<trace::Mapping>> mappings() const override {
     return std::vector<trace::Mapping>{};
   }
