@@ -136,7 +136,7 @@ TEST_F(PowerReport, energy_is_the_drivers_counter_where_it_has_one) {
                 "  1.00 kJ in 4.000 s; the whole board's, by its own counter\n"),
       std::string::npos)
       << text;
-  EXPECT_NE(report_json(report).find("\"energy_mj\":1000000"), std::string::npos);
+  EXPECT_NE(report_json(report).find("\"energy_mj\": 1000000"), std::string::npos);
 }
 
 TEST_F(PowerReport, without_a_counter_each_look_holds_until_the_next) {
