@@ -24,24 +24,10 @@ std::string number(int64_t value) { return std::to_string(value); }
 std::string end(int64_t time_ns) { return time_ns == trace::kNever ? "" : number(time_ns); }
 std::string address(uint64_t value) { return fmt::format("0x{:x}", value); }
 
-std::string use_text(analyzer::UseKind kind) {
-  switch (kind) {
-    case analyzer::UseKind::kKernel:
-      return "kernel";
-    case analyzer::UseKind::kCopyFrom:
-      return "copied from";
-    case analyzer::UseKind::kCopyTo:
-      return "copied to";
-    case analyzer::UseKind::kSet:
-      break;
-  }
-  return "set";
-}
-
 std::string uses_csv(const BlockDetails& details) {
   CsvTable table({"use", "id", "start_ns", "end_ns", "by"});
   for (const BlockUse& one : details.uses) {
-    table.add({use_text(one.use.kind), number(one.use.id), number(one.use.start_ns),
+    table.add({use_word(one.use.kind), number(one.use.id), number(one.use.start_ns),
                number(one.use.end_ns), details.names[one.name]});
   }
   return table.take();

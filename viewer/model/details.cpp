@@ -77,20 +77,6 @@ void add_forward(const trace::Reader& reader, const Insight& insight, BlockDetai
   }
 }
 
-const char* use_word(analyzer::UseKind kind) {
-  switch (kind) {
-    case analyzer::UseKind::kKernel:
-      return "kernel";
-    case analyzer::UseKind::kCopyFrom:
-      return "copied from";
-    case analyzer::UseKind::kCopyTo:
-      return "copied to";
-    case analyzer::UseKind::kSet:
-      return "set";
-  }
-  return "?";
-}
-
 // One name for all uses of a kind, and for all kernels of a name.
 class UseNames {
  public:
@@ -266,6 +252,20 @@ Result<OperationDetails> operation_details(const trace::Reader& reader, const Ac
 }
 
 }  // namespace
+
+const char* use_word(analyzer::UseKind kind) {
+  switch (kind) {
+    case analyzer::UseKind::kKernel:
+      return "kernel";
+    case analyzer::UseKind::kCopyFrom:
+      return "copied from";
+    case analyzer::UseKind::kCopyTo:
+      return "copied to";
+    case analyzer::UseKind::kSet:
+      return "set";
+  }
+  return "?";
+}
 
 std::shared_ptr<const StackText> read_stack(const trace::Reader& reader, trace::StackId stack) {
   return stack_text(reader.frames(stack));

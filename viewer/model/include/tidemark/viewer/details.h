@@ -16,6 +16,9 @@
 
 namespace tidemark::viewer {
 
+// "kernel", "copied from", "copied to", "set".
+const char* use_word(analyzer::UseKind kind);
+
 struct BlockUse {
   analyzer::Use use;
   size_t name = 0;  // into BlockDetails::names
