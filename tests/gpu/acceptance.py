@@ -21,6 +21,7 @@ import time
 import checks as checking
 import figures
 import pools
+import power
 import refused
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -327,6 +328,7 @@ class Acceptance:
             self.without_gpu()
         pools.parts(self)
         refused.parts(self)
+        power.parts(self)
 
     def finish(self):
         """Writes results.json; returns the exit status."""

@@ -4,7 +4,10 @@ JSON that the programs would have written beside it."""
 import copy
 import sqlite3
 
+import power
 import refused
+
+POWER_MW, ENERGY_MJ = 70_000, 1_000  # of the stand-in for NVML, too
 
 SCHEMA = """
 CREATE TABLE device_allocation(id INTEGER PRIMARY KEY, process_id, thread_id, layer, space, device,
@@ -23,6 +26,7 @@ CREATE TABLE frame(stack_id, depth, kind, function, file, line, module, inlined)
 CREATE TABLE loss(name, severity, count);
 CREATE TABLE meta(key, value);
 CREATE TABLE pool_reserved(process_id, device, time_ns, reserved_bytes);
+CREATE TABLE device_power(bus, time_ns, power_mw, energy_mj);
 CREATE TABLE out_of_memory(id INTEGER PRIMARY KEY, process_id, thread_id, device, layer, time_ns,
   requested_bytes, allocated_bytes, reserved_bytes, stack_id);
 """
@@ -96,6 +100,9 @@ def pytorch_trace(path):
     copy_rows(trace, "HtoD", "pinned", "device", [100, 50])
     memsets(trace, [8])
     accesses(trace, [(1, 5), (2, 6), (3, 5)])
+    trace.execute("INSERT INTO meta VALUES ('start_monotonic_ns', '1000')")
+    trace.executemany("INSERT INTO device_power VALUES ('0000:1b:00.0', ?, ?, ?)",
+                      [(time_ns, POWER_MW, ENERGY_MJ) for time_ns in range(power.LEAST_ROWS)])
     trace.execute("UPDATE transfer SET dst_allocation_id = 7 WHERE bytes = 50")
     trace.commit()
     trace.close()

@@ -26,6 +26,7 @@ import checks as checking
 import fake_trace
 import figures
 import pools
+import power
 import refused
 
 
@@ -386,7 +387,8 @@ if sys.argv[1] == "sql":
     csv.writer(sys.stdout).writerows([[column[0] for column in found.description], *found])
     sys.exit(0)
 if sys.argv[1] != "record":
-    print("text", sys.argv[1:], "OUT OF MEMORY: 1 time", "Memory by layer", sep="\\n")
+    print("text", sys.argv[1:], "OUT OF MEMORY: 1 time", "Memory by layer",
+          "Power of device:0", sep="\\n")
     sys.exit(0)
 output = sys.argv[sys.argv.index("-o") + 1]
 command = sys.argv[sys.argv.index("--") + 1:]
@@ -406,6 +408,15 @@ else:
             trace.execute("DELETE FROM access")
 {fault}
 sys.exit(status)
+"""
+FAKE_NVML = f"""\
+int nvmlInit_v2(void) {{ return 0; }}
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {{ *device = 0; return index; }}
+int nvmlDeviceGetPowerUsage(void* device, unsigned* mw) {{ *mw = {fake_trace.POWER_MW}; return device != 0; }}
+int nvmlDeviceGetTotalEnergyConsumption(void* device, unsigned long long* mj) {{
+  *mj = {fake_trace.ENERGY_MJ};
+  return device != 0;
+}}
 """
 FAKE_NVIDIA_SMI = "#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 580.0'\n"
 
@@ -429,10 +440,14 @@ class WholeRun(WithTrace):
         with tarfile.open(self.folder / "package.tar.gz", "w:gz") as archive:
             archive.add(package, arcname="tidemark-0")
         search = f"{self.folder / 'path'}{os.pathsep}{os.environ['PATH']}"
+        (self.folder / "nvml.c").write_text(FAKE_NVML)
+        subprocess.run(["cc", "-shared", "-o", self.folder / "path/libnvidia-ml.so.1", self.folder / "nvml.c"],
+                       check=True)
         done = subprocess.run(
             [HERE.parents[1] / "scripts/test-gpu", self.folder / "package.tar.gz",
              self.folder / "out", "--samples", self.folder / "samples"],
-            env={**os.environ, "PATH": search, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+            env={**os.environ, "PATH": search, "PYTHONDONTWRITEBYTECODE": "1",
+                 "LD_LIBRARY_PATH": str(self.folder / "path"), **environment},
             capture_output=True, text=True, check=False)
         with open(self.folder / "out/results.json", encoding="utf-8") as file:
             return done, json.load(file)
@@ -444,7 +459,8 @@ class WholeRun(WithTrace):
         self.assertEqual({check["run"] for check in results["checks"]},
                          {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50",
                           "gpt2-h100", "gpt2 profiling itself",
-                          "cuda_trainer without a visible GPU", "refused by the driver"})
+                          "cuda_trainer without a visible GPU", "refused by the driver",
+                          "power of gpt2", "power"})
         self.assertEqual(results["gpu"], "NVIDIA H100 80GB HBM3")
         self.assertTrue((self.folder / "out/gpt2-h100.db").is_file())
         self.assertIn("step time recorded / bare", done.stdout)
@@ -476,7 +492,7 @@ class WholeRun(WithTrace):
         failed = {check["run"] for check in results["checks"] if not check["ok"]}
         self.assertEqual(failed, {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50", "trace for samples/traces",
                                   "gpt2 profiling itself", "cuda_trainer without a visible GPU",
-                                  "refused by the driver"})
+                                  "refused by the driver", "power of gpt2"})
 
     def test_no_gpu_is_a_failure_with_its_reason(self):
         self.program(self.folder / "none/nvidia-smi", "#!/bin/sh\nexit 9\n")
@@ -562,6 +578,37 @@ class Refused(unittest.TestCase):
     def test_a_report_that_does_not_open_with_it_is_caught(self):
         for report in ("Memory by layer", "Memory by layer\nOUT OF MEMORY", ""):
             self.assertEqual(self.failed(report=report), ["the report opens with it"])
+
+
+class Power(unittest.TestCase):
+    """NVML read at 10..11, 20..21 and so on: 70 W, and 5 mJ more each time."""
+
+    READINGS = [(10 * i, 10 * i + 1, 70_000, 100 + 5 * i) for i in range(1, 8)]
+    ROWS = [(10 * i + 5, 69_000, 102 + 5 * i) for i in range(1, 6)]
+
+    def failed(self, rows):
+        checks = checking.Checks(out=lambda text: None)
+        power.check_power(checks, "run", self.READINGS, rows)
+        return [result["what"] for result in checks.failed]
+
+    def test_a_true_trace_passes(self):
+        self.assertEqual(self.failed(self.ROWS), [])
+
+    def test_energy_of_another_time_or_card_is_caught(self):
+        for change in (-3, 4, 1000):
+            rows = [*self.ROWS[:4], (55, 69_000, 127 + change)]
+            self.assertEqual(self.failed(rows), ["rows whose energy lies outside of NVML's readings around them"])
+        self.assertEqual(len(self.failed([*self.ROWS[:4], (55, 69_000, None)])), 1)
+
+    def test_times_in_another_clock_are_caught(self):
+        self.assertEqual(len(self.failed([(time_ns + 20, mw, mj) for time_ns, mw, mj in self.ROWS])), 1)
+
+    def test_impossible_power_is_caught(self):
+        self.assertEqual(self.failed([*self.ROWS, (66, 90_000, 133)]), ["highest power, W"])
+        self.assertEqual(self.failed([(time_ns, 0, mj) for time_ns, _, mj in self.ROWS]), ["highest power, W"])
+
+    def test_too_few_rows_are_caught(self):
+        self.assertEqual(self.failed(self.ROWS[:2]), ["rows of device_power"])
 
 
 if __name__ == "__main__":
