@@ -22,7 +22,7 @@ run_packages=(libegl1 libgl1 libgl1-mesa-dri fonts-dejavu-core sqlite3)
 # drives it; elsewhere that test says that it was left out. All that needs no browser (escaping, the numbers
 # in a page, that it asks for nothing) is tested without.
 test_packages=(
-  libgtest-dev libgmock-dev libbenchmark-dev libunwind-dev python3 libpython3-dev git xvfb xauth xdotool clang-format
+  libgtest-dev libgmock-dev libbenchmark-dev libunwind-dev python3 libpython3-dev git xvfb xauth xdotool python3-xlib clang-format
   libjemalloc-dev libtcmalloc-minimal4 libmimalloc-dev
 )
 

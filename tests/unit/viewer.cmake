@@ -56,6 +56,7 @@ target_link_libraries(viewer_program_test
     tidemark_sanitizers)
 target_compile_definitions(viewer_program_test PRIVATE
   TIDEMARK_VIEW_PROGRAM="$<TARGET_FILE:tidemark-view>"
-  TIDEMARK_VIEW_WINDOW_SCRIPT="${CMAKE_CURRENT_LIST_DIR}/viewer_window.sh")
+  TIDEMARK_VIEW_WINDOW_SCRIPT="${CMAKE_CURRENT_LIST_DIR}/viewer_window.sh"
+  TIDEMARK_VIEW_DROP_SCRIPT="${CMAKE_CURRENT_LIST_DIR}/viewer_drop.py")
 add_dependencies(viewer_program_test tidemark-view)
 gtest_discover_tests(viewer_program_test PROPERTIES TIMEOUT 120)

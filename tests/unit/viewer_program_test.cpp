@@ -259,6 +259,22 @@ TEST_F(viewer_program, a_window_appears_answers_the_mouse_and_closes_cleanly) {
   EXPECT_NE(after.find(pixel), std::string::npos) << "the curve is gone after zooming";
 }
 
+TEST_F(viewer_program, a_window_takes_traces_that_are_dropped_on_it) {
+  ASSERT_EQ(shell("command -v xvfb-run && command -v xdotool && /usr/bin/python3 -c 'import Xlib'")
+                .status,
+            0)
+      << "this test needs a display of its own and a source of drag and drop: install the packages "
+         "xvfb, xauth, xdotool and python3-xlib";
+  write_training();
+  for (const char* name : {"second.db", "with space, 100% \u00fcber.db"}) {
+    ASSERT_TRUE(testing::write_trace(testing::device_trace(), in_folder(name)).has_value());
+  }
+  const Outcome outcome = shell(
+      std::string("xvfb-run -a -s '-screen 0 900x700x24' /usr/bin/python3 '") +
+      TIDEMARK_VIEW_DROP_SCRIPT + "' \"$VIEW\" gpt2.db second.db 'with space, 100% \u00fcber.db'");
+  EXPECT_EQ(outcome.status, 0) << outcome.text;
+}
+
 TEST_F(viewer_program, a_window_saves_its_picture_and_comes_back_as_it_was_left) {
   ASSERT_EQ(shell("command -v xvfb-run && command -v xdotool").status, 0)
       << "this test needs a display of its own: install the packages xvfb, xauth and xdotool";

@@ -38,6 +38,7 @@ class ScriptedSurface final : public Surface {
  public:
   struct Hands {
     std::string dropped;
+    std::string title;
     float scale = 1;
     size_t frame = 0;
     float font_pixels = 0;  // of the last frame
@@ -75,6 +76,7 @@ class ScriptedSurface final : public Surface {
     ImGui::Render();
   }
   void fonts_changed() override {}
+  void set_title(const std::string& title) override { hands_->title = title; }
   std::string take_dropped() override { return std::exchange(hands_->dropped, {}); }
   Size size() const override { return {1200, 800}; }
   Result<Image> read_back() override { return fail("it has no pixels"); }
@@ -130,6 +132,7 @@ TEST_F(viewer_session, a_dropped_trace_takes_the_place_of_the_one_shown) {
       [&](ScriptedSurface::Hands* at) {
         if (!first_seen && shows("Live in") && !shows_device_trace()) {
           first_seen = true;
+          EXPECT_EQ(at->title, "Tidemark: first.db");
           at->dropped = second;
         }
         return !(first_seen && shows_device_trace());
@@ -137,6 +140,7 @@ TEST_F(viewer_session, a_dropped_trace_takes_the_place_of_the_one_shown) {
       &hands);
   EXPECT_TRUE(done.has_value());
   EXPECT_TRUE(first_seen);
+  EXPECT_EQ(hands.title, "Tidemark: second.db");
 }
 
 TEST_F(viewer_session, a_dropped_file_that_is_no_trace_changes_nothing) {

@@ -78,6 +78,7 @@ class Program {
     Settings looks = settings;
     looks.theme = options_.theme.value_or(settings.theme);
     session_->lay_out(looks);
+    surface_->set_title("Tidemark: " + std::string(base_name(options_.trace)));
   }
 
   // A file that cannot be written is told once: nobody should be kept from a trace by it.
@@ -159,7 +160,7 @@ Result<void> show_window(const Options& options) {
   const Size size = known ? Size{last.width, last.height} : options.size.value_or(kDefaultSize);
   const ImGuiScope imgui;
   // What the user made of it is in the monitor's pixels already.
-  auto opened = open_window("Tidemark: " + std::string(base_name(options.trace)), size, !known);
+  auto opened = open_window(size, !known);
   if (!opened) return tl::unexpected(opened.error());
   return show(options, std::move(*opened), &remembered, leave_at_once);
 }

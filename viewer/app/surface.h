@@ -29,6 +29,8 @@ class Surface {
   Surface& operator=(const Surface&) = delete;
   virtual ~Surface() = default;
 
+  // Of the window's frame, where there is one.
+  virtual void set_title(const std::string& /*title*/) {}
   // Of the monitor: 1 for 96 dpi.
   virtual float scale() const = 0;
   // Waits until there is something to draw. False: the user closed it.
@@ -48,8 +50,7 @@ class Surface {
 };
 
 // `scaled`: the size is meant for 96 dpi. Errors: no display, no OpenGL.
-[[nodiscard]] Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size,
-                                                           bool scaled);
+[[nodiscard]] Result<std::unique_ptr<Surface>> open_window(Size size, bool scaled);
 // Makes wait() return. Any thread; does nothing when no window is open.
 void wake_window();
 

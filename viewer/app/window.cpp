@@ -121,6 +121,8 @@ class Window final : public Surface {
     glfwSwapBuffers(window_);
   }
 
+  void set_title(const std::string& title) override { glfwSetWindowTitle(window_, title.c_str()); }
+
   void fonts_changed() override {
     ImGui_ImplOpenGL3_DestroyFontsTexture();
     ImGui_ImplOpenGL3_CreateFontsTexture();
@@ -171,7 +173,7 @@ class Window final : public Surface {
 
 }  // namespace
 
-Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size, bool scaled) {
+Result<std::unique_ptr<Surface>> open_window(Size size, bool scaled) {
   glfwSetErrorCallback([](int, const char* text) { last_error() = text; });
   if (glfwInit() == GLFW_FALSE) {
     return fail("no display: use --screenshot PNG, or X11 forwarding (ssh -X)");
@@ -179,7 +181,7 @@ Result<std::unique_ptr<Surface>> open_window(const std::string& title, Size size
   glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
   glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 0);
   glfwWindowHint(GLFW_SCALE_TO_MONITOR, scaled ? GLFW_TRUE : GLFW_FALSE);
-  GLFWwindow* window = glfwCreateWindow(size.width, size.height, title.c_str(), nullptr, nullptr);
+  GLFWwindow* window = glfwCreateWindow(size.width, size.height, "Tidemark", nullptr, nullptr);
   if (window == nullptr) {
     const std::string why = last_error();
     glfwTerminate();
