@@ -44,10 +44,13 @@ std::string device_memory_text(const Report& report) {
 std::string power_text(const Report& report) {
   std::string out;
   for (const PowerLine& line : report.power) {
-    out += fmt::format("\nPower of device:{}, {}: {} on average, {} at most, at {}\n", line.device,
-                       printable(line.bus), format_watts(line.mean_mw), format_watts(line.peak_mw),
-                       format_ns(line.peak_ns));
-    out += fmt::format("  {} in {}", format_joules(line.energy_mj),
+    out += fmt::format("\nPower of device:{}, {}: {} on average", line.device, printable(line.bus),
+                       format_watts(line.mean_mw));
+    if (line.peak) {
+      out += fmt::format(", {} at most, at {}", format_watts(line.peak->mw),
+                         format_ns(line.peak->at_ns));
+    }
+    out += fmt::format("\n  {} in {}", format_joules(line.energy_mj),
                        format_ns(line.end_ns - line.begin_ns));
     if (line.iteration_mj) {
       out += fmt::format(", {} an iteration", format_joules(*line.iteration_mj));

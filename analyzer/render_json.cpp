@@ -317,8 +317,8 @@ Json power(const Report& report) {
                     {"begin_ns", line.begin_ns},
                     {"end_ns", line.end_ns},
                     {"mean_mw", line.mean_mw},
-                    {"peak_mw", line.peak_mw},
-                    {"peak_ns", line.peak_ns},
+                    {"peak_mw", line.peak ? Json(line.peak->mw) : Json()},
+                    {"peak_ns", line.peak ? Json(line.peak->at_ns) : Json()},
                     {"energy_mj", line.energy_mj},
                     {"counted", line.counted},
                     {"iteration_mj", line.iteration_mj ? Json(*line.iteration_mj) : Json()}});

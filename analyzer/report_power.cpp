@@ -84,16 +84,16 @@ PowerLine line_of(const std::vector<const DevicePower*>& looks, const Structure&
   PowerLine line;
   line.begin_ns = looks.front()->time_ns;
   line.end_ns = looks.back()->time_ns;
+  PowerLine::Peak peak;
   for (const DevicePower* look : looks) {
-    if (look->power_mw <= line.peak_mw) continue;
-    line.peak_mw = look->power_mw;
-    line.peak_ns = look->time_ns;
+    if (look->power_mw > peak.mw) peak = {look->power_mw, look->time_ns};
   }
   const EnergyCurve energy(looks);
   line.counted = energy.counted();
   line.energy_mj = whole(energy.whole_mj());
   const double seconds = between(line.begin_ns, line.end_ns) * 1e-9;
-  line.mean_mw = seconds > 0 ? whole(energy.whole_mj() / seconds) : line.peak_mw;
+  line.mean_mw = seconds > 0 ? whole(energy.whole_mj() / seconds) : peak.mw;
+  if (peak.mw >= line.mean_mw) line.peak = peak;
   add_iterations(structure, energy, line);
   return line;
 }

@@ -126,8 +126,9 @@ TEST_F(PowerReport, energy_is_the_drivers_counter_where_it_has_one) {
   EXPECT_EQ(line.device, 0);
   EXPECT_EQ(line.energy_mj, 1'000'000);
   EXPECT_EQ(line.mean_mw, 250'000);
-  EXPECT_EQ(line.peak_mw, 300'000);
-  EXPECT_EQ(line.peak_ns, 2 * kSecond);
+  ASSERT_TRUE(line.peak.has_value());
+  EXPECT_EQ(line.peak->mw, 300'000);
+  EXPECT_EQ(line.peak->at_ns, 2 * kSecond);
   EXPECT_TRUE(line.counted);
   EXPECT_FALSE(line.iteration_mj.has_value());
   const std::string text = report_text(report);
@@ -164,7 +165,21 @@ TEST_F(PowerReport, another_device_and_figures_of_a_hostile_trace) {
   look(std::numeric_limits<int64_t>::min(), 1, 1);
   look(0, kMost, std::numeric_limits<int64_t>::min());
   look(kMost, kMost, kMost);
-  EXPECT_EQ(built().power.at(0).peak_mw, kMost);
+  EXPECT_EQ(built().power.at(0).peak.value().mw, kMost);
+}
+
+// As of a run of a tenth of a second: the driver's figures are averages of the idle second before.
+TEST_F(PowerReport, no_peak_is_told_where_the_average_is_higher) {
+  look(0, 90'000, 0);
+  look(kSecond / 10, 103'000, 13'000);
+  const Report report = built();
+  EXPECT_EQ(report.power.at(0).mean_mw, 130'000);
+  EXPECT_FALSE(report.power.at(0).peak.has_value());
+  const std::string text = report_text(report);
+  EXPECT_NE(text.find("Power of device:0, 0000:af:00.0: 130 W on average\n  13.0 J in 100.000 ms;"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(report_json(report).find("\"peak_mw\": null"), std::string::npos);
 }
 
 }  // namespace

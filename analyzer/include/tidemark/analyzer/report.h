@@ -196,8 +196,14 @@ struct PowerLine {
   int64_t begin_ns = 0;
   int64_t end_ns = 0;
   int64_t mean_mw = 0;  // milliwatts
-  int64_t peak_mw = 0;  // the highest that was seen
-  int64_t peak_ns = 0;
+  struct Peak {
+    int64_t mw = 0;
+    int64_t at_ns = 0;
+  };
+  // The highest that was seen. Absent where even that lies below the average by the counter: the
+  // driver's figure is itself an average, of the second before, and nothing looked at lasted so
+  // long.
+  std::optional<Peak> peak;
   int64_t energy_mj = 0;  // millijoules
   bool counted =
       false;  // by the driver's counter; otherwise each look's power holds until the next
