@@ -5,6 +5,7 @@ Inside xvfb-run. A drag-and-drop source as a file manager is one: XDND version 5
 as text/uri-list. Each DROPPED in turn must be taken, and become the trace of which the window's title tells;
 then the window is closed with Ctrl + Q and must leave with 0. Needs python3-xlib and xdotool."""
 
+import contextlib
 import pathlib
 import subprocess
 import sys
@@ -86,6 +87,17 @@ def wait_for_title(viewer, title):
     sys.exit(f"no window with the title '{title}'")
 
 
+def close(viewer, window):
+    """A key that comes before the focus is lost: pressed until it is seen."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while viewer.poll() is None and time.monotonic() < ends:
+        subprocess.run(["xdotool", "windowfocus", "--sync", window, "key", "ctrl+q"], check=False)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            viewer.wait(2)
+    if viewer.returncode != 0:
+        sys.exit(f"the viewer closed with {viewer.returncode}")
+
+
 def main():
     program, first, *dropped = sys.argv[1:]
     source = Source()
@@ -98,9 +110,7 @@ def main():
         for path in dropped:
             source.drop(target, pathlib.Path(path).resolve())
             wait_for_title(viewer, f"Tidemark: {pathlib.Path(path).name}")
-        subprocess.run(["xdotool", "windowfocus", window, "key", "ctrl+q"], check=True)
-        if viewer.wait(PATIENCE_SECONDS) != 0:
-            sys.exit(f"the viewer closed with {viewer.returncode}")
+        close(viewer, window)
     finally:
         viewer.kill()
 
