@@ -3,7 +3,7 @@
 // events, 60 s for 100 M are wanted on two cores). Writes the trace first.
 //
 //   reading_bench [EVENTS]        default 50,000,000; TIDEMARK_BENCH_KEEP=1 keeps the file
-//   reading_bench FILE            asks a file that was kept
+//   reading_bench FILE [scans]    asks a file that was kept; `scans`: full scans only, five of each
 //
 // Seconds are of this process's CPU (all threads), then of the wall.
 #include <fmt/format.h>
@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench_program.h"
@@ -116,13 +117,17 @@ std::string ask(const trace::Reader& reader, const std::string& sql) {
   return answer;
 }
 
+void full_scans(const trace::Reader& reader) {
+  timed("full scan, in order", [&] { return scan(reader, {}); });
+  trace::AllocationFilter any_order;
+  any_order.any_order = true;
+  timed("full scan, any order", [&] { return scan(reader, any_order); });
+}
+
 void read_trace(const std::string& path) {
   const auto reader = must(trace::Reader::open(path));
   const int64_t end_ns = reader->end_ns();
-  timed("full scan, in order", [&] { return scan(*reader, {}); });
-  trace::AllocationFilter any_order;
-  any_order.any_order = true;
-  timed("full scan, any order", [&] { return scan(*reader, any_order); });
+  full_scans(*reader);
   const analyzer::Series heap{trace::Layer::kHeap, trace::Space::kHost, trace::kNoDevice};
   for (const int64_t percent : {1, 25, 50, 75, 99}) {
     timed(fmt::format("live at {} %", percent).c_str(), [&] {
@@ -168,7 +173,12 @@ void read_trace(const std::string& path) {
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::filesystem::exists(argv[1])) {
-    read_trace(argv[1]);
+    if (argc > 2 && std::string_view(argv[2]) == "scans") {
+      const auto reader = must(trace::Reader::open(argv[1]));
+      for (int i = 0; i < 5; ++i) full_scans(*reader);
+    } else {
+      read_trace(argv[1]);
+    }
     return 0;
   }
   const uint64_t events = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 50'000'000;

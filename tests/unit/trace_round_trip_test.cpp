@@ -78,16 +78,33 @@ TEST(TraceRoundTrip, host_allocations_survive_many_chunks_and_the_merge) {
   sqlite3* raw = nullptr;
   ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
   const Connection db(raw);
-  const auto scan_with = [&](Decoding decoding) {
-    HostScan scan(db.get(), path, HostFilter{}, kMaxChunkRows, decoding);
+  const auto scan_with = [&](const HostFilter& filter, Decoding decoding) {
+    HostScan scan(db.get(), path, filter, kMaxChunkRows, decoding);
     std::vector<Allocation> rows;
     std::vector<Allocation> part;
     while (scan.next(part) && !part.empty()) rows.insert(rows.end(), part.begin(), part.end());
     return rows;
   };
+  const auto ids_ascend = [](const Allocation& a, const Allocation& b) { return a.id < b.id; };
   const auto scan_all = [&] {
-    auto rows = scan_with(Decoding::kInTurn);
-    EXPECT_TRUE(scan_with(Decoding::kAhead) == rows);
+    auto rows = scan_with({}, Decoding::kInTurn);
+    EXPECT_TRUE(scan_with({}, Decoding::kAlwaysAhead) == rows);
+    HostFilter any_order;
+    any_order.any_order = true;
+    auto sorted = scan_with(any_order, Decoding::kAlwaysAhead);
+    std::sort(sorted.begin(), sorted.end(), ids_ascend);
+    EXPECT_TRUE(sorted == rows);
+    // What leaves little or nothing of some chunks, which the merge then wants out of turn.
+    HostFilter late;
+    late.min_free_ns = rows[rows.size() / 2].alloc_ns;
+    HostFilter one_stack;
+    one_stack.alloc_stack = rows[rows.size() / 3].alloc_stack;
+    for (const HostFilter& filter : {late, one_stack}) {
+      const auto some = scan_with(filter, Decoding::kInTurn);
+      EXPECT_FALSE(some.empty());
+      EXPECT_LT(some.size(), rows.size());
+      EXPECT_TRUE(scan_with(filter, Decoding::kAlwaysAhead) == some);
+    }
     return rows;
   };
   const auto chunks_of = [&](int kind) {
@@ -133,7 +150,7 @@ TEST(TraceRoundTrip, a_scan_that_decodes_ahead_may_be_left_or_meet_damage_anywhe
   const Connection db(raw);
   // There are frees still to be applied: chunk after chunk is given by itself.
   for (size_t windows = 0; windows < kParts; ++windows) {
-    HostScan scan(db.get(), path, HostFilter{}, 1, Decoding::kAhead);
+    HostScan scan(db.get(), path, HostFilter{}, 1, Decoding::kAlwaysAhead);
     std::vector<Allocation> part;
     for (size_t i = 0; i < windows; ++i) ASSERT_TRUE(scan.next(part));
     EXPECT_EQ(part.empty(), windows == 0);
@@ -146,7 +163,7 @@ TEST(TraceRoundTrip, a_scan_that_decodes_ahead_may_be_left_or_meet_damage_anywhe
                           damaged)
                           .c_str()),
               SQLITE_OK);
-    HostScan scan(db.get(), path, HostFilter{}, 1, Decoding::kAhead);
+    HostScan scan(db.get(), path, HostFilter{}, 1, Decoding::kAlwaysAhead);
     std::vector<Allocation> part;
     Result<void> read;
     do {

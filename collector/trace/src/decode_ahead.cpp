@@ -5,7 +5,9 @@
 
 namespace tidemark::trace {
 
-DecodeAhead::DecodeAhead(const HostFilter& filter) : filter_(filter) {
+DecodeAhead::DecodeAhead(const HostFilter& filter, ChunkDecoder& decoder)
+    : filter_(filter), decoder_(decoder) {
+  if (std::thread::hardware_concurrency() == 1) return;
   try {
     worker_ = std::thread([this] { work(); });
   } catch (const std::system_error&) {
@@ -32,20 +34,28 @@ void DecodeAhead::add(AheadJob& job) {
   added_.notify_one();
 }
 
-void DecodeAhead::take(AheadJob& job, ChunkDecoder& decoder) {
-  std::unique_lock lock(mutex_);
-  if (job.state == AheadJob::State::kWaits) {
-    std::erase(waiting_, &job);
-    lock.unlock();
-    decode(job, decoder);
-    return;
-  }
-  done_.wait(lock, [&] { return job.state == AheadJob::State::kDone; });
-}
-
-void DecodeAhead::decode(AheadJob& job, ChunkDecoder& decoder) const {
+// Takes the job out of those that wait; called and left with the lock held.
+void DecodeAhead::decode(AheadJob& job, ChunkDecoder& decoder, std::unique_lock<std::mutex>& lock) {
+  std::erase(waiting_, &job);
+  job.state = AheadJob::State::kRuns;
+  lock.unlock();
   job.rows.clear();
   job.result = decode_allocations(decoder, job.data, job.chunk, filter_, job.rows);
+  lock.lock();
+  job.state = AheadJob::State::kDone;
+}
+
+void DecodeAhead::take(AheadJob& job) {
+  std::unique_lock lock(mutex_);
+  while (job.state != AheadJob::State::kDone) {
+    if (job.state == AheadJob::State::kWaits) {
+      decode(job, decoder_, lock);
+    } else if (!waiting_.empty()) {
+      decode(*waiting_.front(), decoder_, lock);
+    } else {
+      done_.wait(lock);
+    }
+  }
 }
 
 void DecodeAhead::work() {
@@ -54,13 +64,7 @@ void DecodeAhead::work() {
   for (;;) {
     added_.wait(lock, [&] { return stop_ || !waiting_.empty(); });
     if (stop_) return;
-    AheadJob& job = *waiting_.front();
-    waiting_.pop_front();
-    job.state = AheadJob::State::kRuns;
-    lock.unlock();
-    decode(job, decoder);
-    lock.lock();
-    job.state = AheadJob::State::kDone;
+    decode(*waiting_.front(), decoder, lock);
     done_.notify_one();
   }
 }

@@ -244,6 +244,7 @@ class Selection {
 template <class Index>
 void append_rows(const DecodedColumns& decoded, size_t count, const Index& index,
                  std::vector<Allocation>& rows) {
+  if (rows.empty()) rows.reserve(count);  // growing by and by would copy all twice
   Allocation same;
   each_column([&](size_t column, auto, auto set) { set(same, decoded.columns[column][0]); });
   for (size_t begin = 0; begin < count; begin += kBlockRows) {

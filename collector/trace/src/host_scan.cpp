@@ -7,6 +7,8 @@ namespace {
 
 // Below this a thread costs more than it saves: what lived at one moment is found in fewer.
 constexpr size_t kFewestAhead = 16;
+// One for each thread and one for each to go on with: about 25 MiB.
+constexpr size_t kJobsAhead = 4;
 
 }  // namespace
 
@@ -69,18 +71,21 @@ Result<void> HostScan::load_index() {
   // A free that is still to be applied moves free_ns either way (a free, a revival).
   decode_filter_ = filter_;
   if (has_frees()) decode_filter_.min_free_ns = HostFilter{}.min_free_ns;
-  if (decoding_ == Decoding::kAhead) start_ahead();
+  // With rows as recorded beside rows in classes, some may be there twice: only order tells.
+  any_order_ = filter_.any_order && !has_frees() &&
+               (runs_[0].chunks.empty() || runs_[0].chunks.size() == chunks());
+  if (decoding_ != Decoding::kInTurn) start_ahead();
   return {};
 }
 
 void HostScan::start_ahead() {
-  size_t wanted = 0;
+  size_t wanted = decoding_ == Decoding::kAlwaysAhead ? kFewestAhead : 0;
   for (const Run& run : runs_) {
     wanted += static_cast<size_t>(
         std::count_if(run.chunks.begin(), run.chunks.end(),
                       [this](const ChunkInfo& chunk) { return may_match(chunk); }));
   }
-  if (wanted >= kFewestAhead) ahead_.emplace(decode_filter_);
+  if (wanted >= kFewestAhead) ahead_.emplace(decode_filter_, decoder_);
 }
 
 size_t HostScan::chunks() const {
@@ -103,58 +108,87 @@ Result<std::string_view> HostScan::data_of(const ChunkInfo& chunk) {
   return tl::unexpected(read_error(db_, path_));
 }
 
-const ChunkInfo* HostScan::next_chunk(Run& run) {
-  while (run.next < run.chunks.size()) {
-    const ChunkInfo& chunk = run.chunks[run.next++];
-    if (may_match(chunk)) return &chunk;
-  }
-  return nullptr;
+const ChunkInfo* HostScan::peek(Run& run) const {
+  while (run.next < run.chunks.size() && !may_match(run.chunks[run.next])) ++run.next;
+  return run.next < run.chunks.size() ? &run.chunks[run.next] : nullptr;
 }
 
-// The run's next chunk, if any, is decoded from now on.
+// Where runs are merged, a run wants its next chunk when the merge has come to the last id of the
+// one before.
+HostScan::Run* HostScan::next_run() {
+  Run* next = nullptr;
+  int64_t wanted_at = 0;
+  for (Run& run : runs_) {
+    if (peek(run) == nullptr) continue;
+    const int64_t used_up = run.next == 0 ? 0 : run.chunks[run.next - 1].last_id;
+    if (next != nullptr && (any_order_ || used_up >= wanted_at)) continue;
+    next = &run;
+    wanted_at = used_up;
+  }
+  return next;
+}
+
+// The run's next chunk, which there is, is decoded from now on.
 Result<void> HostScan::add_ahead(Run& run) {
-  run.has_ahead = false;
-  const ChunkInfo* chunk = next_chunk(run);
-  if (chunk == nullptr) return {};
-  const auto data = data_of(*chunk);
+  const ChunkInfo& chunk = run.chunks[run.next++];
+  const auto data = data_of(chunk);
   if (!data) return tl::unexpected(data.error());
-  run.ahead.data.assign(*data);
-  run.ahead.chunk = *chunk;
-  run.has_ahead = true;
-  ahead_->add(run.ahead);
+  if (spare_.empty()) spare_.push_back(std::make_unique<AheadJob>());
+  AheadJob& job = *jobs_.emplace_back(std::move(spare_.back()));
+  spare_.pop_back();
+  job.run = &run;
+  job.data.assign(*data);
+  job.chunk = chunk;
+  ahead_->add(job);
   return {};
 }
 
-Result<void> HostScan::refill_ahead(Run& run, std::vector<Allocation>& rows) {
-  const size_t before = rows.size();
-  if (!run.has_ahead) {
-    if (auto added = add_ahead(run); !added) return added;
-  }
-  while (rows.size() == before && run.has_ahead) {
-    ahead_->take(run.ahead, decoder_);
-    run.has_ahead = false;
-    ++chunks_read_;
-    if (!run.ahead.result) {
-      return tl::unexpected(damaged(path_, run.ahead.result.error().message));
-    }
-    window_.push_back(run.ahead.chunk);
-    if (rows.empty()) {
-      std::swap(rows, run.ahead.rows);
-    } else {
-      rows.insert(rows.end(), run.ahead.rows.begin(), run.ahead.rows.end());
-    }
-    if (auto added = add_ahead(run); !added) return added;
+Result<void> HostScan::fill_ahead() {
+  while (jobs_.size() < kJobsAhead) {
+    Run* run = next_run();
+    if (run == nullptr) break;
+    if (auto added = add_ahead(*run); !added) return added;
   }
   return {};
 }
 
 // Appends the rows of the run's next chunk that has any.
+Result<void> HostScan::refill_ahead(Run& run, std::vector<Allocation>& rows) {
+  const size_t before = rows.size();
+  while (rows.size() == before) {
+    if (auto filled = fill_ahead(); !filled) return filled;
+    auto found =
+        std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& job) { return job->run == &run; });
+    if (found == jobs_.end()) {
+      // A filter left less of the chunk before than its last id lets expect; or nothing is left.
+      if (peek(run) == nullptr) return {};
+      if (auto added = add_ahead(run); !added) return added;
+      found = jobs_.end() - 1;
+    }
+    AheadJob& job = *spare_.emplace_back(std::move(*found));
+    jobs_.erase(found);
+    ahead_->take(job);
+    ++chunks_read_;
+    if (!job.result) return tl::unexpected(damaged(path_, job.result.error().message));
+    window_.push_back(job.chunk);
+    if (rows.empty()) {
+      std::swap(rows, job.rows);
+    } else {
+      rows.insert(rows.end(), job.rows.begin(), job.rows.end());
+    }
+  }
+  // What the worker does while these are visited.
+  return fill_ahead();
+}
+
+// The same, where nothing is decoded ahead.
 Result<void> HostScan::refill(Run& run, std::vector<Allocation>& rows) {
   if (ahead_) return refill_ahead(run, rows);
   const size_t before = rows.size();
   while (rows.size() == before) {
-    const ChunkInfo* chunk = next_chunk(run);
+    const ChunkInfo* chunk = peek(run);
     if (chunk == nullptr) break;
+    ++run.next;
     const auto data = data_of(*chunk);
     if (!data) return tl::unexpected(data.error());
     ++chunks_read_;
@@ -270,11 +304,8 @@ Result<void> HostScan::next(std::vector<Allocation>& rows) {
   }
   rows.clear();
   window_.clear();
-  // With rows as recorded beside rows in classes, some may be there twice: only order tells.
-  const bool any_order = filter_.any_order && !has_frees() &&
-                         (runs_[0].chunks.empty() || runs_[0].chunks.size() == chunks());
   while (rows.empty()) {
-    if (auto read = any_order ? read_any(rows) : read_window(rows); !read) return read;
+    if (auto read = any_order_ ? read_any(rows) : read_window(rows); !read) return read;
     read_data_.reset();
     if (rows.empty() || !has_frees()) break;
     if (auto applied = apply(near_, rows); !applied) return applied;

@@ -25,7 +25,9 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,7 +42,8 @@ namespace tidemark::trace {
 inline constexpr size_t kWindowRows = 16 * kMaxChunkRows;
 
 // kAhead: on a second thread, where there is enough to read; the first alone uses the file.
-enum class Decoding : uint8_t { kInTurn, kAhead };
+// kAlwaysAhead: however little there is.
+enum class Decoding : uint8_t { kInTurn, kAhead, kAlwaysAhead };
 
 class HostScan {
  public:
@@ -62,8 +65,6 @@ class HostScan {
     size_t next = 0;
     std::vector<Allocation> rows;
     size_t at = 0;
-    AheadJob ahead;  // the chunk that refill() will give next, where one is decoded ahead
-    bool has_ahead = false;
     bool given() const { return at == rows.size(); }
     int64_t id() const { return static_cast<int64_t>(rows[at].id); }
   };
@@ -72,8 +73,10 @@ class HostScan {
   void sort_in(const ChunkInfo& chunk);
   bool may_match(const ChunkInfo& chunk) const;
   void start_ahead();
-  const ChunkInfo* next_chunk(Run& run);  // of those that may match; nullptr: none is left
+  const ChunkInfo* peek(Run& run) const;  // the next that may match; nullptr: none is left
+  Run* next_run();                        // that will want one first; nullptr: none
   Result<void> add_ahead(Run& run);
+  Result<void> fill_ahead();
   Result<void> refill_ahead(Run& run, std::vector<Allocation>& rows);
   Result<void> refill(Run& run, std::vector<Allocation>& rows);
   Result<void> read_any(std::vector<Allocation>& rows);
@@ -97,7 +100,11 @@ class HostScan {
   std::vector<HostFree> frees_;
   size_t chunks_read_ = 0;
   bool indexed_ = false;
-  std::optional<DecodeAhead> ahead_;  // last: its worker may still be at one of the runs' chunks
+  bool any_order_ = false;
+  // What is decoded ahead, in the order in which it was begun, and what is free for more.
+  std::deque<std::unique_ptr<AheadJob>> jobs_;
+  std::vector<std::unique_ptr<AheadJob>> spare_;
+  std::optional<DecodeAhead> ahead_;  // last: its worker may still be at one of the jobs
 };
 
 }  // namespace tidemark::trace

@@ -116,8 +116,8 @@ int host_filter(sqlite3_vtab_cursor* base, int, const char* plan, int count,
     auto& cursor = *static_cast<HostCursor*>(base);
     HostFilter filter;
     for (int i = 0; i < count; ++i) apply_hint(filter, plan[i], values[i]);
-    cursor.scan =
-        std::make_unique<HostScan>(static_cast<Table*>(base->pVtab)->db, path_of(base), filter);
+    cursor.scan = std::make_unique<HostScan>(static_cast<Table*>(base->pVtab)->db, path_of(base),
+                                             filter, kWindowRows, Decoding::kAhead);
     return load_rows(cursor);
   });
 }
