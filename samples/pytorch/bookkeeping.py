@@ -123,11 +123,12 @@ def count_events(profiler):
     os.close(handle)
     try:
         profiler.export_chrome_trace(path)
+        size = os.path.getsize(path)
         with open(path, encoding="utf-8") as file:
             events = json.load(file)["traceEvents"]
     finally:
         os.unlink(path)
-    counts = {"kernels": 0, "memcpys": 0, "memcpy_bytes": 0, "memsets": 0, "memset_bytes": 0}
+    counts = {"json_bytes": size, "kernels": 0, "memcpys": 0, "memcpy_bytes": 0, "memsets": 0, "memset_bytes": 0}
     for event in events:
         category = event.get("cat")
         if category == "kernel":

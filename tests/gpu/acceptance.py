@@ -20,13 +20,16 @@ import time
 
 import checks as checking
 import figures
+import lines
 import pools
 import power
 import refused
 
 HERE = pathlib.Path(__file__).resolve().parent
-LIMIT_SECONDS = 150  # for one run of a program; the whole is to take under six minutes
+LIMIT_SECONDS = 150  # for one run of a program; the whole is to take under seven minutes
 SHORT_STEPS = 3
+MANY_STEPS = 23
+STEP_SIZE = "size of a step of gpt2"
 LAUNCH_COST_PAIRS = 5
 
 
@@ -168,6 +171,7 @@ class Acceptance:
         checking.check_step_time(self.checks, name, [runs["bare"], runs["bare_again"]],
                                  runs["recorded"])
         self.touched(name, trace_path)
+        self.lines(name, trace_path)
         self.texts(name, trace_path)
         return runs
 
@@ -206,6 +210,13 @@ class Acceptance:
         self.checks.figure(name, "bytes of cuBLAS workspaces that no kernel was handed", workspaces)
         self.checks.figure(name, "share of all bytes that were seen touched",
                            round(touched / total, 6) if total else None)
+
+    def lines(self, name, trace_path):
+        """Python lines of the pool's blocks, forward's and backward's."""
+        _, report = self.run("tidemark report --format json",
+                             [self.tidemark, "report", trace_path, "--format", "json"])
+        lines.check_lines(self.checks, name, self.ask(trace_path, lines.BLOCKS_WITH_LINES),
+                          lines.evidence_in(json.loads(report)))
 
     def accesses(self):
         """Access tracking against a program that knows what it hands to its kernels."""
@@ -271,6 +282,28 @@ class Acceptance:
                           size <= 3 << 20)
         self.texts(name, trace_path)
 
+    def step_size(self):
+        """What a step adds to the trace, beside what it adds to torch.profiler's JSON."""
+        program = ["python3", "gpt2.py", "--json"]
+        folder = self.options.samples / "pytorch"
+        sizes = {}
+        for steps in (SHORT_STEPS, MANY_STEPS):
+            trace_path = self.work / f"steps{steps}.db"
+            self.record(f"{STEP_SIZE}, {steps} steps", trace_path,
+                        [*program, self.work / "steps.json", "--steps", steps], ["--host=off"], folder=folder)
+            sizes[steps] = trace_path.stat().st_size
+        path = self.work / "profiled.json"
+        self.run(f"{STEP_SIZE}, profiler", [*program, path, "--steps", SHORT_STEPS, "--profile"], folder=folder)
+        profile = checking.load(path)["profile"]["json_bytes"] / SHORT_STEPS
+        lines.check_size(self.checks, STEP_SIZE, sizes, profile)
+
+    def step_time(self):
+        """What a step costs, by turns; printed, never demanded."""
+        done = subprocess.run([sys.executable, HERE / "step_time.py", self.tidemark, self.out, "--rounds",
+                               str(self.options.step_time)], capture_output=True, text=True, check=False)
+        self.say(done.stdout)
+        self.checks.equal("step time", "exit status", 0, done.returncode)
+
     def self_profiling(self, runs):
         """A program that profiles itself: two want CUPTI, and the program must not suffer."""
         name = "gpt2 profiling itself"
@@ -329,6 +362,11 @@ class Acceptance:
         pools.parts(self)
         refused.parts(self)
         power.parts(self)
+        with self.part(STEP_SIZE):
+            self.step_size()
+        if self.options.step_time:
+            with self.part("step time"):
+                self.step_time()
 
     def finish(self):
         """Writes results.json; returns the exit status."""
@@ -372,6 +410,8 @@ def main():
     parser.add_argument("--samples", type=pathlib.Path, default=HERE.parents[1] / "samples")
     parser.add_argument("--cuda-trainer", type=pathlib.Path,
                         help="default: from the package, else from build/")
+    parser.add_argument("--step-time", type=int, default=0, metavar="ROUNDS",
+                        help="also time steps bare and recorded, two to three minutes a round")
     parser.add_argument("--keep", action="store_true", help="keep the recorded traces")
     options = parser.parse_args()
     options.samples = options.samples.resolve()

@@ -7,6 +7,7 @@ import sqlite3
 import power
 import refused
 
+STEP_BYTES = 10_000
 POWER_MW, ENERGY_MJ = 70_000, 1_000  # of the stand-in for NVML, too
 
 SCHEMA = """
@@ -41,6 +42,8 @@ def empty(path):
     trace.execute("INSERT INTO process VALUES (1, 4242, NULL, 'program', 0, 1000, 0, NULL)")
     trace.execute("INSERT INTO frame VALUES (?, 0, 'native', 'cuda_trainer::Trainer::set_up()', "
                   "'trainer.cu', 1, 'cuda_trainer', 0)", (STACK,))
+    trace.execute("INSERT INTO frame VALUES (?, 1, 'python', 'main', 'train.py', 12, NULL, 0)", (STACK,))
+    trace.executemany("INSERT INTO thread VALUES (?, 1, ?, ?)", [(1, 4242, "python3"), (2, 4243, "pt_autograd_0")])
     trace.execute("INSERT INTO loss VALUES ('stacks_truncated', 'info', 3)")
     trace.execute("INSERT INTO loss VALUES ('events_dropped_ring_full', 'data_loss', 0)")
     return trace
@@ -84,9 +87,10 @@ def refused_trace(path):
     trace.close()
 
 
-def pytorch_trace(path):
-    """Two segments, three blocks: 600 and 300 live together, then 300 and 500."""
+def pytorch_trace(path, steps=0):
+    """Two segments, three blocks: 600 and 300 live together, then 300 and 500. The file grows with the steps."""
     trace = empty(path)
+    trace.execute("INSERT INTO meta VALUES ('steps', zeroblob(?))", (steps * STEP_BYTES,))
     allocate(trace, "driver", "device", 2 * MIB, 100, None, "cudaMalloc", "/x/libc10_cuda.so")
     allocate(trace, "driver", "device", 20 * MIB, 200, None, "cudaMalloc", "/x/libc10_cuda.so")
     allocate(trace, "driver", "device", 64 * MIB, 250, None, "cudaMalloc", "/x/libcublas.so.13")
@@ -122,7 +126,7 @@ PYTORCH_RUN = {
     "total_seconds": 12.0,
     "profile": None,
 }
-PROFILE = {"kernels": 4, "memcpys": 2, "memcpy_bytes": 150, "memsets": 1, "memset_bytes": 8}
+PROFILE = {"json_bytes": 3_000_000, "kernels": 4, "memcpys": 2, "memcpy_bytes": 150, "memsets": 1, "memset_bytes": 8}
 
 
 def pytorch_runs():

@@ -25,6 +25,7 @@ import bookkeeping
 import checks as checking
 import fake_trace
 import figures
+import lines
 import pools
 import power
 import refused
@@ -333,16 +334,17 @@ class Inputs(WithTrace):
         self.assertEqual(figures.steady_step_seconds([9.0, 8.0, 3.0, 1.0, 2.0]), 2.0)
 
     def test_the_profilers_trace_is_counted_by_category(self):
+        events = [{"cat": "kernel"}, {"cat": "kernel"}, {"ph": "M"},
+                  {"cat": "cuda_runtime"}, {"cat": "gpu_user_annotation"},
+                  {"cat": "gpu_memcpy", "args": {"bytes": 5}},
+                  {"cat": "gpu_memset", "args": {"bytes": 7}}]
+
         class Profiler:
             def export_chrome_trace(self, path):
-                events = [{"cat": "kernel"}, {"cat": "kernel"}, {"ph": "M"},
-                          {"cat": "cuda_runtime"}, {"cat": "gpu_user_annotation"},
-                          {"cat": "gpu_memcpy", "args": {"bytes": 5}},
-                          {"cat": "gpu_memset", "args": {"bytes": 7}}]
                 pathlib.Path(path).write_text(json.dumps({"traceEvents": events}))
         self.assertEqual(bookkeeping.count_events(Profiler()),
-                         {"kernels": 2, "memcpys": 1, "memcpy_bytes": 5, "memsets": 1,
-                          "memset_bytes": 7})
+                         {"json_bytes": len(json.dumps({"traceEvents": events})), "kernels": 2, "memcpys": 1,
+                          "memcpy_bytes": 5, "memsets": 1, "memset_bytes": 7})
 
     def test_names_of_gpus(self):
         for gpu, short in (("NVIDIA H100 80GB HBM3", "h100"), ("NVIDIA A100-SXM4-80GB", "a100"),
@@ -386,6 +388,10 @@ if sys.argv[1] == "sql":
     found = sqlite3.connect(sys.argv[2]).execute(sys.argv[3])
     csv.writer(sys.stdout).writerows([[column[0] for column in found.description], *found])
     sys.exit(0)
+if "--format" in sys.argv:
+    print('{{"spaces": [{{"backward": null}}, {{"backward": {{"saved_block": {{"blocks": 19}}, "order": {{"blocks": 0}}, '
+          '"neighbours": {{"blocks": 0}}, "unknown": {{"blocks": 1}}}}}}]}}')
+    sys.exit(0)
 if sys.argv[1] != "record":
     print("text", sys.argv[1:], "OUT OF MEMORY: 1 time", "Memory by layer",
           "Power of device:0", sep="\\n")
@@ -398,7 +404,7 @@ if refused:
     print('{{"held": 0, "refused": 2}}')
     fake_trace.refused_trace(output)
 elif "cuda_trainer" not in command[0]:
-    fake_trace.pytorch_trace(output)
+    fake_trace.pytorch_trace(output, int(command[command.index("--steps") + 1]) if "--steps" in command else 0)
 elif status == 3:
     fake_trace.empty(output).close()
 else:
@@ -460,7 +466,7 @@ class WholeRun(WithTrace):
                          {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50",
                           "gpt2-h100", "gpt2 profiling itself",
                           "cuda_trainer without a visible GPU", "refused by the driver",
-                          "power of gpt2", "power"})
+                          "power of gpt2", "power", "size of a step of gpt2"})
         self.assertEqual(results["gpu"], "NVIDIA H100 80GB HBM3")
         self.assertTrue((self.folder / "out/gpt2-h100.db").is_file())
         self.assertIn("step time recorded / bare", done.stdout)
@@ -492,7 +498,7 @@ class WholeRun(WithTrace):
         failed = {check["run"] for check in results["checks"] if not check["ok"]}
         self.assertEqual(failed, {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50", "trace for samples/traces",
                                   "gpt2 profiling itself", "cuda_trainer without a visible GPU",
-                                  "refused by the driver", "power of gpt2"})
+                                  "refused by the driver", "power of gpt2", "size of a step of gpt2"})
 
     def test_no_gpu_is_a_failure_with_its_reason(self):
         self.program(self.folder / "none/nvidia-smi", "#!/bin/sh\nexit 9\n")
@@ -578,6 +584,51 @@ class Refused(unittest.TestCase):
     def test_a_report_that_does_not_open_with_it_is_caught(self):
         for report in ("Memory by layer", "Memory by layer\nOUT OF MEMORY", ""):
             self.assertEqual(self.failed(report=report), ["the report opens with it"])
+
+
+class Lines(WithTrace):
+    """Blocks 1 and 2 of a thread with Python, block 3 of autograd's."""
+
+    EVIDENCE = {"saved_block": 90, "order": 4, "neighbours": 1, "unknown": 5}
+
+    def failed(self, change="", evidence=None):
+        trace = fake_trace.empty(":memory:")
+        for size in (1, 2, 3):
+            fake_trace.allocate(trace, "pool", "device", size, 10, 20, "c10")
+        trace.execute("UPDATE device_allocation SET thread_id = 2, alloc_stack_id = 8 WHERE size = 3")
+        if change:
+            trace.execute(change)
+        checks = checking.Checks(lambda line: None)
+        lines.check_lines(checks, "run", figures.rows(trace, lines.BLOCKS_WITH_LINES), evidence or self.EVIDENCE)
+        trace.close()
+        return [check["what"] for check in checks.failed]
+
+    def test_a_true_trace_passes(self):
+        self.assertEqual(self.failed(), [])
+
+    def test_a_block_of_forward_without_a_line_is_caught(self):
+        what = ["blocks of forward and optimizer with a line of Python"]
+        for change in ("UPDATE device_allocation SET alloc_stack_id = 8 WHERE size = 2",
+                       "UPDATE frame SET line = 0 WHERE kind = 'python'",
+                       "DELETE FROM device_allocation WHERE size < 3"):
+            self.assertEqual(self.failed(change), what, change)
+
+    def test_backward_without_enough_lines_is_caught(self):
+        what = ["blocks of backward with a line of forward"]
+        self.assertEqual(self.failed(evidence={**self.EVIDENCE, "unknown": 6}), what)
+        self.assertEqual(self.failed(evidence=dict.fromkeys(self.EVIDENCE, 0)), what)
+
+    def test_what_the_report_knows_of_backward(self):
+        counts = {how: {"blocks": blocks, "bytes": 1} for how, blocks in self.EVIDENCE.items()}
+        self.assertEqual(lines.evidence_in({"spaces": [{"backward": None}, {"backward": counts}]}), self.EVIDENCE)
+        with self.assertRaises(ValueError):
+            lines.evidence_in({"spaces": [{"backward": None}]})
+
+    def test_a_step_that_takes_more_than_a_tenth_is_caught(self):
+        for each, good in ((90, True), (110, False), (0, False)):
+            checks = checking.Checks(lambda line: None)
+            lines.check_size(checks, "run", {3: 5000, 23: 5000 + 20 * each}, 1000)
+            self.assertEqual(not checks.failed, good, each)
 
 
 class Power(unittest.TestCase):
