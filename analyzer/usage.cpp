@@ -24,7 +24,7 @@ void note(const trace::Allocation& allocation, int64_t end_ns, SeriesChanges& ch
   if (end_ns != trace::kNever) changes.ends.push_back({end_ns, allocation.size});
 }
 
-enum class Points : uint8_t { kKept, kPeakAlone };
+using Points = UsagePass::Points;
 
 Result<UsageCurve> curve_of(const Series& series, SeriesChanges changes, Points points) {
   sort_by_time(changes.begins);
@@ -138,8 +138,25 @@ Result<ProcessPeaks> process_peaks(const trace::Reader& reader, trace::Layer lay
   return peaks;
 }
 
-UsagePass::UsagePass(const trace::Reader& reader, const HostSums& sums)
-    : sums_(sums), lifetimes_(reader), only_sums_(sums.rows_from_ns() == trace::kNever) {
+namespace {
+
+Result<std::vector<UsageCurve>> usage_of(const trace::Reader& reader, Points points) {
+  const auto sums = HostSums::read(reader);
+  if (!sums) return tl::unexpected(sums.error());
+  UsagePass pass(reader, *sums, points);
+  const auto read =
+      reader.allocations({}, [&](std::span<const trace::Allocation> batch) { pass.add(batch); });
+  if (!read) return tl::unexpected(read.error());
+  return pass.take();
+}
+
+}  // namespace
+
+UsagePass::UsagePass(const trace::Reader& reader, const HostSums& sums, Points points)
+    : sums_(sums),
+      lifetimes_(reader),
+      only_sums_(sums.rows_from_ns() == trace::kNever),
+      points_(points) {
   for (const trace::Layer layer : {trace::Layer::kOs, trace::Layer::kHeap}) {
     if (sums.speak_for(layer) && sums.curve(layer).allocations > 0) {
       all_[{layer, trace::Space::kHost}];
@@ -168,11 +185,10 @@ void UsagePass::add(std::span<const trace::Allocation> batch) {
 Result<std::vector<UsageCurve>> UsagePass::take() {
   std::vector<UsageCurve> curves;
   for (auto& [series, changes] : all_) {
-    auto curve = curve_of(series, std::move(changes), Points::kKept);
+    const bool summed = sums_.speak_for(series.layer) && series.space == trace::Space::kHost;
+    auto curve = curve_of(series, std::move(changes), summed ? Points::kKept : points_);
     if (!curve) return tl::unexpected(curve.error());
-    if (sums_.speak_for(series.layer) && series.space == trace::Space::kHost) {
-      add_summed(sums_, *curve);
-    }
+    if (summed) add_summed(sums_, *curve);
     curves.push_back(std::move(*curve));
   }
   all_.clear();
@@ -194,13 +210,11 @@ std::optional<ProcessPeaks> UsagePass::heap_peaks(const std::vector<UsageCurve>&
 }
 
 Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader) {
-  const auto sums = HostSums::read(reader);
-  if (!sums) return tl::unexpected(sums.error());
-  UsagePass pass(reader, *sums);
-  const auto read =
-      reader.allocations({}, [&](std::span<const trace::Allocation> batch) { pass.add(batch); });
-  if (!read) return tl::unexpected(read.error());
-  return pass.take();
+  return usage_of(reader, Points::kKept);
+}
+
+Result<std::vector<UsageCurve>> usage_peaks(const trace::Reader& reader) {
+  return usage_of(reader, Points::kPeakAlone);
 }
 
 int64_t bytes_at(const UsageCurve& curve, int64_t time_ns) {

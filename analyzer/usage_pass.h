@@ -27,11 +27,12 @@ struct UsageChanges {
 
 class UsagePass {
  public:
-  UsagePass(const trace::Reader& reader, const HostSums& sums);
+  enum class Points : uint8_t { kKept, kPeakAlone };
+  UsagePass(const trace::Reader& reader, const HostSums& sums, Points points = Points::kKept);
 
   // All rows of the trace, in order of id.
   void add(std::span<const trace::Allocation> batch);
-  // As usage_curves() gives them; once.
+  // As usage_curves() or usage_peaks() gives them; once.
   [[nodiscard]] Result<std::vector<UsageCurve>> take();
   // What process_peaks() would say of the heap, where the curves (of take()) tell: the whole heap
   // was one process's. Absent: they do not.
@@ -41,6 +42,7 @@ class UsagePass {
   const HostSums& sums_;
   Lifetimes lifetimes_;
   bool only_sums_;
+  Points points_;
   std::map<Series, UsageChanges> all_;
   Series last_series_;
   UsageChanges* last_ = nullptr;  // runs of one series are long: saves most of the look-ups

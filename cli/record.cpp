@@ -60,7 +60,7 @@ void say(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stder
 // "heap host 1.23 GiB", one for each series; read back from the trace, so that the summary says
 // what every later command will say.
 Result<std::string> peaks(const trace::Reader& reader) {
-  const auto curves = analyzer::usage_curves(reader);
+  const auto curves = analyzer::usage_peaks(reader);
   if (!curves) return tl::unexpected(curves.error());
   analyzer::TextTable table({{"peak", analyzer::TextTable::Align::kRight},
                              {"layer and space"},

@@ -46,6 +46,12 @@ UsageCurve only_curve(const FakeReader& reader) {
   auto curves = usage_curves(reader);
   EXPECT_TRUE(curves) << curves.error().message;
   EXPECT_EQ(curves->size(), 1U);
+  const auto peaks = usage_peaks(reader);
+  EXPECT_TRUE(peaks) << peaks.error().message;
+  EXPECT_EQ(peaks->size(), 1U);
+  EXPECT_EQ(peaks->at(0).peak_bytes, curves->at(0).peak_bytes);
+  EXPECT_EQ(peaks->at(0).peak_ns, curves->at(0).peak_ns);
+  EXPECT_EQ(peaks->at(0).allocations, curves->at(0).allocations);
   return curves->at(0);
 }
 

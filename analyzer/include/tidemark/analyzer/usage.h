@@ -46,6 +46,8 @@ struct UsageCurve {
 // All series that occur, in the order of Series. At one instant frees count before allocations, so
 // a block that is given back and taken again in the same nanosecond makes no false peak.
 [[nodiscard]] Result<std::vector<UsageCurve>> usage_curves(const trace::Reader& reader);
+// The same for whoever asks for peaks and totals only: points may be left out.
+[[nodiscard]] Result<std::vector<UsageCurve>> usage_peaks(const trace::Reader& reader);
 
 // Host allocations that were summed up while recording to keep the trace small (--max-size): before
 // `until_ns` only what lived longer has rows. kNever: there are no rows at all.
