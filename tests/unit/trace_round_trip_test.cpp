@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <deque>
+#include <map>
 
 #include "host_settle.h"
 #include "host_writer.h"
@@ -134,6 +137,81 @@ TEST(TraceRoundTrip, host_allocations_survive_many_chunks_and_the_merge) {
   EXPECT_EQ(some.size(), recording.allocations.size());
 }
 
+// A program that allocates fast: most of a chunk is over when it is written, and stays as it is.
+// Some of it is freed as soon, but after that; some never; and a free may be taken back.
+TEST(TraceRoundTrip, brief_allocations_are_written_once) {
+  constexpr size_t kCount = 700'000;
+  constexpr size_t kSoon = 10;
+  constexpr size_t kAfterItsChunk = 270'000;
+  for (const bool revives : {false, true}) {
+    const TestFolder folder;
+    const std::string path = folder.file("t.db");
+    auto writer = make_writer(path);
+    const ProcessId process = writer->add_process({});
+    std::vector<Allocation> rows;
+    std::array<std::deque<size_t>, 2> to_free;  // each in the order in which it was allocated
+    int64_t now = 0;
+    const auto free_one = [&](size_t index) {
+      Allocation& row = rows[index];
+      row.free_ns = now += 15;
+      row.free_stack = static_cast<StackId>(2);
+      writer->end_allocation(row.id, row.layer, row.free_ns, row.free_stack);
+    };
+    for (size_t i = 0; i < kCount; ++i) {
+      Allocation row;
+      row.process = process;
+      row.layer = Layer::kHeap;
+      row.address = 0x1000 + i % 4096 * 16;
+      row.size = 16 + i % 7;
+      row.alloc_ns = now += 15;
+      row.alloc_stack = static_cast<StackId>(1 + i % 3);
+      row.id = writer->add_allocation(row);
+      rows.push_back(row);
+      if (i % 50 != 8) to_free[i % 50 == 7 ? 1 : 0].push_back(i);
+      for (const size_t which : {0U, 1U}) {
+        const size_t age = which == 0 ? kSoon : kAfterItsChunk;
+        while (!to_free[which].empty() && to_free[which].front() + age <= i) {
+          free_one(to_free[which].front());
+          to_free[which].pop_front();
+        }
+      }
+      if (i == kCount / 2) {
+        ASSERT_TRUE(writer->flush());
+      }
+    }
+    constexpr std::array<size_t, 2> kRevived = {1000, 90'001};
+    if (revives) {
+      for (const size_t index : kRevived) {
+        writer->revive_allocation(rows[index].id, Layer::kHeap);
+        rows[index].free_ns = kNever;
+        rows[index].free_stack = {};
+      }
+      free_one(kRevived[1]);
+    }
+    ASSERT_TRUE(writer->flush());
+    EXPECT_TRUE(all_allocations(*make_reader(path)) == rows) << "as a kill would leave it";
+    const auto chunks = [&](const std::string& where) {
+      sqlite3* raw = nullptr;
+      EXPECT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
+      const Connection db(raw);
+      Statement select(db.get(), "SELECT id, data FROM host_chunk WHERE " + where);
+      std::map<int64_t, std::string> found;
+      while (select.row()) found.emplace(select.integer(0), select.blob(1));
+      return found;
+    };
+    const auto early = chunks("kind=3");
+    EXPECT_GT(early.size(), kCount / kMaxChunkRows - 2);
+    ASSERT_TRUE(writer->finish());
+    EXPECT_TRUE(all_allocations(*make_reader(path)) == rows);
+    EXPECT_TRUE(chunks("kind<3").empty());
+    EXPECT_FALSE(chunks("kind=4").empty()) << "what was freed after its chunk was written";
+    auto kept = chunks("kind=3");
+    std::erase_if(kept, [&](const auto& chunk) { return !early.contains(chunk.first); });
+    EXPECT_EQ(kept.size() + (revives ? kRevived.size() : 0), early.size());
+    for (const auto& [id, data] : kept) EXPECT_TRUE(data == early.at(id)) << id;
+  }
+}
+
 // Whatever the second thread has begun by then.
 TEST(TraceRoundTrip, a_scan_that_decodes_ahead_may_be_left_or_meet_damage_anywhere) {
   const TestFolder folder;
@@ -183,6 +261,7 @@ TEST(TraceRoundTrip, settling_keeps_no_more_twice_than_it_may) {
     const std::string path = folder.file("t.db");
     Recording recording(12);
     auto writer = make_writer(path);
+    writer->limit({int64_t{1} << 40, true});
     for (int part = 0; part < 40; ++part) recording.add_allocations(*writer, 25000, true);
     ASSERT_TRUE(writer->flush());
     sqlite3* raw = nullptr;

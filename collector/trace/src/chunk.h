@@ -61,6 +61,7 @@ class ChunkEncoder {
   ChunkEncoder(const ChunkEncoder&) = delete;
   ChunkEncoder& operator=(const ChunkEncoder&) = delete;
 
+  void set_level(int level) { level_ = level; }  // from the next encode() on
   // `rows`: 1 to kMaxChunkRows. Valid until the next call.
   std::string_view encode(size_t rows, std::span<const Column> columns,
                           std::span<const ColumnPlan> plans);

@@ -374,6 +374,24 @@ Result<void> decode_frees(ChunkDecoder& decoder, std::string_view bytes, const C
   return {};
 }
 
+Result<void> decode_revivals(ChunkDecoder& decoder, std::string_view bytes, const ChunkInfo& info,
+                             std::vector<AllocationId>& ids) {
+  const auto has_any = [](Column revived) {
+    return std::any_of(revived.begin(), revived.end(), [](uint64_t value) { return value != 0; });
+  };
+  const auto decoded = decoder.decode(bytes, kFreeColumns, {kFreeRevived, has_any});
+  if (!decoded) return tl::unexpected(decoded.error());
+  for (size_t i = 0; i < decoded->rows; ++i) {
+    const Column revived = decoded->columns[kFreeRevived];
+    if (revived[revived.size() == 1 ? 0 : i] == 0) continue;
+    const Column all = decoded->columns[kFreeId];
+    const auto id = static_cast<int64_t>(all[all.size() == 1 ? 0 : i]);
+    if (id < info.first_id || id > info.last_id) return fail("a chunk has an impossible value");
+    ids.push_back(static_cast<AllocationId>(id));
+  }
+  return {};
+}
+
 Allocation* find_row(std::span<Allocation> rows, AllocationId id) {
   if (rows.empty() || id < rows.front().id || id > rows.back().id) return nullptr;
   // Ids have gaps only where device allocations came between, so the place is near.

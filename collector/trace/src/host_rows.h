@@ -46,7 +46,8 @@ struct HostFilter {
   // Not about rows: chunk by chunk, whatever the order of ids, which saves bringing chunks
   // together.
   bool any_order = false;
-  bool recorded_only = false;  // only chunks of kind kAllocations
+  bool recorded_only = false;       // only chunks of kind kAllocations, …
+  std::vector<int64_t> and_chunks;  // … and these of the first class, by row id
 };
 
 bool is_host(Layer layer);  // os and heap: stored in columns
@@ -64,6 +65,10 @@ std::string_view encode_frees(ChunkEncoder& encoder, std::span<const HostFree> f
                               ChunkInfo& info);
 Result<void> decode_frees(ChunkDecoder& decoder, std::string_view bytes, const ChunkInfo& info,
                           std::vector<HostFree>& frees);
+
+// Appends the ids of those that are revivals.
+Result<void> decode_revivals(ChunkDecoder& decoder, std::string_view bytes, const ChunkInfo& info,
+                             std::vector<AllocationId>& ids);
 
 // The kind of chunk that a row goes to when recording has ended: by its lifetime.
 ChunkKind settled_kind(const Allocation& row);

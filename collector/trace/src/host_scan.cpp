@@ -28,7 +28,9 @@ void HostScan::sort_in(const ChunkInfo& chunk) {
     far_.push_back(chunk);
   } else if (chunk.kind == ChunkKind::kAllocations) {
     runs_[0].chunks.push_back(chunk);
-  } else if (!filter_.recorded_only) {
+  } else if (!filter_.recorded_only ||
+             std::find(filter_.and_chunks.begin(), filter_.and_chunks.end(), chunk.row_id) !=
+                 filter_.and_chunks.end()) {
     const auto which = static_cast<size_t>(chunk.kind) - static_cast<size_t>(ChunkKind::kSettled);
     runs_[1 + which].chunks.push_back(chunk);
   }

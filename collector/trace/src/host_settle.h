@@ -17,6 +17,9 @@ struct Settling {
   std::function<int64_t()> most_twice;
 };
 
+// Chunks of the class of the shortest lifetimes that are there already stay as they are, but for
+// those with a row that was revived.
+//
 // One transaction a window of rows. A kill between two leaves a valid trace: frees that are applied
 // again change nothing, and a row that is there twice is given once. So does an end before all is
 // settled, for want of most_twice(): the rest stays as it was recorded, and is only read slower.

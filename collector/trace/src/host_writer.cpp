@@ -1,5 +1,6 @@
 #include "host_writer.h"
 
+#include <algorithm>
 #include <string_view>
 
 namespace tidemark::trace {
@@ -16,6 +17,8 @@ constexpr std::string_view kInsertChunk =
 
 // Recording must not wait for the compressor; what is kept for good may cost more.
 constexpr int kRecordingLevel = -3;
+// Less of a chunk is not worth one of its own: what is predicted begins anew in each.
+constexpr size_t kFewestBrief = kMaxChunkRows / 2;
 // More than most take.
 constexpr int64_t kBytesOfRow = 10;
 
@@ -92,11 +95,26 @@ bool HostWriter::add_free(const HostFree& free, AllocationId newest) {
          write_frees(frees, near ? ChunkKind::kNearFrees : ChunkKind::kFarFrees);
 }
 
-bool HostWriter::write_allocations(OpenChunk& chunk) {
-  if (chunk.empty()) return true;
+bool HostWriter::write_rows(ChunkKind kind, std::span<const Allocation> rows) {
   ChunkInfo info;
-  const std::string_view data = encode_allocations(encoder_, ChunkKind::kAllocations, chunk, info);
-  const bool ok = write_chunk(insert_, info, data);
+  encoder_.set_level(kind == ChunkKind::kAllocations ? kRecordingLevel : kFinalLevel);
+  const std::string_view data = encode_allocations(encoder_, kind, rows, info);
+  return write_chunk(insert_, info, data);
+}
+
+bool HostWriter::write_allocations(OpenChunk& chunk) {
+  const auto is_brief = [](const Allocation& row) {
+    return row.free_ns != kNever && settled_kind(row) == ChunkKind::kSettled;
+  };
+  const auto brief = static_cast<size_t>(std::count_if(chunk.begin(), chunk.end(), is_brief));
+  bool ok = true;
+  if (settles_ && brief >= kFewestBrief) {
+    brief_.clear();
+    std::copy_if(chunk.begin(), chunk.end(), std::back_inserter(brief_), is_brief);
+    std::erase_if(chunk, is_brief);
+    ok = write_rows(ChunkKind::kSettled, brief_);
+  }
+  if (!chunk.empty()) ok = ok && write_rows(ChunkKind::kAllocations, chunk);
   chunk.clear();
   return ok;
 }
@@ -105,6 +123,7 @@ bool HostWriter::write_frees(std::vector<HostFree>& frees, ChunkKind kind) {
   if (frees.empty()) return true;
   ChunkInfo info;
   info.kind = kind;
+  encoder_.set_level(kRecordingLevel);
   const std::string_view data = encode_frees(encoder_, frees, info);
   const bool ok = write_chunk(insert_, info, data);
   frees.clear();

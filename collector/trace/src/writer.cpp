@@ -12,7 +12,10 @@ constexpr int64_t kVacuumBytes = 64 << 20;
 
 }  // namespace
 
-void SqliteWriter::limit(const Limit& limit) { limited_.emplace(db_.get(), path_, limit); }
+void SqliteWriter::limit(const Limit& limit) {
+  limited_.emplace(db_.get(), path_, limit);
+  host_->keep_as_recorded();
+}
 
 Room SqliteWriter::room() {
   if (!limited_ || !ready()) return Room::kEnough;
@@ -45,6 +48,7 @@ Result<Condensed> SqliteWriter::condense(int64_t settled_ns) {
     error_ = condensed.error();
   } else if (!condensed->rows_left) {
     host_.emplace(db_.get());
+    host_->keep_as_recorded();
     loss("live_allocations_condensed", Severity::kInfo, condensed->allocations);
   }
   return condensed;
