@@ -8,7 +8,8 @@
 //
 // What a block that was taken whole was asked for is then known from elsewhere: from the same call
 // in another step (the n-th from one stack), in the optimizer from what it makes for the same
-// parameter (the n-th of a stack with as many blocks), or from the same operator.
+// parameter (the n-th of a stack with as many blocks), from the same operator, or from what kernels
+// use together with it.
 #include <algorithm>
 #include <map>
 #include <tuple>
@@ -89,11 +90,12 @@ std::vector<Ordinal> ordinals(const Raw& raw, const Schedule& schedule) {
 }
 
 // Of what a block of `recorded` can have been asked for, what was most often; of equals the
-// largest. 0: none of `sizes`. A remainder of exactly 1 MiB is not split off either.
+// largest. 0: none of `sizes`. A remainder of exactly 1 MiB is not split off either, and what is of
+// no more than 1 MiB itself comes from the other pool.
 uint64_t likeliest(const Sizes& sizes, uint64_t recorded, uint64_t most) {
   uint32_t times = 0;
   uint64_t result = 0;
-  for (auto size = sizes.lower_bound(recorded - kMebibyte);
+  for (auto size = sizes.lower_bound(std::max(recorded - kMebibyte, kMebibyte + 1));
        size != sizes.end() && size->first <= most; ++size) {
     if (size->second < times) continue;
     times = size->second;
@@ -125,7 +127,7 @@ class Requests {
   uint64_t request(size_t i) const {
     const uint64_t recorded = raw_.blocks[i].bytes;
     if (!whole_[i]) return recorded;
-    const uint64_t most = least_.at(call(i));
+    const uint64_t most = this->most(i);
     if (schedule_.blocks[i].iteration != 0) {
       if (const uint64_t same = of(of_call_, call(i), recorded, most)) return same;
       if (in_optimizer(i)) {
@@ -134,6 +136,11 @@ class Requests {
     }
     const auto sizes = of_stack_.find(raw_.blocks[i].stack);
     return sizes == of_stack_.end() ? 0 : likeliest(sizes->second, recorded, most);
+  }
+
+  // What it was asked for is no more than the least that its call was given.
+  uint64_t most(size_t i) const {
+    return schedule_.blocks[i].iteration == 0 ? raw_.blocks[i].bytes : least_.at(call(i));
   }
 
  private:
@@ -159,10 +166,39 @@ class Requests {
 
 }  // namespace
 
+namespace {
+
+// Of each block that `open` says, the known sizes of what kernels use with it: tensors of one shape
+// meet. Scratch has no shape.
+std::vector<Sizes> met_by(const Schedule& schedule, const std::vector<bool>& open) {
+  std::vector<Sizes> met(open.size());
+  for (const DeviceWork& work : schedule.work) {
+    const auto blocks = schedule.blocks_of(work);
+    for (const uint32_t i : blocks) {
+      if (!open[i]) continue;
+      for (const uint32_t other : blocks) {
+        const bool scratch = schedule.blocks[other].category == Category::kWorkspace;
+        if (!open[other] && !scratch) ++met[i][schedule.blocks[other].bytes];
+      }
+    }
+  }
+  return met;
+}
+
+}  // namespace
+
 void recover_requests(const Raw& raw, Schedule& schedule) {
   const Requests requests(raw, schedule);
-  for (size_t i = 0; i < schedule.blocks.size(); ++i) {
-    if (const uint64_t bytes = requests.request(i)) schedule.blocks[i].bytes = bytes;
+  std::vector<bool> open(schedule.blocks.size());
+  for (size_t i = 0; i < open.size(); ++i) {
+    const uint64_t bytes = requests.request(i);
+    open[i] = bytes == 0;
+    schedule.blocks[i].bytes = open[i] ? requests.most(i) : bytes;
+  }
+  const auto met = met_by(schedule, open);
+  for (size_t i = 0; i < open.size(); ++i) {
+    const uint64_t bytes = likeliest(met[i], raw.blocks[i].bytes, requests.most(i));
+    if (bytes != 0) schedule.blocks[i].bytes = bytes;
   }
 }
 
