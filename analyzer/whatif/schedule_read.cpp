@@ -342,6 +342,7 @@ Result<Raw> read_schedule(const trace::Reader& reader, const Structure& structur
     }
     block.stack = stacks.index(row.alloc_stack);
     block.operation = stacks.operation(block.stack);
+    block.transposed_weight = raw.stacks[block.stack].transposed_weight;
     schedule.blocks.push_back(block);
     raw.blocks.push_back(
         {row.address, row.size, row.alloc_ns, block.stack, Raw::kNone, Raw::kNone});

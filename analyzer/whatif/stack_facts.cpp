@@ -41,6 +41,7 @@ std::string_view node_of(std::string_view function) {
 void read_native(const trace::Frame& frame, StackFacts& facts) {
   const std::string_view function = frame.function;
   if (const auto operation = operator_of(function); !operation.empty()) {
+    facts.transposed_weight |= operation == "linear";
     facts.attention_in_parts |= operation.starts_with("_scaled_dot_product_attention_math");
     if (facts.operation.empty() || only_makes_memory(facts.operation)) facts.operation = operation;
     return;

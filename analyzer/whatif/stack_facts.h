@@ -15,6 +15,7 @@ struct StackFacts {
   std::string node;       // of autograd: "NativeLayerNormBackward0"
   bool full_precision_loss = false;  // within a loss that works on full floats
   bool rotary = false;               // positions' angles, which a library keeps in full floats
+  bool transposed_weight = false;    // torch.nn.functional.linear
   bool attention_in_parts = false;   // matrix products and softmax instead of one fused kernel
 };
 

@@ -36,6 +36,8 @@ struct ScheduledBlock {
   uint64_t bytes = 0;           // as requested, as far as that can be told from recorded blocks
   uint64_t recorded_bytes = 0;  // of the block that was handed out; 0: a transform's own
   uint64_t fixed_bytes = 0;     // of `bytes`, where the rest alone follows the batch
+  uint64_t split_bytes = 0;     // of `fixed_bytes`: partial sums, fewer for more samples
+  uint64_t raw_bytes = 0;       // of `fixed_bytes`: in every precision
   int64_t begin = 0;
   int64_t end = kForever;
   trace::AllocationId origin{};  // 0: a transform's own
@@ -51,7 +53,9 @@ struct ScheduledBlock {
   bool trained = false;          // a parameter that the optimizer works on
   bool in_attention = false;     // made within attention that is not fused
   bool attention_pairs = false;  // a matrix of all pairs of positions, where attention is not fused
-  bool saved = false;            // made in forward, and a kernel of backward uses it
+  bool transposed_weight = false;  // a product with a weight that it sees transposed
+  bool chosen = false;             // scratch of an algorithm that its library chooses by the sizes
+  bool saved = false;              // made in forward, and a kernel of backward uses it
 };
 
 // Something the device did: a kernel, a copy or a set.
@@ -112,6 +116,8 @@ struct Schedule {
   // The allocator model that stands for what was recorded: "torch", or "exact" where there was no
   // framework's pool.
   std::string allocator = "torch";
+  // Libraries choose their algorithms for other sizes than the recorded ones.
+  bool chosen_anew = false;
   // What the recording itself says, to hold a replay against.
   uint64_t recorded_peak_allocated = 0;
   uint64_t recorded_peak_reserved = 0;
