@@ -1,7 +1,9 @@
 // How each block's size follows the batch.
 #include <algorithm>
 #include <set>
+#include <vector>
 
+#include "recurrent.h"
 #include "schedule_parts.h"
 
 namespace tidemark::analyzer {
@@ -20,8 +22,10 @@ class Laws {
   void assign() {
     for (uint32_t i = 0; i < schedule_.blocks.size(); ++i) schedule_.blocks[i].law = law_of(i);
     for (uint32_t i = 0; i < schedule_.blocks.size(); ++i) {
-      if (is_scratch_of_convolution(i)) schedule_.blocks[i].fixed_bytes = beside_copies(i);
+      schedule_.blocks[i].chosen = is_scratch_of_convolution(i);
+      if (schedule_.blocks[i].chosen) copies_follow_batch(i);
     }
+    assign_recurrent_laws(schedule_);
   }
 
  private:
@@ -42,6 +46,8 @@ class Laws {
     }
     if (block.iteration == 0 || block.phase == Phase::kOptimizer) return Law::kFixed;
     if (block.bytes <= 512) return Law::kFixed;  // a scalar; one per sample would be noticed later
+    // Random state, of each multiprocessor.
+    if (schedule_.operations[block.operation] == "_cudnn_init_dropout_state") return Law::kFixed;
     // Outside frameworks sizes alone say little: a batch can be as large as a layer is wide.
     if (schedule_.series.layer == trace::Layer::kPool && block.phase == Phase::kBackward &&
         parameter_sizes_.contains(block.bytes) && meets_fixed_of_its_size(i)) {
@@ -51,35 +57,73 @@ class Laws {
   }
 
   // Made and given back within the operator.
-  bool is_scratch_of_convolution(uint32_t i) const {
+  bool is_scratch(uint32_t i) const {
     const ScheduledBlock& block = schedule_.blocks[i];
-    const std::string& operation = schedule_.operations[block.operation];
-    const bool convolution = operation.starts_with("cudnn_convolution") ||
-                             operation.starts_with("ConvolutionBackward") ||
-                             operation.starts_with("CudnnConvolutionBackward");
-    return convolution && block.law == Law::kPerSample &&
+    return block.iteration != 0 && block.bytes > 512 && block.category != Category::kGradient &&
            block.end <= block.begin + Schedule::kStride;
   }
 
-  // cuDNN's fast kernels want channels last: their scratch has a copy in that order of what goes
-  // in, of the weights and of what comes out, and some room of fixed size. Of these the copies of
-  // what there is per sample follow the batch. All of it does where that is not what it looks like.
-  uint64_t beside_copies(uint32_t i) const {
+  bool is_scratch_of_convolution(uint32_t i) const {
+    const std::string& operation = schedule_.operations[schedule_.blocks[i].operation];
+    const bool convolution = operation.starts_with("cudnn_convolution") ||
+                             operation.starts_with("ConvolutionBackward") ||
+                             operation.starts_with("CudnnConvolutionBackward");
+    return convolution && is_scratch(i);
+  }
+
+  // The blocks of a law that some kernel uses together with this one.
+  std::set<uint32_t> met(uint32_t i, Law law) const {
+    std::set<uint32_t> result;
     const Raw::Block& facts = raw_.blocks[i];
-    if (facts.first_work == Raw::kNone) return 0;
-    std::set<uint32_t> per_sample;
+    if (facts.first_work == Raw::kNone) return result;
     for (uint32_t w = facts.first_work; w <= facts.last_work; ++w) {
       const auto blocks = schedule_.blocks_of(schedule_.work[w]);
       if (std::ranges::find(blocks, i) == blocks.end()) continue;
       for (const uint32_t other : blocks) {
-        const bool counts = schedule_.blocks[other].law == Law::kPerSample;
-        if (other != i && counts) per_sample.insert(other);
+        if (other != i && schedule_.blocks[other].law == law) result.insert(other);
       }
     }
+    return result;
+  }
+
+  // cuDNN's fast kernels want channels last: their scratch has a copy in that order of what goes
+  // in, of the weights and of what comes out, or of some of these, and some room of fixed size. Of
+  // these the copies of what there is per sample follow the batch: as many as there is room for.
+  // All of it does where that is not what it looks like.
+  void copies_follow_batch(uint32_t i) {
+    ScheduledBlock& block = schedule_.blocks[i];
+    std::vector<uint64_t> sizes;
+    for (const uint32_t other : met(i, Law::kPerSample)) {
+      sizes.push_back(schedule_.blocks[other].bytes);
+    }
+    constexpr size_t kMost = 6;  // in, out and their gradients: more is something else
+    if (sizes.size() > kMost) return;
     uint64_t copies = 0;
-    for (const uint32_t other : per_sample) copies += schedule_.blocks[other].bytes;
-    const uint64_t whole = schedule_.blocks[i].bytes;
-    return copies == 0 || copies > whole ? 0 : whole - copies;
+    for (uint32_t chosen = 1; chosen < 1U << sizes.size(); ++chosen) {
+      uint64_t sum = 0;
+      for (size_t k = 0; k < sizes.size(); ++k) {
+        if ((chosen >> k & 1U) != 0) sum += sizes[k];
+      }
+      if (sum <= block.bytes) copies = std::max(copies, sum);
+    }
+    if (copies == 0) return;
+    block.law = Law::kPerSample;
+    block.fixed_bytes = block.bytes - copies;
+    block.split_bytes = split_bytes(i);
+  }
+
+  // Where few samples give too few tiles to fill the device, kernels split the sums of each result
+  // and keep the parts beside the weights' copy; for more samples they need not. The weights' own
+  // gradients are summed over the samples: these are split all the same.
+  uint64_t split_bytes(uint32_t i) const {
+    uint64_t weights = 0;
+    for (const uint32_t other : met(i, Law::kFixed)) {
+      const ScheduledBlock& block = schedule_.blocks[other];
+      if (block.category == Category::kGradient) return 0;
+      if (block.category == Category::kParameter) weights = std::max(weights, block.bytes);
+    }
+    const uint64_t fixed = schedule_.blocks[i].fixed_bytes;
+    return weights == 0 || weights > fixed ? 0 : fixed - weights;
   }
 
   // A set that is evaluated between steps, or after them: no step's work uses it.

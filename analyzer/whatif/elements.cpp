@@ -58,6 +58,7 @@ class Elements {
     const std::string& operation = facts(i).operation;
     // A bit a byte: dropout's mask comes before its result.
     if (operation == "native_dropout" && near(ratio(i, i + 1), 4)) return ElementKind::kOther;
+    if (operation == "_cudnn_init_dropout_state") return ElementKind::kOther;
     // Indices of 8 bytes come after the result.
     if (operation == "max_pool2d_with_indices" && i > 0 && near(ratio(i, i - 1), 0.5)) {
       return ElementKind::kOther;

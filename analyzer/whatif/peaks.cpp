@@ -110,6 +110,50 @@ Result<AtPeak> replay_to_peak(const Schedule& schedule, const std::string& alloc
   return result;
 }
 
+namespace {
+
+// In 0 to 1, the same for scratches of one size, in each step and on every machine.
+double fraction_of(uint64_t seed, const ScheduledBlock& block) {
+  uint64_t x = seed * 0x9e3779b97f4a7c15U + block.bytes * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+  return static_cast<double>((x ^ (x >> 31)) >> 11) / static_cast<double>(uint64_t{1} << 53);
+}
+
+}  // namespace
+
+Result<std::optional<Spread>> spread_of(const Schedule& schedule, const std::string& allocator) {
+  const bool chosen = std::ranges::any_of(schedule.blocks, &ScheduledBlock::chosen);
+  if (!schedule.chosen_anew || !chosen) return std::nullopt;
+  // Predicted and recorded scratches of convolutions were mostly within as much of each other.
+  constexpr double kScratch = 0.03;
+  constexpr size_t kReplays = 32;
+  constexpr size_t kMostEvents = 4'000'000;  // in all: a second or two
+  const auto events = events_of(schedule);
+  const size_t replays = std::clamp<size_t>(kMostEvents / (events.size() + 1), 1, kReplays);
+  std::vector<uint64_t> reserved;
+  for (size_t k = 0; k < replays; ++k) {
+    auto changed = events;
+    for (AllocatorEvent& event : changed) {
+      const ScheduledBlock& block = schedule.blocks[event.lifetime];
+      if (!block.chosen || event.kind != AllocatorEvent::Kind::kAllocate) continue;
+      // The first replay is of the schedule as it is.
+      const double by = k == 0 ? 0 : kScratch * (2 * fraction_of(k, block) - 1);
+      event.bytes +=
+          static_cast<uint64_t>(static_cast<int64_t>(static_cast<double>(event.bytes) * by));
+    }
+    const auto outcome = replay_events(changed, schedule.blocks.size(), allocator, {});
+    if (!outcome) return tl::unexpected(outcome.error());
+    reserved.push_back(outcome->peak_reserved_bytes);
+  }
+  Spread spread;
+  for (const uint64_t bytes : reserved) spread.reserved += bytes / reserved.size();
+  spread.above = static_cast<double>(*std::ranges::max_element(reserved)) /
+                     static_cast<double>(spread.reserved) -
+                 1;
+  return spread;
+}
+
 Result<uint64_t> least_pool_bytes(const Schedule& schedule, const std::string& allocator,
                                   const PeakBytes& unlimited) {
   const auto events = events_of(schedule);

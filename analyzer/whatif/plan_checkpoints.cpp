@@ -62,12 +62,19 @@ Result<CheckpointCurve> plan_checkpoints(const Schedule& schedule, const WhatIf&
     one.checkpoint = plans->plans[k];
     auto changed = change_planned(schedule, one);
     if (!changed) return tl::unexpected(changed.error());
-    const auto peaks =
-        replay_peaks(changed->schedule, one.allocator.empty() ? schedule.allocator : one.allocator);
-    if (!peaks) return tl::unexpected(peaks.error());
-    curve.reserved_band = changed->changes.reserved_band;
+    const std::string& allocator = one.allocator.empty() ? schedule.allocator : one.allocator;
+    const auto replayed = replay_peaks(changed->schedule, allocator);
+    if (!replayed) return tl::unexpected(replayed.error());
+    const auto spread = spread_of(changed->schedule, allocator);
+    if (!spread) return tl::unexpected(spread.error());
+    PeakBytes peaks = replayed->value_or(PeakBytes{});
+    curve.reserved_band = std::max(curve.reserved_band, changed->changes.reserved_band);
+    if (*spread) {
+      peaks.reserved = (*spread)->reserved;
+      curve.reserved_band = std::max(curve.reserved_band, (*spread)->above);
+    }
     const double time = changed->changes.compute * (1 + changed->changes.extra_time);
-    curve.points.push_back({plans->layers[k], peaks->value_or(PeakBytes{}), time});
+    curve.points.push_back({plans->layers[k], peaks, time});
   }
   curve.plans = std::move(plans->plans);
   return curve;

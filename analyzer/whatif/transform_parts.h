@@ -17,7 +17,21 @@ inline uint64_t scaled(uint64_t bytes, double factor) {
 // With so many times the samples.
 inline void scale_samples(ScheduledBlock& block, double factor) {
   const uint64_t fixed = std::min(block.fixed_bytes, block.bytes);
-  block.bytes = fixed + scaled(block.bytes - fixed, factor);
+  const uint64_t split = std::min(block.split_bytes, fixed);
+  const uint64_t kept = factor > 1 ? scaled(split, 1 / factor) : split;
+  block.bytes = fixed - split + kept + scaled(block.bytes - fixed, factor);
+  block.fixed_bytes = fixed - split + kept;
+  block.split_bytes = kept;
+}
+
+// In elements half as large.
+inline void halve(ScheduledBlock& block) {
+  const uint64_t raw = std::min(block.raw_bytes, block.bytes);
+  const auto half = [&](uint64_t bytes) { return raw + (std::max(bytes, raw) - raw + 1) / 2; };
+  block.bytes = half(block.bytes);
+  if (block.fixed_bytes != 0) block.fixed_bytes = half(block.fixed_bytes);
+  block.split_bytes =
+      std::min(block.split_bytes, block.fixed_bytes - std::min(raw, block.fixed_bytes)) / 2;
 }
 
 inline Result<void> need_steps(const Schedule& schedule, const char* what) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "recurrent.h"
+#include "reductions.h"
 #include "transform_parts.h"
 
 namespace tidemark::analyzer {
@@ -96,20 +98,24 @@ ScheduledBlock full_gradient_of_logits(Schedule& schedule, size_t i) {
 Result<void> lower_precision(Schedule& schedule, Precision precision, Changes& changes) {
   if (auto steps = need_steps(schedule, "--precision"); !steps) return steps;
   merge_copies_of_attention(schedule);
+  const auto sums = row_sums(schedule);
   std::vector<ScheduledBlock> added;
+  if (precision != Precision::kFloat16) copy_weights_for_calls(schedule, added);
+  for (ScheduledBlock& block : added) halve(block);
   for (size_t i = 0; i < schedule.blocks.size(); ++i) {
     ScheduledBlock& block = schedule.blocks[i];
     if (block.attention_pairs) {
       block.end = block.begin;  // fused attention, which full precision did not get
       continue;
     }
-    if (is_reduction_scratch(schedule, i)) continue;
-    if (block.element == ElementKind::kFloat) block.bytes = (block.bytes + 1) / 2;
+    if (sums.contains(static_cast<uint32_t>(i)) || is_reduction_scratch(schedule, i)) continue;
+    if (block.element == ElementKind::kFloat) halve(block);
     add_loss_copies(schedule, i, added);
     add_input_copy(block, added);
   }
   schedule.blocks.insert(schedule.blocks.end(), added.begin(), added.end());
   schedule.float_bytes = 2;
+  schedule.chosen_anew = true;
   changes.assumptions.push_back(fmt::format(
       "all of the model in {}: parameters, gradients, optimizer states and activations take half; "
       "statistics, masks, indices and losses in full precision stay as they are",

@@ -12,9 +12,10 @@ Result<void> scale_sequence(Schedule& schedule, double factor, Changes& changes)
   for (ScheduledBlock& block : schedule.blocks) {
     if (block.law != BatchLaw::kPerSample) continue;
     pairs = pairs || block.attention_pairs;
-    block.bytes = scaled(block.bytes, block.attention_pairs ? factor * factor : factor);
+    scale_samples(block, block.attention_pairs ? factor * factor : factor);
   }
   scale_row_sums(schedule, sums, factor);
+  schedule.chosen_anew |= factor != 1;
   changes.compute *= factor;
   changes.assumptions.push_back(fmt::format(
       "{:.4g}x the length: what grows with the batch grows with it{}; tables of positions stay",

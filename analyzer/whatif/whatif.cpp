@@ -224,6 +224,16 @@ Result<Prediction> predict_beside(const Schedule& schedule, const PeakBytes& bas
     if (!least) return tl::unexpected(least.error());
     prediction.least_pool_bytes = *least;
   }
+  const auto spread = spread_of(changed->schedule, allocator);
+  if (!spread) return tl::unexpected(spread.error());
+  if (*spread) {
+    prediction.predicted.reserved = (*spread)->reserved;
+    if (capacity) {
+      prediction.least_pool_bytes = std::min(*prediction.least_pool_bytes, (*spread)->reserved);
+    }
+    double& band = prediction.changes.reserved_band;
+    band = std::max(band, (*spread)->above);
+  }
   return prediction;
 }
 

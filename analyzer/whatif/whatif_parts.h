@@ -23,6 +23,17 @@ struct AtPeak {
   PeakByCategory categories{};
 };
 [[nodiscard]] Result<AtPeak> replay_to_peak(const Schedule& schedule, const std::string& allocator);
+// Which of several free blocks a large scratch fits into can decide whether the pool takes another
+// segment of gigabytes, and how large it is is known to a few percent where its library chooses an
+// algorithm anew. So the schedule is replayed again and again with scratches some percent larger or
+// smaller: the middle of what is reserved then, and by which share the most is above it.
+struct Spread {
+  uint64_t reserved = 0;
+  double above = 0;
+};
+// None: no library chooses anew.
+[[nodiscard]] Result<std::optional<Spread>> spread_of(const Schedule& schedule,
+                                                      const std::string& allocator);
 // The smallest limit, to 0.4 %, within which the replay does not run out of memory; `unlimited`:
 // its peaks without one. Before it gives up a pool gives back what it keeps, so this is less than
 // what it reserves where nothing holds it.

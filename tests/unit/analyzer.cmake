@@ -21,6 +21,7 @@ add_executable(analyzer_test
   analyzer_units_test.cpp
   analyzer_usage_test.cpp
   analyzer_uses_test.cpp
+  analyzer_whatif_libraries_test.cpp
   analyzer_whatif_ranks_test.cpp
   analyzer_whatif_test.cpp)
 target_link_libraries(analyzer_test PRIVATE tidemark_analyzer tidemark_warnings tidemark_sanitizers

@@ -106,7 +106,7 @@ struct Prediction {
 
 // Does not fit: even where the pool gives back what it keeps.
 enum class Fit : uint8_t { kFits, kTooCloseToTell, kDoesNotFit };
-// A tenth of what the pool is predicted to reserve (three tenths where cuDNN may choose other
+// A tenth of what the pool is predicted to reserve (more where libraries may choose other
 // algorithms: Changes::reserved_band) is left for the prediction's error, and 768 MiB
 // for the driver's context (0.5 to 0.6 GiB on an H100 with PyTorch 2.11): within these it is too
 // close.
