@@ -127,6 +127,43 @@ void print_table(const std::vector<Row>& rows) {
   print_summary("change", change);
 }
 
+// What is predicted is said with a margin: a card of that size must do.
+void print_margins(const std::vector<Row>& rows) {
+  int above = 0;
+  for (const Row& row : rows) {
+    if (!row.reserved_known()) continue;
+    const uint64_t safe = tidemark::analyzer::safe_pool_bytes(row.prediction);
+    if (row.prediction.measured->reserved <= safe) continue;
+    fmt::print("{} reserves more than its prediction's margin\n", row.name);
+    ++above;
+  }
+  fmt::print("above the margin {}\n", above);
+}
+
+// The usual rule of thumb: parameters, gradients and optimizer states stay, all else is multiplied.
+void print_naive(const std::vector<Row>& rows, const std::map<std::string, Schedule>& schedules) {
+  using tidemark::analyzer::Category;
+  fmt::print("\npeak by multiplying what is not persistent    its error   ours\n");
+  for (const Row& row : rows) {
+    for (const int factor : {2, 4}) {
+      const bool shown = row.model == "gpt2" || row.model == "resnet50";
+      if (!shown || row.name != fmt::format("{} batch*{}", row.model, factor)) continue;
+      const auto at_peak = tidemark::analyzer::categories_at_peak(schedules.at(row.model));
+      if (!at_peak) continue;
+      double persistent = 0;
+      for (const Category category :
+           {Category::kParameter, Category::kGradient, Category::kOptimizerState}) {
+        persistent += static_cast<double>((*at_peak)[static_cast<size_t>(category)]);
+      }
+      const auto recorded = static_cast<double>(row.prediction.recorded.allocated);
+      const double naive = persistent + factor * (recorded - persistent);
+      const double error = naive / static_cast<double>(row.prediction.measured->allocated) - 1;
+      fmt::print("{:28} {:14.0f} {:+10.2f} % {:+7.2f} %\n", row.name, naive, 100 * error,
+                 100 * row.error.peak_allocated);
+    }
+  }
+}
+
 // What computing again costs: base and checkpointed steps were timed with the card to themselves.
 void print_times(const std::vector<Row>& rows) {
   std::map<std::string, double> base;
@@ -218,6 +255,8 @@ int main(int argc, char** argv) {
   fmt::print("{}, PyTorch {}, {}\n\n", measured.at("gpu").get<std::string>(),
              measured.at("torch").get<std::string>(), measured.at("date").get<std::string>());
   print_table(rows);
+  print_margins(rows);
+  print_naive(rows, schedules);
   print_times(rows);
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string option = argv[i];
