@@ -183,7 +183,9 @@ class PipelineStage {
     if (block.phase == Phase::kOptimizer || block.begin >= part.optimizer.begin) {
       if (elsewhere_.contains(i)) return;
       copy.begin = in_optimizer(block.begin);
-      copy.end = in_optimizer(block.end);
+      // A state lasts for all steps, though the program gave it back in the end.
+      const bool lasts = block.category == Category::kOptimizerState && block.end > block.begin;
+      copy.end = lasts ? ScheduledBlock::kForever : in_optimizer(block.end);
       if (copy.end > copy.begin) blocks_.push_back(copy);
       return;
     }

@@ -143,6 +143,26 @@ TEST(WhatIfParallel, a_stage_keeps_as_many_microbatches_as_there_are_stages_behi
   }
 }
 
+TEST(WhatIfParallel, states_of_a_program_that_gave_all_back_are_there_in_each_step_of_a_stage) {
+  const auto needs = [](bool gives_back) {
+    Schedule schedule = uneven_layers();
+    for (ScheduledBlock& block : schedule.blocks) {
+      const bool state = block.category == Category::kOptimizerState;
+      if (state && gives_back) block.end = schedule.iterations.back().end;
+    }
+    Changes changes;
+    EXPECT_TRUE(pipeline(schedule, {2, 4}, 0, changes));
+    return replay_peaks(schedule, "exact").value().value().allocated;
+  };
+  EXPECT_EQ(needs(true), needs(false));
+  // Those of an optimizer that another one replaces are gone for good.
+  Schedule schedule = uneven_layers();
+  Changes changes;
+  ASSERT_TRUE(change_optimizer(schedule, OptimizerKind::kSgd, changes));
+  ASSERT_TRUE(pipeline(schedule, {2, 4}, 0, changes));
+  EXPECT_EQ(bytes_of(schedule, Category::kOptimizerState), 0U);
+}
+
 TEST(WhatIfParallel,
      the_stage_that_needs_most_is_predicted_and_more_stages_than_layers_are_refused) {
   Schedule schedule = uneven_layers();
