@@ -66,7 +66,8 @@ class Source:
         if not self.wait("XdndStatus", text)[1] & 1:
             sys.exit("the window does not take what is dragged over it")
         self.send(target, "XdndDrop", 0, X.CurrentTime)
-        if not self.wait("XdndFinished", text)[1] & 1:
+        # GLFW 3.3 says how many bytes it took, where the protocol has but one bit.
+        if self.wait("XdndFinished", text)[1] == 0:
             sys.exit("the window did not take what was dropped on it")
 
 
