@@ -161,7 +161,6 @@ TEST_F(viewer_comfort, a_trace_that_is_being_recorded_is_read_again_as_it_grows)
   EXPECT_EQ(second.document->summary.allocations, 50U);
   // What was all in view stays all in view; what was zoomed into stays where it was.
   ViewState all(*first.document);
-  all.axis.frame_all();
   ViewState near = all;
   near.axis.frame(200, 400);
   all.grow(*second.document);

@@ -34,6 +34,14 @@ TEST(viewer_document, tracks_come_most_telling_first_and_the_cursor_starts_at_th
   EXPECT_TRUE(state.axis.shows_all());
 }
 
+TEST(viewer_document, the_view_begins_where_something_happens_unless_more_is_still_to_come) {
+  MemoryTrace trace = testing::training_trace();
+  trace.end_ns *= 20;
+  EXPECT_FALSE(ViewState(load(trace)).axis.shows_all());
+  trace.finished = false;
+  EXPECT_TRUE(ViewState(load(trace)).axis.shows_all());
+}
+
 TEST(viewer_document, pyramids_survive_the_moves_into_the_document) {
   const Document document = load(testing::training_trace());
   for (const Track& track : document.tracks) {

@@ -28,9 +28,10 @@ ViewState::ViewState(const Document& document, Theme chosen)
   if (const Track* track = document.most_telling()) {
     selected = track->curve.series;
     set_cursor(track->curve.peak_ns);
-    // A program that imports for 15 s and trains for one: begin with the second that matters.
+    // A program that imports for 15 s and trains for one: begin with the second that matters. Of
+    // one that is still being recorded that second may be yet to come: all of it, and as it grows.
     const auto& points = track->curve.points;
-    if (points.empty()) return;
+    if (points.empty() || !document.summary.finished) return;
     const int64_t begin_ns = points.front().time_ns;
     const int64_t active_ns = points.back().time_ns - begin_ns;
     if (active_ns > 0 && active_ns < (document.end_ns - document.begin_ns) / 4) {
