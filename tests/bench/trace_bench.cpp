@@ -64,17 +64,18 @@ void capture(void* address, size_t size) {
 
 }  // namespace
 
-void* operator new(size_t size) {
+// Not inlined: else GCC 12 sees malloc and delete, or new and free, and takes them for mismatched.
+[[gnu::noinline]] void* operator new(size_t size) {
   void* address = std::malloc(size);
   if (address == nullptr) throw std::bad_alloc();
   capture(address, size == 0 ? 1 : size);
   return address;
 }
-void operator delete(void* address) noexcept {
+[[gnu::noinline]] void operator delete(void* address) noexcept {
   capture(address, 0);
   std::free(address);
 }
-void operator delete(void* address, size_t) noexcept { operator delete(address); }
+[[gnu::noinline]] void operator delete(void* address, size_t) noexcept { operator delete(address); }
 
 namespace {
 
