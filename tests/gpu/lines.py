@@ -19,7 +19,7 @@ EVIDENCE = ("saved_block", "order", "neighbours", "unknown")
 def evidence_in(report):
     """{how a line is known: blocks} of the pool on a device, out of `report --format json`."""
     for space in report["spaces"]:
-        if space["backward"]:
+        if space["layer"] == "pool" and space["backward"]:
             return {how: space["backward"][how]["blocks"] for how in EVIDENCE}
     raise ValueError("the report knows of no backward pass")
 

@@ -389,7 +389,7 @@ if sys.argv[1] == "sql":
     csv.writer(sys.stdout).writerows([[column[0] for column in found.description], *found])
     sys.exit(0)
 if "--format" in sys.argv:
-    print('{{"spaces": [{{"backward": null}}, {{"backward": {{"saved_block": {{"blocks": 19}}, "order": {{"blocks": 0}}, '
+    print('{{"spaces": [{{"layer": "driver", "backward": {{}}}}, {{"layer": "pool", "backward": {{"saved_block": {{"blocks": 19}}, "order": {{"blocks": 0}}, '
           '"neighbours": {{"blocks": 0}}, "unknown": {{"blocks": 1}}}}}}]}}')
     sys.exit(0)
 if sys.argv[1] != "record":
@@ -620,9 +620,10 @@ class Lines(WithTrace):
 
     def test_what_the_report_knows_of_backward(self):
         counts = {how: {"blocks": blocks, "bytes": 1} for how, blocks in self.EVIDENCE.items()}
-        self.assertEqual(lines.evidence_in({"spaces": [{"backward": None}, {"backward": counts}]}), self.EVIDENCE)
+        driver = {"layer": "driver", "backward": dict.fromkeys(counts, {"blocks": 1, "bytes": 1})}
+        self.assertEqual(lines.evidence_in({"spaces": [driver, {"layer": "pool", "backward": counts}]}), self.EVIDENCE)
         with self.assertRaises(ValueError):
-            lines.evidence_in({"spaces": [{"backward": None}]})
+            lines.evidence_in({"spaces": [driver, {"layer": "pool", "backward": None}]})
 
     def test_a_step_that_takes_more_than_a_tenth_is_caught(self):
         for each, good in ((90, True), (110, False), (0, False)):
