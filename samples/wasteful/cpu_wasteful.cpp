@@ -50,6 +50,7 @@ int main() {
       sum += places[i % kPlaces];
       delete[] places;
     }
+    std::this_thread::sleep_for(kRest);
   }
   for (const double* kept : history) sum += kept[0];
   for (const double* kept : history) delete[] kept;

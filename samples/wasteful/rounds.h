@@ -23,6 +23,10 @@ constexpr size_t kPieceBlocks = 16;  // of those needed that are summed up at on
 static_assert(kIndexBlocks % (kIndexNeeded * kPieceBlocks) == 0);
 // A recorder looks at pages some 50 times a second at most, and on a busy machine comes late.
 constexpr std::chrono::milliseconds kPause{500};
+// After each round: what is forgotten again and again is told from what is set up once by how long
+// that goes on, beside kPause, and the rounds alone take a twentieth of a second on a quick
+// machine.
+constexpr std::chrono::milliseconds kRest{5};
 
 inline Numbers squared(const Numbers& numbers) {
   Numbers squares(numbers.size());
