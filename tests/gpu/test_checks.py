@@ -25,10 +25,6 @@ import bookkeeping
 import checks as checking
 import fake_trace
 import figures
-import lines
-import pools
-import power
-import refused
 
 
 class WithTrace(unittest.TestCase):
@@ -508,48 +504,6 @@ class WholeRun(WithTrace):
         self.assertIn("nvidia-smi names no GPU", results["checks"][0]["measured"])
 
 
-class Pools(WithTrace):
-    """--pools=expose against the sizes that a program printed."""
-
-    def checked(self, lives, told=None, page=1):
-        trace = fake_trace.empty(":memory:")
-        for size, free_ns in lives:
-            fake_trace.allocate(trace, "driver", "device", size, 10, free_ns, "cudaMalloc")
-        checks = checking.Checks(lambda line: None)
-        pools.check_exposed(checks, "run", told or {"sizes": [1, 2, 3, 4], "kept": [2, 4]}, trace,
-                            page)
-        trace.close()
-        return [check["ok"] for check in checks.results]
-
-    def test_each_array_once_and_in_order(self):
-        self.assertEqual(self.checked([(1, 20), (2, None), (3, 21), (4, 50), (99, None)]),
-                         [True, True])
-
-    def test_whole_pages(self):
-        told = {"sizes": [3, 5, 9], "kept": [5]}
-        lives = [(4, 20), (8, None), (12, 21)]
-        self.assertEqual(self.checked(lives, told, page=4), [True, True])
-        self.assertEqual(self.checked(lives, told, page=2)[0], False)
-
-    def test_an_array_that_is_missing_or_there_twice(self):
-        self.assertEqual(self.checked([(1, 20), (2, None), (3, 21)]), [False, True])
-        self.assertEqual(self.checked([(1, 20), (2, None), (3, 21), (4, None), (4, 30)])[0], False)
-
-    def test_frees_that_do_not_come_or_come_too_late(self):
-        self.assertEqual(self.checked([(1, None), (2, None), (3, 21), (4, 50)]), [True, False])
-        self.assertEqual(self.checked([(1, 20), (2, 20), (3, 21), (4, 50)]), [True, False])
-        self.assertEqual(self.checked([])[1], False)
-
-    def test_a_trace_that_says_nothing_of_the_pool(self):
-        trace = fake_trace.empty(":memory:")
-        checks = checking.Checks(lambda line: None)
-        pools.check_hidden(checks, "run", "jax", trace)
-        trace.execute("INSERT INTO loss VALUES ('jax_pool_not_split_up', 'info', 1)")
-        pools.check_hidden(checks, "run", "jax", trace)
-        trace.close()
-        self.assertEqual([check["ok"] for check in checks.results], [False, True])
-
-
 class Table(unittest.TestCase):
     def test_has_a_line_for_every_check_and_the_sum(self):
         printed = io.StringIO()
@@ -560,107 +514,6 @@ class Table(unittest.TestCase):
         self.assertEqual(len(lines), 4)
         self.assertEqual(lines[-1], "2 checks, 1 failed")
         self.assertIn("FAIL    a: other: expected 1, trace 2", printed.getvalue())
-
-
-class Refused(unittest.TestCase):
-    def failed(self, told=None, rows=None, report="OUT OF MEMORY: 1 time\nMemory by layer"):
-        checks = checking.Checks(out=lambda text: None)
-        refused.check_refused(checks, "run", told or {"held": 0, "refused": 2},
-                              rows if rows is not None else [["driver", refused.ASKED, refused.HELD]], report)
-        return [result["what"] for result in checks.failed]
-
-    def test_a_true_trace_passes(self):
-        self.assertEqual(self.failed(), [])
-
-    def test_a_refusal_that_is_missing_or_there_twice_is_caught(self):
-        row = ["driver", refused.ASKED, refused.HELD]
-        for rows in ([], [row, row], [["pool", *row[1:]]], [["driver", 1, refused.HELD]],
-                     [["driver", refused.ASKED, None]]):
-            self.assertEqual(len(self.failed(rows=rows)), 1, rows)
-
-    def test_a_program_that_was_not_refused_is_caught(self):
-        self.assertEqual(len(self.failed(told={"held": 0, "refused": 0})), 1)
-
-    def test_a_report_that_does_not_open_with_it_is_caught(self):
-        for report in ("Memory by layer", "Memory by layer\nOUT OF MEMORY", ""):
-            self.assertEqual(self.failed(report=report), ["the report opens with it"])
-
-
-class Lines(WithTrace):
-    """Blocks 1 and 2 of a thread with Python, block 3 of autograd's."""
-
-    EVIDENCE = {"saved_block": 90, "order": 4, "neighbours": 1, "unknown": 5}
-
-    def failed(self, change="", evidence=None):
-        trace = fake_trace.empty(":memory:")
-        for size in (1, 2, 3):
-            fake_trace.allocate(trace, "pool", "device", size, 10, 20, "c10")
-        trace.execute("UPDATE device_allocation SET thread_id = 2, alloc_stack_id = 8 WHERE size = 3")
-        if change:
-            trace.execute(change)
-        checks = checking.Checks(lambda line: None)
-        lines.check_lines(checks, "run", figures.rows(trace, lines.BLOCKS_WITH_LINES), evidence or self.EVIDENCE)
-        trace.close()
-        return [check["what"] for check in checks.failed]
-
-    def test_a_true_trace_passes(self):
-        self.assertEqual(self.failed(), [])
-
-    def test_a_block_of_forward_without_a_line_is_caught(self):
-        what = ["blocks of forward and optimizer with a line of Python"]
-        for change in ("UPDATE device_allocation SET alloc_stack_id = 8 WHERE size = 2",
-                       "UPDATE frame SET line = 0 WHERE kind = 'python'",
-                       "DELETE FROM device_allocation WHERE size < 3"):
-            self.assertEqual(self.failed(change), what, change)
-
-    def test_backward_without_enough_lines_is_caught(self):
-        what = ["blocks of backward with a line of forward"]
-        self.assertEqual(self.failed(evidence={**self.EVIDENCE, "unknown": 6}), what)
-        self.assertEqual(self.failed(evidence=dict.fromkeys(self.EVIDENCE, 0)), what)
-
-    def test_what_the_report_knows_of_backward(self):
-        counts = {how: {"blocks": blocks, "bytes": 1} for how, blocks in self.EVIDENCE.items()}
-        driver = {"layer": "driver", "backward": dict.fromkeys(counts, {"blocks": 1, "bytes": 1})}
-        self.assertEqual(lines.evidence_in({"spaces": [driver, {"layer": "pool", "backward": counts}]}), self.EVIDENCE)
-        with self.assertRaises(ValueError):
-            lines.evidence_in({"spaces": [driver, {"layer": "pool", "backward": None}]})
-
-    def test_a_step_that_takes_more_than_a_tenth_is_caught(self):
-        for each, good in ((90, True), (110, False), (0, False)):
-            checks = checking.Checks(lambda line: None)
-            lines.check_size(checks, "run", {3: 5000, 23: 5000 + 20 * each}, 1000)
-            self.assertEqual(not checks.failed, good, each)
-
-
-class Power(unittest.TestCase):
-    """NVML read at 10..11, 20..21 and so on: 70 W, and 5 mJ more each time."""
-
-    READINGS = [(10 * i, 10 * i + 1, 70_000, 100 + 5 * i) for i in range(1, 8)]
-    ROWS = [(10 * i + 5, 69_000, 102 + 5 * i) for i in range(1, 6)]
-
-    def failed(self, rows):
-        checks = checking.Checks(out=lambda text: None)
-        power.check_power(checks, "run", self.READINGS, rows)
-        return [result["what"] for result in checks.failed]
-
-    def test_a_true_trace_passes(self):
-        self.assertEqual(self.failed(self.ROWS), [])
-
-    def test_energy_of_another_time_or_card_is_caught(self):
-        for change in (-3, 4, 1000):
-            rows = [*self.ROWS[:4], (55, 69_000, 127 + change)]
-            self.assertEqual(self.failed(rows), ["rows whose energy lies outside of NVML's readings around them"])
-        self.assertEqual(len(self.failed([*self.ROWS[:4], (55, 69_000, None)])), 1)
-
-    def test_times_in_another_clock_are_caught(self):
-        self.assertEqual(len(self.failed([(time_ns + 20, mw, mj) for time_ns, mw, mj in self.ROWS])), 1)
-
-    def test_impossible_power_is_caught(self):
-        self.assertEqual(self.failed([*self.ROWS, (66, 90_000, 133)]), ["highest power, W"])
-        self.assertEqual(self.failed([(time_ns, 0, mj) for time_ns, _, mj in self.ROWS]), ["highest power, W"])
-
-    def test_too_few_rows_are_caught(self):
-        self.assertEqual(self.failed(self.ROWS[:2]), ["rows of device_power"])
 
 
 if __name__ == "__main__":
