@@ -21,8 +21,8 @@ class Nvml:
     """The device on a bus, as `nvidia-smi` counts it."""
 
     def __init__(self):
-        self.library = ctypes.CDLL("libnvidia-ml.so.1")
-        self.must(self.library.nvmlInit_v2())
+        self.nvml = ctypes.CDLL("libnvidia-ml.so.1")
+        self.must(self.nvml.nvmlInit_v2())
         self.device = ctypes.c_void_p()
 
     @staticmethod
@@ -31,13 +31,13 @@ class Nvml:
             raise OSError(f"NVML says {result}")
 
     def choose(self, index):
-        self.must(self.library.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(self.device)))
+        self.must(self.nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(self.device)))
 
     def read(self):
         """(milliwatts, millijoules since the driver was loaded)"""
         power, energy = ctypes.c_uint(), ctypes.c_ulonglong()
-        self.must(self.library.nvmlDeviceGetPowerUsage(self.device, ctypes.byref(power)))
-        self.must(self.library.nvmlDeviceGetTotalEnergyConsumption(self.device, ctypes.byref(energy)))
+        self.must(self.nvml.nvmlDeviceGetPowerUsage(self.device, ctypes.byref(power)))
+        self.must(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.device, ctypes.byref(energy)))
         return power.value, energy.value
 
 
