@@ -26,7 +26,7 @@ struct AtPeak {
 // Which of several free blocks a large scratch fits into can decide whether the pool takes another
 // segment of gigabytes, and how large it is is known to a few percent where its library chooses an
 // algorithm anew. So the schedule is replayed again and again with scratches some percent larger or
-// smaller: the middle of what is reserved then, and by which share the most is above it.
+// smaller: the mean of what is reserved then, and by which share the most is above it.
 struct Spread {
   uint64_t reserved = 0;
   double above = 0;
