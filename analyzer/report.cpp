@@ -191,6 +191,10 @@ void add_remarks(const trace::Reader& reader, Report& report) {
   if (reader.meta("option_device") == "off") {
     report.remarks.emplace_back("the GPU was not recorded: --device=off");
   }
+  if (reader.meta("option_device") == "memory") {
+    report.remarks.emplace_back(
+        "of the GPU only allocations were recorded, not what used them: --device=memory");
+  }
   if (report.window) report.remarks.push_back(window_remark(*report.window));
   if (reader.meta("option_host") == "off") {
     report.remarks.emplace_back("host memory was not recorded: --host=off");

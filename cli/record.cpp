@@ -31,7 +31,9 @@ const std::map<std::string, RecordOptions::Host> kHosts = {
     {"aggregate", RecordOptions::Host::kAggregate},
     {"off", RecordOptions::Host::kOff}};
 const std::map<std::string, RecordOptions::Device> kDevices = {
-    {"auto", RecordOptions::Device::kAuto}, {"off", RecordOptions::Device::kOff}};
+    {"auto", RecordOptions::Device::kAuto},
+    {"memory", RecordOptions::Device::kMemory},
+    {"off", RecordOptions::Device::kOff}};
 const std::map<std::string, bool> kAccess = {{"on", true}, {"off", false}};
 const std::map<std::string, RecordOptions::Stacks> kStacks = {
     {"all", RecordOptions::Stacks::kAll},
@@ -197,6 +199,11 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
         "record: --window is for what a GPU does, which cannot be recorded of a process that runs "
         "already (--pid)");
   }
+  if (kDevices.at(words.device) != RecordOptions::Device::kAuto && !words.window.empty()) {
+    return complain(
+        "record: --window is for kernels, copies, sets and accesses, none of which --device=" +
+        words.device + " records: leave one of the two out");
+  }
   keep_freed_memory();
   RecordOptions options;
   options.command = command;
@@ -273,7 +280,7 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
                    "Keep the trace below SIZE (2GiB, 500MB): the oldest allocations are summed up, "
                    "totals and peaks stay exact")
       ->type_name("SIZE");
-  add("--device", words->device, "The GPU, where there is one", kDevices);
+  add("--device", words->device, "The GPU, where there is one: all, allocations alone, which costs a launch nothing, or nothing", kDevices);
   add("--access", words->access, "Which kernel is handed which block, by its arguments", kAccess);
   record_app
       ->add_option(

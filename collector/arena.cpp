@@ -117,7 +117,7 @@ Result<Arena> Arena::create(const ArenaOptions& options) {
   header->on_full = options.on_full;
   header->record_host = options.record_host ? 1 : 0;
   header->clock = options.clock;
-  header->record_device = options.record_device ? 1 : 0;
+  header->record_device = options.record_device;
   header->record_access = options.record_access ? 1 : 0;
   header->magic = wire::kArenaMagic;
   mark_our_death(&header->collector_pid);

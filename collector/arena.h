@@ -22,7 +22,7 @@ struct ArenaOptions {
   wire::Stacks stacks = wire::Stacks::kAll;
   wire::OnFull on_full = wire::OnFull::kWait;
   bool record_host = true;
-  bool record_device = true;
+  wire::Device record_device = wire::Device::kAll;
   bool record_access = true;
   wire::Clock clock = wire::Clock::kMonotonicNs;
 };

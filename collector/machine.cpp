@@ -48,6 +48,7 @@ Facts option_facts(const RecordOptions& options) {
     command += argument;
   }
   constexpr const char* kHosts[] = {"full", "aggregate", "off"};
+  constexpr const char* kDevices[] = {"auto", "memory", "off"};
   constexpr const char* kStacks[] = {"all", "native", "none"};
   const std::string most =
       options.max_bytes > 0 ? std::to_string(options.max_bytes) : std::string("none");
@@ -57,7 +58,7 @@ Facts option_facts(const RecordOptions& options) {
       {"clock", "CLOCK_MONOTONIC"},
       {"option_host", kHosts[static_cast<size_t>(options.host)]},
       {"option_max_size_bytes", most},
-      {"option_device", options.device == RecordOptions::Device::kAuto ? "auto" : "off"},
+      {"option_device", kDevices[static_cast<size_t>(options.device)]},
       {"option_stacks", kStacks[static_cast<size_t>(options.stacks)]},
       {"option_on_full", options.on_full == RecordOptions::OnFull::kWait ? "wait" : "drop"},
       {"option_window", options.window_text.empty() ? "whole" : options.window_text},

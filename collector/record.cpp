@@ -56,7 +56,9 @@ tl::expected<InjectionPaths, RecordError> injection_paths(const RecordOptions& o
     free(absolute);
   }
   InjectionPaths paths;
-  paths.preload = folder + "/libtidemark_preload.so";
+  // Attaching needs the one that can be asked for either.
+  const bool heap = options.host != RecordOptions::Host::kOff || options.pid != 0;
+  paths.preload = folder + (heap ? "/libtidemark_preload.so" : "/libtidemark_preload_device.so");
   if (!exists(paths.preload)) {
     return refuse(paths.preload + " is missing: install tidemark again, or build it");
   }
@@ -66,7 +68,7 @@ tl::expected<InjectionPaths, RecordError> injection_paths(const RecordOptions& o
                   "colon; install tidemark elsewhere");
   }
   const std::string cuda = folder + "/libtidemark_cuda.so";
-  if (options.device == RecordOptions::Device::kAuto && exists(cuda)) paths.cuda = cuda;
+  if (options.device != RecordOptions::Device::kOff && exists(cuda)) paths.cuda = cuda;
   if (options.pools == RecordOptions::Pools::kExpose) {
     paths.python = folder + "/python";
     if (!exists(paths.python + "/sitecustomize.py")) {
@@ -88,7 +90,9 @@ ArenaOptions arena_options(const RecordOptions& options) {
   const std::string clocksource =
       read_small_file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   if (kernel_keeps_time_by_tsc(clocksource.c_str())) arena.clock = wire::Clock::kTsc;
-  arena.record_device = options.device == RecordOptions::Device::kAuto;
+  arena.record_device = options.device == RecordOptions::Device::kAuto     ? wire::Device::kAll
+                        : options.device == RecordOptions::Device::kMemory ? wire::Device::kMemory
+                                                                           : wire::Device::kOff;
   arena.record_access = options.access;
   return arena;
 }
@@ -149,7 +153,7 @@ class Recorder {
                                                         const InjectionPaths& paths) {
     write_facts();
     writer_->meta("attached", "1");
-    if (facts.has_cuda && options_.device == RecordOptions::Device::kAuto) {
+    if (facts.has_cuda && options_.device != RecordOptions::Device::kOff) {
       losses_.add("cuda_not_attached", Severity::kError);
       notice("the GPU can only be recorded from a program's start: nothing of it is recorded");
     }

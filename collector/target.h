@@ -15,7 +15,7 @@ namespace tidemark::collector {
 using Environment = std::vector<std::pair<std::string, std::string>>;
 
 struct InjectionPaths {
-  std::string preload;  // libtidemark_preload.so
+  std::string preload;  // libtidemark_preload.so, or the one that leaves the heap alone
   std::string cuda;     // libtidemark_cuda.so; "": leave CUDA alone
   std::string python;   // folder of sitecustomize.py; "": leave the frameworks' pools alone
 };

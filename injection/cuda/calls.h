@@ -29,6 +29,11 @@ enum class CallKind : uint8_t {
   kTeardown,  // ends a context: what CUPTI still holds has to be fetched before
 };
 
+// Calls that are only of interest with the work that they give to the device.
+constexpr bool gives_work(CallKind kind) {
+  return kind == CallKind::kLaunch || kind == CallKind::kCopy || kind == CallKind::kSet;
+}
+
 struct CallInfo {
   CallKind kind = CallKind::kNone;
   bool per_thread_stream = false;  // the …_ptsz and …_ptds forms: stream 0 is the thread's own

@@ -27,7 +27,7 @@ void start() {
   const wire::Client* client = find_client();
   if (client == nullptr || !client->recording()) return;
   const wire::ArenaHeader* arena = client->arena();
-  if (arena == nullptr || arena->record_device == 0) return;
+  if (arena == nullptr || arena->record_device == wire::Device::kOff) return;
 
   const Pause pause(*client);
   Cupti cupti{};

@@ -48,10 +48,6 @@ bool stack_at_enter(CallKind kind) {
          kind == CallKind::kSet || kind == CallKind::kRelease || kind == CallKind::kUnmap;
 }
 
-bool gives_work(CallKind kind) {
-  return kind == CallKind::kLaunch || kind == CallKind::kCopy || kind == CallKind::kSet;
-}
-
 bool stack_at_exit(CallKind kind) { return kind == CallKind::kAlloc || kind == CallKind::kCreate; }
 
 // The 64 bits that CUPTI keeps between entry and exit of a call: how many frees were published.

@@ -61,6 +61,8 @@ class Recorder {
         delivery_(client_, cupti_, access_, window_),
         flusher_(client_, &Recorder::periodic_work) {}
 
+  // Kernels, copies, sets and accesses are wanted too.
+  bool takes_work() const { return client_.arena()->record_device == wire::Device::kAll; }
   bool subscribe(wire::Loss& loss, Message& why);
   void enable_callbacks();
   void start_access();

@@ -33,7 +33,7 @@ bool Recorder::start(wire::Loss& loss, Message& why) {
 
 void Recorder::start_access() {
   // Without records of kernels there is nothing that could have touched anything.
-  if (!activity_ || client_.arena()->record_access == 0) return;
+  if (!activity_ || !takes_work() || client_.arena()->record_access == 0) return;
   Message why;
   if (!access_.start(why)) client_.count_loss(wire::Loss::kAccessUnavailable, 1);
   client_.meta("cuda.access", access_.started() ? "recording" : why.c_str());
@@ -66,11 +66,14 @@ void Recorder::enable_callbacks() {
   const auto enable = [this](CUpti_CallbackDomain domain, CUpti_CallbackId id) {
     cupti_.enable_callback(1, subscriber_, domain, id);  // an id it does not know: refused
   };
+  const auto wanted = [work = takes_work()](CallKind kind) {
+    return kind != CallKind::kNone && (work || !gives_work(kind));
+  };
   for (CUpti_CallbackId id = 0; id < kRuntimeIds; ++id) {
-    if (runtime_call(id).kind != CallKind::kNone) enable(CUPTI_CB_DOMAIN_RUNTIME_API, id);
+    if (wanted(runtime_call(id).kind)) enable(CUPTI_CB_DOMAIN_RUNTIME_API, id);
   }
   for (CUpti_CallbackId id = 0; id < kDriverIds; ++id) {
-    if (driver_call(id).kind != CallKind::kNone) enable(CUPTI_CB_DOMAIN_DRIVER_API, id);
+    if (wanted(driver_call(id).kind)) enable(CUPTI_CB_DOMAIN_DRIVER_API, id);
   }
   for (const CUpti_CallbackId id :
        {CUPTI_CBID_RESOURCE_CONTEXT_CREATED, CUPTI_CBID_RESOURCE_CONTEXT_DESTROY_STARTING,
@@ -117,14 +120,16 @@ bool Recorder::enable_activity(Message& why) {
   struct Kind {
     CUpti_ActivityKind kind;
     const char* name;
+    bool work = true;
   };
   constexpr Kind kKinds[] = {{CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, "kernels"},
                              {CUPTI_ACTIVITY_KIND_MEMCPY, "copies"},
                              {CUPTI_ACTIVITY_KIND_MEMCPY2, "copies between devices"},
                              {CUPTI_ACTIVITY_KIND_MEMSET, "sets"},
-                             {CUPTI_ACTIVITY_KIND_MEMORY2, "module memory"}};
+                             {CUPTI_ACTIVITY_KIND_MEMORY2, "module memory", false}};
   bool any = false;
   for (const Kind& kind : kKinds) {
+    if (kind.work && !takes_work()) continue;
     result = cupti_.activity_enable(kind.kind);
     if (result == CUPTI_SUCCESS) {
       any = true;

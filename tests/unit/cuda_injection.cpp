@@ -490,10 +490,32 @@ void without_activity_allocations_are_still_recorded() {
 }
 void the_device_is_not_wanted() {
   open_fake_cupti();
-  fake_client().arena->record_device = 0;
+  fake_client().arena->record_device = wire::Device::kOff;
   start_library();
   CHECK(g_cupti->callbacks_enabled() == 0);
   CHECK(fake_client().meta.empty() && fake_client().losses.empty());
+}
+// A launch goes to the driver without a callback and without a record: it costs nothing.
+void allocations_alone_leave_launches_alone() {
+  open_fake_cupti();
+  fake_client().arena->record_device = wire::Device::kMemory;
+  fake_client().arena->record_access = 1;
+  start_library();
+  const cudaLaunchKernel_v7000_params launch{};
+  const cudaMemcpyAsync_v3020_params copy{};
+  Call{RUNTIME(cudaLaunchKernel_v7000), &launch}.make();
+  Call{RUNTIME(cudaMemcpyAsync_v3020), &copy}.make();
+  const uint32_t enabled = g_cupti->callbacks_enabled();
+  for (const CUpti_ActivityKind kind :
+       {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
+        CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET}) {
+    CHECK(!g_cupti->kind_enabled(kind));
+  }
+  CHECK(g_cupti->kind_enabled(CUPTI_ACTIVITY_KIND_MEMORY2));
+  device_alloc(0x7000, 10);
+  CHECK(allocations().size() == 1);
+  CHECK(fake_client().count(RecordType::kLaunch) == 0 && enabled > 0);
+  CHECK(fake_client().meta.count("cuda.access") == 0 && fake_client().losses.empty());
 }
 void nothing_is_recorded() {
   open_fake_cupti();
@@ -556,6 +578,7 @@ const Scenario kScenarios[] = {
     SCENARIO(cupti_refuses),
     SCENARIO(without_activity_allocations_are_still_recorded),
     SCENARIO(the_device_is_not_wanted),
+    SCENARIO(allocations_alone_leave_launches_alone),
     SCENARIO(nothing_is_recorded),
     SCENARIO(cuda_after_fork_is_a_loss),
     SCENARIO(a_fatal_error_of_cupti_is_told),

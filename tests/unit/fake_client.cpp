@@ -58,7 +58,7 @@ FakeClient& fake_client() {
   static auto* the_client = [] {
     auto* client = new FakeClient;
     client->arena = new wire::ArenaHeader{};
-    client->arena->record_device = 1;
+    client->arena->record_device = wire::Device::kAll;
     return client;
   }();
   return *the_client;

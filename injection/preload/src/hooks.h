@@ -1,4 +1,5 @@
 // What is exported from libtidemark_preload.so, and nothing else (exports.map lists the names).
+// libtidemark_preload_device.so has neither hooks_malloc.cpp nor hooks_new.cpp.
 #pragma once
 
 namespace tidemark::preload {

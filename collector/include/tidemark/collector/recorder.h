@@ -26,7 +26,8 @@ inline constexpr int64_t kLeastMaxBytes = int64_t{16} << 20;
 struct RecordOptions {
   // kAggregate: sums for each stack and over time, and no rows.
   enum class Host : uint8_t { kFull, kAggregate, kOff };
-  enum class Device : uint8_t { kAuto, kOff };
+  // kMemory: allocations alone, neither kernels, copies and sets nor what they use.
+  enum class Device : uint8_t { kAuto, kMemory, kOff };
   enum class Stacks : uint8_t { kAll, kNative, kNone };
   enum class OnFull : uint8_t { kWait, kDrop };
   // kExpose: JAX, TensorFlow and CuPy are asked, by their environment, to take each buffer from the

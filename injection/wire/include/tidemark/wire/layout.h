@@ -39,6 +39,11 @@ enum class OnFull : uint32_t { kWait = 0, kDrop = 1 };
 // Which stacks to take. Persisted in the arena: do not renumber.
 enum class Stacks : uint32_t { kNone = 0, kNative = 1, kAll = 2 };
 
+// What to take of the device. kMemory: its allocations alone, neither kernels, copies and sets nor
+// what they use; a launch costs then what it costs without us. Persisted in the arena: do not
+// renumber.
+enum class Device : uint32_t { kOff = 0, kAll = 1, kMemory = 2 };
+
 // What stamps heap events. The time stamp counter where the kernel itself keeps time by it (it runs
 // at one rate, alike on all processors). Persisted in the arena: do not renumber.
 enum class Clock : uint32_t { kMonotonicNs = 0, kTsc = 1 };
@@ -89,7 +94,7 @@ struct ArenaHeader {
   Stacks stacks;
   OnFull on_full;
   uint32_t record_host;    // 0: no heap and os events
-  uint32_t record_device;  // 0: do not touch CUPTI
+  Device record_device;    // kOff: do not touch CUPTI
   uint32_t pid_namespace;  // the collector's: inode of /proc/self/ns/pid
   uint32_t record_access;  // 0: do not look at the arguments of kernels
   // Written by the collector at any time: what the device is asked to do is told of only from
