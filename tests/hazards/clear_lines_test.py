@@ -94,6 +94,13 @@ class ClearLines(harness.HazardTest):
     def test_no_command_behind_the_dashes(self):
         self.assert_one_line(run("record", "--"), 2, "--")
 
+    def test_a_window_of_what_is_not_recorded(self):
+        for device in ("memory", "off"):
+            self.assert_one_line(
+                run("record", "-o", self.path(), f"--device={device}", "--window=1s:2s", "--",
+                    "/bin/true"), 1, "--window", f"--device={device}")
+        self.assertFalse(os.path.exists(self.path()))
+
     def test_valgrind_is_declined_before_anything_starts(self):
         script = self.path("valgrind")
         started = self.path("started")
