@@ -280,7 +280,10 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
                    "Keep the trace below SIZE (2GiB, 500MB): the oldest allocations are summed up, "
                    "totals and peaks stay exact")
       ->type_name("SIZE");
-  add("--device", words->device, "The GPU, where there is one: all, allocations alone, which costs a launch nothing, or nothing", kDevices);
+  add("--device", words->device,
+      "The GPU, where there is one: all, allocations alone, which costs a launch nothing, or "
+      "nothing",
+      kDevices);
   add("--access", words->access, "Which kernel is handed which block, by its arguments", kAccess);
   record_app
       ->add_option(

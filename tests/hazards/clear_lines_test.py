@@ -98,7 +98,7 @@ class ClearLines(harness.HazardTest):
         for device in ("memory", "off"):
             self.assert_one_line(
                 run("record", "-o", self.path(), f"--device={device}", "--window=1s:2s", "--",
-                    "/bin/true"), 1, "--window", f"--device={device}")
+                    "/bin/true"), 2, "--window", f"--device={device}")
         self.assertFalse(os.path.exists(self.path()))
 
     def test_valgrind_is_declined_before_anything_starts(self):
