@@ -20,7 +20,10 @@ namespace {
 
 // Zeroed, as the kernel gives it.
 struct Cache {
-  std::unique_ptr<std::byte[]> memory{new std::byte[sizeof(StackCache)]()};
+  struct alignas(StackCache) Memory {
+    std::byte bytes[sizeof(StackCache)];
+  };
+  std::unique_ptr<Memory> memory{new Memory()};
   StackCache& operator*() const { return *reinterpret_cast<StackCache*>(memory.get()); }
 };
 

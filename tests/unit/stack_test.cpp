@@ -12,11 +12,13 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tidemark/stack/modules.h"
+#include "tidemark/stack/recent_ids.h"
 #include "tidemark/stack/seen_set.h"
 #include "tidemark/stack/unwind.h"
 
@@ -306,6 +308,38 @@ TEST(SeenSet, keeps_what_threads_insert_at_once) {
   for (uint64_t i = 0; i < kThreads * kEach; ++i) {
     ASSERT_FALSE(set.contains(spread(i + kThreads * kEach))) << i;
   }
+}
+
+struct Recent {
+  std::unique_ptr<RecentIds> ids{new RecentIds()};  // zeroed
+};
+
+TEST(RecentIds, holds_what_was_inserted_and_nothing_else) {
+  const Recent recent;
+  recent.ids->clear();
+  for (uint64_t i = 0; i < 100'000; ++i) {
+    recent.ids->insert(spread(i));
+    ASSERT_TRUE(recent.ids->holds(spread(i)));
+    ASSERT_FALSE(recent.ids->holds(spread(i + 100'000)));
+  }
+  recent.ids->clear();
+  for (uint64_t i = 0; i < 100'000; ++i) ASSERT_FALSE(recent.ids->holds(spread(i)));
+}
+
+TEST(RecentIds, remembers_nearly_all_that_a_training_step_brings_back) {
+  const Recent recent;
+  recent.ids->clear();
+  constexpr uint64_t kStacks = 10'000;
+  uint64_t lost = 0;
+  for (int step = 0; step < 20; ++step) {
+    lost = 0;
+    for (uint64_t i = 0; i < kStacks; ++i) {
+      if (recent.ids->holds(spread(i))) continue;
+      ++lost;
+      recent.ids->insert(spread(i));
+    }
+  }
+  EXPECT_LT(lost, kStacks / 20);
 }
 
 }  // namespace
