@@ -129,6 +129,14 @@ bool MixedStack::merge_from(const StackCache& native, uint32_t kept_native, uint
     return run < chain_.count() ? chain_.anchor(run) : 0;
   };
   const uint32_t count = native.count();
+  // Most often only native frames have changed, behind the last Python frame.
+  if (python != 0 && python == chain_.count() && python == tail_python_ &&
+      kept_native >= tail_frame_) {
+    Emitter emitter(*this, tail_word_ + (kept_native - tail_frame_), last, 0);
+    for (uint32_t frame = kept_native; frame < count; ++frame) emitter.emit(native.word(frame));
+    count_ = emitter.count();
+    return true;
+  }
   Emitter emitter(*this, python > 0 ? end_[python - 1] : 0, last, 0);
   uint32_t frame = 0;
   if (python > 0) {
@@ -145,6 +153,11 @@ bool MixedStack::merge_from(const StackCache& native, uint32_t kept_native, uint
   }
   for (;;) {
     const uint64_t anchor = anchor_of(python);
+    if (python == chain_.count()) {
+      tail_word_ = emitter.count();
+      tail_frame_ = frame + 1;
+      tail_python_ = python;
+    }
     while (++frame < count && anchor < native.sp(frame)) emitter.emit(native.word(frame));
     if (frame == count || anchor >= native.sp(frame - 1)) break;
     const uint32_t before = emitter.count();

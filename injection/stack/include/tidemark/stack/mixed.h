@@ -70,6 +70,11 @@ class MixedStack {
   // to and with it.
   uint32_t place_[PythonChain::kCapacity];
   uint32_t end_[PythonChain::kCapacity];
+  // Behind the last Python frame, word after word is native frame after native frame: from which
+  // word and which frame on, after so many frames of chain_.
+  uint32_t tail_word_;
+  uint32_t tail_frame_;
+  uint32_t tail_python_;
   // Innermost frames come and go; their marks stay here.
   RecentIds recent_;
   // Scratch: a thread's own stack may be small.
