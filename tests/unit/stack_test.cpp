@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "rules.h"
 #include "tidemark/stack/modules.h"
 #include "tidemark/stack/recent_ids.h"
 #include "tidemark/stack/seen_set.h"
@@ -340,6 +341,41 @@ TEST(RecentIds, remembers_nearly_all_that_a_training_step_brings_back) {
     }
   }
   EXPECT_LT(lost, kStacks / 20);
+}
+
+TEST(Rules, the_near_cache_keeps_what_the_tables_say) {
+  forget_rules();
+  for (int round = 0; round < 3; ++round) expect_same(take_both());
+  const uint64_t address = take_both().ours[0];
+  EXPECT_EQ(kind_of(rule_at(address)), kind_of(far_rule_at(address)));
+  EXPECT_EQ(rule_at(address).cfa_offset, far_rule_at(address).cfa_offset);
+  EXPECT_EQ(rule_at(address).bp_offset, far_rule_at(address).bp_offset);
+  ASSERT_NE(kind_of(rule_at(address)), RuleKind::kNone);
+  // An entry tells 48 bits of the address; one with more is another.
+  for (unsigned bit = 47; bit < 64; ++bit) {
+    EXPECT_EQ(kind_of(rule_at(address ^ uint64_t{1} << bit)), RuleKind::kNone) << bit;
+  }
+  forget_rules();
+  expect_same(take_both());
+}
+
+template <size_t kBytes>
+[[gnu::noinline]] Stacks in_a_frame_of() {
+  volatile char bytes[kBytes];
+  bytes[0] = 1;
+  const Stacks both = take_both();
+  bytes[kBytes - 1] = bytes[0];
+  return both;
+}
+
+TEST(Unwind, agrees_through_frames_of_all_sizes) {
+  for (int round = 0; round < 3; ++round) {
+    expect_same(in_a_frame_of<8000>());
+    expect_same(in_a_frame_of<131000>());
+    expect_same(in_a_frame_of<131072>());
+    expect_same(in_a_frame_of<140000>());  // too large for the near cache
+    expect_same(in_a_frame_of<1000000>());
+  }
 }
 
 }  // namespace

@@ -8,11 +8,40 @@
 namespace tidemark::stack {
 namespace {
 
-PackedRule pack(const Rule& rule) {
+// The far cache. A Rule in 64 bits:
+//   bits 0–4 as StepRule::flags · 5–37 cfa offset (33, signed) · 38–63 bp offset (26, signed)
+// An entry holds the rule and (address XOR rule), two words that are written one after the other. A
+// reader that catches halves of two different entries finds that they do not give its address, and
+// computes the rule itself.
+struct FarRule {
+  std::atomic<uint64_t> check;
+  std::atomic<uint64_t> rule;
+};
+constexpr unsigned kFarBits = 16;
+FarRule g_far_rules[size_t{1} << kFarBits];
+
+uint64_t pack(const Rule& rule) {
   return static_cast<uint64_t>(rule.kind) | uint64_t{rule.bp_saved} << 3 |
          uint64_t{rule.bp_saved_at_base} << 4 |
          (static_cast<uint64_t>(int64_t{rule.cfa_offset}) & 0x1ffffffff) << 5 |
          static_cast<uint64_t>(int64_t{rule.bp_offset}) << 38;
+}
+StepRule unpack(uint64_t packed) {
+  return {packed & 31, static_cast<int64_t>(packed << 26) >> 31,
+          static_cast<int64_t>(packed) >> 38};
+}
+
+// The rule as an entry of the near cache has it; 0: it does not fit.
+uint64_t near_rule_of(const StepRule& rule) {
+  const bool plain =
+      kind_of(rule) == RuleKind::kStackPointer || kind_of(rule) == RuleKind::kBasePointer;
+  const uint64_t near = (rule.flags & 3) | (rule.flags & kSavesBp) >> 1 |
+                        (static_cast<uint64_t>(rule.cfa_offset) & 0x1fff8) << 1 |
+                        (static_cast<uint64_t>(rule.bp_offset) >> 3 & 0x7ff) << 18;
+  const StepRule again = step_rule_of(near);
+  const bool fits = again.flags == rule.flags && again.cfa_offset == rule.cfa_offset &&
+                    again.bp_offset == rule.bp_offset;
+  return plain && fits ? near : 0;
 }
 
 // Offsets in the ucontext_t that the kernel leaves where sp points in a signal frame.
@@ -46,7 +75,7 @@ bool is_loader(const Module& module) {
 
 }  // namespace
 
-CachedRule g_rules[kCachedRules];
+NearSet g_near_rules[size_t{1} << kNearSetBits];
 
 // Page numbers, direct mapped.
 constexpr size_t kKnownPages = 1024;
@@ -73,7 +102,9 @@ void forget_pages(uint64_t start, uint64_t bytes) {
   }
 }
 
-[[gnu::noinline]] PackedRule compute_rule(uint64_t return_address) {
+namespace {
+
+uint64_t compute_rule(uint64_t return_address) {
   // The call lies before the return address, which may already belong to the next function; a
   // signal frame's address is exact, and its table covers the byte before it on purpose.
   const uint64_t ip = return_address - 1;
@@ -87,17 +118,33 @@ void forget_pages(uint64_t start, uint64_t bytes) {
   }
   constexpr int64_t kFits = int64_t{1} << 25;
   if (rule.bp_offset >= kFits || rule.bp_offset < -kFits) rule = {};
-  const PackedRule packed = pack(rule);
-  // "No information" may change when a library is loaded there: asked again each time.
-  if (rule.kind != RuleKind::kNone) {
-    CachedRule& entry = g_rules[(return_address * 0x9e3779b97f4a7c15ULL) >> 48];
-    entry.rule.store(packed, std::memory_order_relaxed);
-    entry.check.store(return_address ^ packed, std::memory_order_relaxed);
-  }
-  return packed;
+  return pack(rule);
 }
 
-[[gnu::noinline]] Step step_slowly(Context& context, PackedRule rule) {
+}  // namespace
+
+[[gnu::noinline]] StepRule far_rule_at(uint64_t return_address) {
+  const uint64_t spread = return_address * kSpread;
+  FarRule& far = g_far_rules[spread >> (64 - kFarBits)];
+  uint64_t packed = far.rule.load(std::memory_order_relaxed);
+  if ((far.check.load(std::memory_order_relaxed) ^ packed) != return_address) {
+    packed = compute_rule(return_address);
+    // "No information" may change when a library is loaded there: asked again each time.
+    if (kind_of(unpack(packed)) == RuleKind::kNone) return unpack(packed);
+    far.rule.store(packed, std::memory_order_relaxed);
+    far.check.store(return_address ^ packed, std::memory_order_relaxed);
+  }
+  const StepRule rule = unpack(packed);
+  const uint64_t near = near_rule_of(rule);
+  if (near != 0 && return_address >> kAddressBits == 0) {
+    NearSet& set = near_set_of(spread);
+    set[1].store(set[0].load(std::memory_order_relaxed), std::memory_order_relaxed);
+    set[0].store(spread << kNearRuleBits | near, std::memory_order_relaxed);
+  }
+  return rule;
+}
+
+[[gnu::noinline]] Step step_slowly(Context& context, const StepRule& rule) {
   switch (kind_of(rule)) {
     case RuleKind::kSignalFrame:
       context = {word_at(context.sp + kContextIp) + 1, word_at(context.sp + kContextSp),
@@ -106,7 +153,7 @@ void forget_pages(uint64_t start, uint64_t bytes) {
     case RuleKind::kOutermost:
       return Step::kOutermost;
     case RuleKind::kDereferenceBase: {
-      const uint64_t at = context.bp + static_cast<uint64_t>(cfa_offset_of(rule));
+      const uint64_t at = context.bp + static_cast<uint64_t>(rule.cfa_offset);
       if (at < context.sp || at - context.sp > kMaxFrameBytes) return Step::kIncomplete;
       if (!is_readable(context, at)) return Step::kIncomplete;
       const uint64_t cfa = word_at(at);
@@ -114,9 +161,9 @@ void forget_pages(uint64_t start, uint64_t bytes) {
         return Step::kIncomplete;
       }
       if (!is_readable(context, cfa - 8)) return Step::kIncomplete;
-      if ((rule & kSavesBp) != 0) {
+      if ((rule.flags & kSavesBp) != 0) {
         const uint64_t base = saves_bp_at_cfa(rule) ? cfa : context.bp;
-        const uint64_t saved = base + static_cast<uint64_t>(bp_offset_of(rule));
+        const uint64_t saved = base + static_cast<uint64_t>(rule.bp_offset);
         if (!is_readable(context, saved)) return Step::kIncomplete;
         context.bp = word_at(saved);
       }
@@ -130,9 +177,12 @@ void forget_pages(uint64_t start, uint64_t bytes) {
 }
 
 void forget_rules() {
-  for (CachedRule& entry : g_rules) {
-    entry.check.store(0, std::memory_order_relaxed);
-    entry.rule.store(0, std::memory_order_relaxed);
+  for (FarRule& far : g_far_rules) {
+    far.check.store(0, std::memory_order_relaxed);
+    far.rule.store(0, std::memory_order_relaxed);
+  }
+  for (NearSet& set : g_near_rules) {
+    for (std::atomic<uint64_t>& entry : set) entry.store(0, std::memory_order_relaxed);
   }
 }
 

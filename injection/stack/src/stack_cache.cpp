@@ -63,7 +63,7 @@ int64_t bp_offset_in(uint64_t marks) { return static_cast<int64_t>(marks) >> 32;
 // Writes `frame` from `context` and steps to the caller. False: it has none, or none is known.
 [[gnu::always_inline]] inline bool StackCache::walk_on(uint32_t frame, Context& context) {
   const Context here = context;
-  const PackedRule rule = rule_at(here.ip);
+  const StepRule rule = rule_at(here.ip);
   const Step taken = step(context, rule);
   uint64_t slot = slot_to_ask();
   uint64_t marks = kWalk;
@@ -74,9 +74,9 @@ int64_t bp_offset_in(uint64_t marks) { return static_cast<int64_t>(marks) >> 32;
     marks = kind == RuleKind::kBasePointer ? kUsesBp : 0;
     if (saves_bp_at_cfa(rule)) {
       // Fits: a frame is at most kMaxFrameBytes long.
-      marks |= kSavesBp | (context.sp + static_cast<uint64_t>(bp_offset_of(rule)) - here.sp) << 32;
+      marks |= kSavesBp | (context.sp + static_cast<uint64_t>(rule.bp_offset) - here.sp) << 32;
     } else if (saves_bp_at_base(rule)) {
-      const uint64_t offset = here.bp + static_cast<uint64_t>(bp_offset_of(rule)) - here.sp;
+      const uint64_t offset = here.bp + static_cast<uint64_t>(rule.bp_offset) - here.sp;
       marks |= kUsesBp | kSavesBp | offset << 32;
       if (bp_offset_in(marks) != static_cast<int64_t>(offset)) {
         slot = slot_to_ask();
@@ -176,13 +176,13 @@ bool StackCache::only_leaf_is_new(const Context& start) {
     guessed_ = false;
     return true;
   }
-  const PackedRule rule = rule_at(start.ip);
+  const StepRule rule = rule_at(start.ip);
   const RuleKind kind = kind_of(rule);
   const bool by_bp = kind == RuleKind::kBasePointer;
   if ((!by_bp && kind != RuleKind::kStackPointer) || saves_bp_at_base(rule)) return false;
   // Whatever step() would ask about is left to it.
-  const uint64_t cfa = (by_bp ? start.bp : start.sp) + static_cast<uint64_t>(cfa_offset_of(rule));
-  const uint64_t saved = cfa + static_cast<uint64_t>(bp_offset_of(rule));
+  const uint64_t cfa = (by_bp ? start.bp : start.sp) + static_cast<uint64_t>(rule.cfa_offset);
+  const uint64_t saved = cfa + static_cast<uint64_t>(rule.bp_offset);
   const uint64_t page = start.sp - 8;
   if (cfa <= start.sp || (cfa & 7) != 0 || ((page ^ (cfa - 8)) | (page ^ saved)) >> 12 != 0) {
     return false;

@@ -14,7 +14,7 @@ Unwound unwind(const Context& start, uint64_t* addresses, uint32_t capacity) {
       return result;
     }
     addresses[result.count++] = context.ip;
-    const PackedRule rule = rule_at(context.ip);
+    const StepRule rule = rule_at(context.ip);
     result.through_signal |= kind_of(rule) == RuleKind::kSignalFrame;
     switch (step(context, rule)) {
       case Step::kCaller:
