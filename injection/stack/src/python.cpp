@@ -150,25 +150,55 @@ namespace {
 bool has_objects(const Layout& layout) {
   return layout.chain == Chain::kFrameObjects || layout.chain == Chain::kFrameEntries;
 }
+bool has_bytecodes(const Layout& layout) { return layout.code_bytecodes != 0; }
+
+// What a frame of the interpreter consists of, for each kind of chain by itself: all outer frames
+// are looked at with every stack.
+enum class Shape : uint8_t { kObject, kFlagged, kPlain, kOwnBytecode };
+Shape shape_of(const Layout& layout) {
+  if (has_objects(layout)) return Shape::kObject;
+  if (layout.chain == Chain::kEntryFlags) return Shape::kFlagged;
+  return has_bytecodes(layout) ? Shape::kOwnBytecode : Shape::kPlain;
+}
+
+template <Shape kShape>
 [[gnu::always_inline]] inline uint64_t instruction_word(const Layout& layout, uint64_t frame) {
-  if (has_objects(layout)) return static_cast<uint32_t>(load_int(frame + layout.frame_instruction));
+  if constexpr (kShape == Shape::kObject) {
+    return static_cast<uint32_t>(load_int(frame + layout.frame_instruction));
+  }
   return load(frame + layout.frame_instruction);
 }
+template <Shape kShape>
 [[gnu::always_inline]] inline uint32_t marks_of(const Layout& layout, uint64_t frame) {
-  if (has_objects(layout)) return 0;
+  if constexpr (kShape == Shape::kObject) return 0;
   uint32_t marks = load_byte(frame + layout.frame_owner);
-  if (layout.chain == Chain::kEntryFlags) {
+  if constexpr (kShape == Shape::kFlagged) {
     marks |= static_cast<uint32_t>(load_byte(frame + layout.frame_is_entry)) << 8;
   }
-  if (layout.code_bytecodes != 0) {
+  if constexpr (kShape == Shape::kOwnBytecode) {
     marks |= static_cast<uint32_t>(load_int(frame + layout.frame_bytecode_index)) << 16;
   }
   return marks;
 }
-// What leads from an anchor to the caller.
-[[gnu::always_inline]] inline uint64_t link_of(const Layout& layout, uint64_t anchor) {
+// Calls `use` with the shape of the frames as a constant.
+template <class Use>
+[[gnu::always_inline]] inline auto with_shape(const Layout& layout, Use use) {
+  switch (shape_of(layout)) {
+    case Shape::kObject:
+      return use.template operator()<Shape::kObject>();
+    case Shape::kFlagged:
+      return use.template operator()<Shape::kFlagged>();
+    case Shape::kOwnBytecode:
+      return use.template operator()<Shape::kOwnBytecode>();
+    default:
+      return use.template operator()<Shape::kPlain>();
+  }
+}
+
+// Where, seen from an anchor, lies what leads on to the caller.
+uint16_t link_offset(const Layout& layout) {
   const bool entry = layout.chain == Chain::kFrameEntries || layout.chain == Chain::kEntryFlags;
-  return load(anchor + (entry ? layout.entry_previous : layout.frame_previous));
+  return entry ? layout.entry_previous : layout.frame_previous;
 }
 
 }  // namespace
@@ -180,17 +210,18 @@ bool read(Cursor& cursor, Reading* reading) {
   const uint64_t at = cursor.frame;
   reading->at = cursor;
   if (!next(cursor, &reading->frame)) return false;
-  reading->caller = cursor;
   reading->code = load(at + layout.frame_code);
-  reading->instruction = instruction_word(layout, at);
   reading->previous = load(at + layout.frame_previous);
-  reading->marks = marks_of(layout, at);
+  with_shape(layout, [&]<Shape kShape>() {
+    reading->instruction = instruction_word<kShape>(layout, at);
+    reading->marks = marks_of<kShape>(layout, at);
+  });
   const uint64_t code = reading->frame.code;
   const bool is_code = plausible(code) && load(code + layout.object_type) == python->code_type;
   reading->lines = is_code ? load(code + layout.code_lines) : 0;
   reading->link = 0;
   if (reading->frame.anchor != 0) {
-    reading->link = link_of(layout, reading->frame.anchor);
+    reading->link = load(reading->frame.anchor + link_offset(layout));
     const bool shims = layout.chain == Chain::kEntryShims || layout.chain == Chain::kThreadShims;
     if (shims && reading->link != cursor.frame) reading->link = kNoLink;  // several in a row
   }
@@ -198,29 +229,35 @@ bool read(Cursor& cursor, Reading* reading) {
 }
 
 namespace {
-[[gnu::always_inline]] inline bool is_as_read(const Layout& layout, const Reading& reading) {
-  const uint64_t at = reading.at.frame;
-  if (load(at + layout.frame_code) != reading.code ||
-      instruction_word(layout, at) != reading.instruction ||
-      load(at + layout.frame_previous) != reading.previous ||
-      marks_of(layout, at) != reading.marks) {
-    return false;
+
+template <Shape kShape>
+int32_t first_changed_of(const Layout& layout, const Reading* readings, int32_t last) {
+  const uint64_t lines = layout.code_lines;
+  const uint64_t link = link_offset(layout);
+  for (int32_t i = last; i >= 0; --i) {
+    const Reading& reading = readings[i];
+    const uint64_t at = reading.at.frame;
+    if (load(at + layout.frame_code) != reading.code ||
+        instruction_word<kShape>(layout, at) != reading.instruction ||
+        load(at + layout.frame_previous) != reading.previous ||
+        marks_of<kShape>(layout, at) != reading.marks) {
+      return i;
+    }
+    if (reading.lines != 0 && load(reading.frame.code + lines) != reading.lines) return i;
+    if (reading.frame.anchor == 0) continue;
+    if (reading.link == kNoLink || load(reading.frame.anchor + link) != reading.link) return i;
   }
-  if (reading.lines != 0 && load(reading.frame.code + layout.code_lines) != reading.lines) {
-    return false;
-  }
-  return reading.frame.anchor == 0 ||
-         (reading.link != kNoLink && link_of(layout, reading.frame.anchor) == reading.link);
+  return -1;
 }
+
 }  // namespace
 
 int32_t first_changed(const Reading* readings, int32_t last) {
   const Interpreter* python = g_interpreter.load(std::memory_order_relaxed);
   if (python == nullptr) return last;
   const Layout& layout = python->layout;
-  int32_t frame = last;
-  while (frame >= 0 && is_as_read(layout, readings[frame])) --frame;
-  return frame;
+  return with_shape(
+      layout, [&]<Shape kShape>() { return first_changed_of<kShape>(layout, readings, last); });
 }
 
 bool pairs_by_address() {

@@ -97,7 +97,6 @@ bool attached();
 // was. An outer frame stays at its instruction while an inner one runs.
 struct Reading {
   Cursor at;
-  Cursor caller;
   Frame frame;
   uint64_t code;         // the word, tag included
   uint64_t instruction;  // pointer or number
