@@ -307,6 +307,7 @@ template <class Stack>
   const bool has_python = mixed.update(native);
   thread.publishing = 0;
   if (!has_python) return 0;
+  native.leave_unnamed();
   const uint32_t leaf = mixed.count() - 1;
   if (!mixed.published(leaf) && !publish_stack(thread, mixed)) return 0;
   return mixed.id(leaf);
@@ -323,6 +324,7 @@ template <class Stack>
   wire::StackId id = 0;
   if (__builtin_expect(stack::python::wanted(), 0)) id = capture_mixed(thread, cache);
   if (__builtin_expect(id == 0 && cache.count() != 0, 1)) {
+    cache.name_frames();
     const uint32_t leaf = cache.count() - 1;
     id = cache.id(leaf);
     if (!cache.published(leaf) && !publish_stack(thread, cache)) id = 0;

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "rules.h"
-#include "tidemark/wire/stack_id.h"
 
 namespace tidemark::stack {
 namespace {
@@ -102,8 +101,9 @@ int64_t bp_offset_in(uint64_t marks) { return static_cast<int64_t>(marks) >> 32;
   return has_caller;
 }
 
-// Where `frame` belongs from now on, with what depends on its callers: its id, whether it is a
-// signal's, and whether bp matters to the walk from here.
+// Where `frame` belongs from now on, with what depends on its callers: whether it is a signal's,
+// and whether bp matters to the walk from here; kNamed: and its id.
+template <bool kNamed>
 [[gnu::always_inline]] inline void StackCache::place(uint32_t frame, const Link& link_of,
                                                      const Frame& walked) {
   const uint64_t ip = link_of.ip;
@@ -132,7 +132,7 @@ int64_t bp_offset_in(uint64_t marks) { return static_cast<int64_t>(marks) >> 32;
   Frame& to = frame_at(frame);
   to.sp = walked.sp;
   to.bp = walked.bp;
-  to.id = wire::stack_child(caller, ip);
+  if constexpr (kNamed) to.id = wire::stack_child(caller, ip);
   to.marks = marks;
   link(frame).ip = ip;
   link(frame).slot = slot;
@@ -148,19 +148,21 @@ void StackCache::drop_outer_half(int32_t& candidate) {
   root_ = wire::stack_root(unloads_, false);
   for (uint32_t i = 0; i < kept; ++i) {
     frame_at(dropped + i).marks &= ~kPublished;
-    place(i, link(dropped + i), frame_at(dropped + i));
+    place<false>(i, link(dropped + i), frame_at(dropped + i));
   }
   candidate -= static_cast<int32_t>(dropped);
-  kept_ = 0;
+  changes_from(0);
 }
 
 // New frames [first_new, kCapacity) come to lie behind the `kept` outermost ones.
+template <bool kNamed>
 [[gnu::always_inline]] inline void StackCache::append(uint32_t kept, uint32_t first_new) {
   count_ = kept + kCapacity - first_new;
   for (uint32_t i = kept, from = first_new; i < count_; ++i, ++from) {
-    place(i, link(from), frame_at(from));
+    place<kNamed>(i, link(from), frame_at(from));
     guessed_ |= (frame_at(i).marks & kGuessed) != 0;
   }
+  if constexpr (kNamed) named_ = count_;
 }
 
 // The usual case: one frame is new, or none, and its caller was there the last time. False: it is
@@ -172,7 +174,7 @@ bool StackCache::only_leaf_is_new(const Context& start) {
   if (is_frame(static_cast<int32_t>(outer), start)) {
     if (first_broken(static_cast<int32_t>(outer)) >= 0) return false;
     count_ = outer + 1;
-    if (count_ < kept_) kept_ = count_;
+    changes_from(count_);
     guessed_ = false;
     return true;
   }
@@ -196,9 +198,14 @@ bool StackCache::only_leaf_is_new(const Context& start) {
   }
   const uint64_t marks = (by_bp ? kUsesBp : 0) | (saves ? kSavesBp | (saved - start.sp) << 32 : 0);
   const uint32_t leaf = outer + 1;
-  place(leaf, {start.ip, cfa - 8}, {start.sp, start.bp, 0, marks});
+  changes_from(leaf);
+  if (__builtin_expect(names(leaf), 1)) {
+    place<true>(leaf, {start.ip, cfa - 8}, {start.sp, start.bp, 0, marks});
+    named_ = leaf + 1;
+  } else {
+    place<false>(leaf, {start.ip, cfa - 8}, {start.sp, start.bp, 0, marks});
+  }
   count_ = leaf + 1;
-  if (leaf < kept_) kept_ = leaf;
   guessed_ = false;
   return true;
 }
@@ -243,8 +250,13 @@ void StackCache::update_slowly(const Context& start, uint32_t unloads) {
     }
   }
   if (candidate < 0) root_ = wire::stack_root(unloads_, complete_);
-  if (static_cast<uint32_t>(candidate + 1) < kept_) kept_ = static_cast<uint32_t>(candidate + 1);
-  append(static_cast<uint32_t>(candidate + 1), first_new);
+  const auto kept = static_cast<uint32_t>(candidate + 1);
+  changes_from(kept);
+  if (names(kept)) {
+    append<true>(kept, first_new);
+  } else {
+    append<false>(kept, first_new);
+  }
 }
 
 }  // namespace tidemark::stack

@@ -26,7 +26,7 @@
 
 #include "tidemark/stack/recent_ids.h"
 #include "tidemark/stack/unwind.h"
-#include "tidemark/wire/records.h"
+#include "tidemark/wire/stack_id.h"
 
 namespace tidemark::stack {
 
@@ -46,6 +46,16 @@ class StackCache {
 
   uint32_t count() const { return count_; }
   uint64_t word(uint32_t frame) const { return link(frame).ip; }
+  // Before id(), published() and set_published(), after each update(): with Python frames among
+  // them the stack has other ids (mixed.h), and these would be for nothing.
+  void name_frames() {
+    for (; named_ < count_; ++named_) {
+      frame_at(named_).id = wire::stack_child(id_of_caller(named_), link(named_).ip);
+    }
+    named_at_once_ = true;
+  }
+  // This time nobody has asked for ids; update() gives them none until somebody does.
+  void leave_unnamed() { named_at_once_ = false; }
   wire::StackId id(uint32_t frame) const { return frame_at(frame).id; }
   // How many of the outermost frames have been the same in every update() since this was last
   // asked.
@@ -83,6 +93,7 @@ class StackCache {
   void clear() {
     count_ = 0;
     kept_ = 0;
+    named_ = 0;
     recent_.clear();
   }
 
@@ -111,6 +122,9 @@ class StackCache {
   const Frame& frame_at(uint32_t frame) const { return frames_[frame + 1]; }
   Link& link(uint32_t frame) { return links_[frame + 1]; }
   const Link& link(uint32_t frame) const { return links_[frame + 1]; }
+  wire::StackId id_of_caller(uint32_t frame) const {
+    return frame == 0 ? root_ : frame_at(frame - 1).id;
+  }
   bool needs_bp(uint32_t frame) const { return (frame_at(frame).marks & kNeedsBp) != 0; }
   bool is_frame(int32_t frame, const Context& context) const;
   int32_t first_broken(int32_t frame) const;
@@ -120,15 +134,26 @@ class StackCache {
   void update_slowly(const Context& start, uint32_t unloads);
   bool walk_on(uint32_t frame, Context& context);
   void drop_outer_half(int32_t& candidate);
+  template <bool kNamed>
   void place(uint32_t frame, const Link& link, const Frame& walked);
+  template <bool kNamed>
   void append(uint32_t kept, uint32_t first_new);
+  // Whether frame `frame` is to have its id as it is placed, as those further out have theirs.
+  bool names(uint32_t frame) const { return named_at_once_ && named_ == frame; }
+  // Frames from `frame` on are others than the last time, or not there.
+  void changes_from(uint32_t frame) {
+    if (frame < kept_) kept_ = frame;
+    if (frame < named_) named_ = frame;
+  }
 
   uint32_t count_;
   uint32_t kept_;
+  uint32_t named_;  // frames further out than this have their ids
   uint32_t unloads_;
   bool complete_;
   bool truncated_;
   bool guessed_;
+  bool named_at_once_;  // name_frames() is expected: ids cost less while the frames are placed
   wire::StackId root_;
   Link links_[1 + kCapacity];    // the first: of no frame, so that each has one before it
   Frame frames_[1 + kCapacity];  // here, too
