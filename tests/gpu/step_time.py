@@ -17,9 +17,8 @@ import subprocess
 import sys
 
 MODELS = {"gpt2": ["--batch", "4", "--sequence", "512"], "resnet50": ["--batch", "8"]}
-# `--window=signal` without a signal: allocations of all layers, no kernels, copies or accesses.
 WAYS = {"everything": [], "without the host": ["--host=off"],
-        "memory alone": ["--window=signal"]}
+        "device memory alone": ["--host=off", "--device=memory"]}
 SAMPLES = pathlib.Path(__file__).resolve().parents[2] / "samples" / "pytorch"
 
 
