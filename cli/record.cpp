@@ -249,6 +249,7 @@ class RecordHelp : public CLI::Formatter {
 template <class Value>
 std::vector<std::string> names(const std::map<std::string, Value>& values) {
   std::vector<std::string> result;
+  result.reserve(values.size());
   for (const auto& [name, value] : values) result.push_back(name);
   return result;
 }
