@@ -21,6 +21,7 @@ import time
 import checks as checking
 import figures
 import lines
+import memory_alone
 import pools
 import power
 import refused
@@ -359,6 +360,7 @@ class Acceptance:
             self.self_profiling(runs)
         with self.part("cuda_trainer without a visible GPU"):
             self.without_gpu()
+        memory_alone.parts(self, runs["bare"] if runs else None)
         pools.parts(self)
         refused.parts(self)
         power.parts(self)

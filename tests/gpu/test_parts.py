@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """The parts of the acceptance run that have a file of their own: each planted fault must be caught."""
 
+import contextlib
 import unittest
 
 import checks as checking
 import fake_trace
 import figures
 import lines
+import memory_alone
 import pools
 import power
 import refused
@@ -53,6 +55,43 @@ class Pools(WithTrace):
         pools.check_hidden(checks, "run", "jax", trace)
         trace.close()
         self.assertEqual([check["ok"] for check in checks.results], [False, True])
+
+
+class MemoryAlone(WithTrace):
+    """--device=memory: blocks, and nothing of what uses them."""
+
+    def failed(self, *damage, report="only allocations: --device=memory", losses=(3.5, 3.25)):
+        fake_trace.pytorch_trace(self.path)
+        self.damage("DELETE FROM kernel", "DELETE FROM transfer", "DELETE FROM memset",
+                    "DELETE FROM access", *damage)
+        recorded = {**fake_trace.pytorch_runs()[2], "losses": [3.5, 3.25]}
+        checks = checking.Checks(out=lambda text: None)
+        with contextlib.closing(figures.open_trace(self.path)) as trace:
+            memory_alone.check_memory_alone(checks, "run", list(losses), recorded, trace, report)
+        self.path.unlink()
+        return [check["what"] for check in checks.results if not check["ok"]]
+
+    def test_blocks_alone_pass(self):
+        self.assertEqual(self.failed(), [])
+
+    def test_work_that_was_recorded_is_caught(self):
+        for table in ("kernel", "transfer", "memset"):
+            self.assertEqual(self.failed(f"INSERT INTO {table}(start_ns, end_ns) VALUES (1, 2)"),
+                             ["kernels, copies, sets, accesses"])
+        self.assertEqual(self.failed("INSERT INTO access VALUES (1, 2)"),
+                         ["kernels, copies, sets, accesses"])
+
+    def test_a_block_that_is_missing_or_has_no_stack_is_caught(self):
+        self.assertIn("pool allocations = allocation.all.allocated",
+                      self.failed("DELETE FROM device_allocation WHERE size = 300"))
+        self.assertEqual(self.failed("UPDATE device_allocation SET alloc_stack_id = NULL "
+                                     "WHERE size = 300"), ["pool allocations without a stack"])
+
+    def test_other_losses_and_a_silent_report_are_caught(self):
+        self.assertEqual(self.failed(losses=(3.5, 3.0)), ["training losses unchanged"])
+        self.assertEqual(self.failed(report="all is well"), ["the report says what is missing"])
+        self.assertEqual(self.failed("INSERT INTO loss VALUES ('x', 'data_loss', 1)"),
+                         ["serious losses of events"])
 
 
 class Refused(unittest.TestCase):
