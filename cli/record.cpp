@@ -35,6 +35,7 @@ const std::map<std::string, RecordOptions::Device> kDevices = {
     {"memory", RecordOptions::Device::kMemory},
     {"off", RecordOptions::Device::kOff}};
 const std::map<std::string, bool> kAccess = {{"on", true}, {"off", false}};
+const std::map<std::string, bool> kFreeStacks = {{"on", true}, {"off", false}};
 const std::map<std::string, RecordOptions::Stacks> kStacks = {
     {"all", RecordOptions::Stacks::kAll},
     {"native", RecordOptions::Stacks::kNative},
@@ -52,6 +53,7 @@ struct RecordWords {
   std::string device = "auto";
   std::string access = "on";
   std::string stacks = "all";
+  std::string free_stacks = "on";
   std::string on_full = "wait";
   std::string window;
   std::string pools = "as-they-are";
@@ -225,6 +227,7 @@ int record(const RecordWords& words, const std::vector<std::string>& command) {
   options.device = kDevices.at(words.device);
   options.access = kAccess.at(words.access);
   options.stacks = kStacks.at(words.stacks);
+  options.free_stacks = kFreeStacks.at(words.free_stacks);
   options.on_full = kOnFull.at(words.on_full);
   options.pools = kPools.at(words.pools);
   options.notice = [](const std::string& line) { complain(line); };
@@ -294,6 +297,8 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
           "allocations are kept always")
       ->type_name("WHEN");
   add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
+  add("--free-stacks", words->free_stacks,
+      "Who freed each block of the heap: a third of what recording it costs", kFreeStacks);
   add("--on-full", words->on_full,
       "When events come too fast: let the program wait, or count a loss", kOnFull);
   add("--pools", words->pools,

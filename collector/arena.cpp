@@ -115,7 +115,7 @@ Result<Arena> Arena::create(const ArenaOptions& options) {
   header->pid_namespace = pid_namespace();
   header->stacks = options.stacks;
   header->on_full = options.on_full;
-  header->record_host = options.record_host ? 1 : 0;
+  header->record_host = options.record_host;
   header->clock = options.clock;
   header->record_device = options.record_device;
   header->record_access = options.record_access ? 1 : 0;

@@ -21,7 +21,7 @@ namespace tidemark::collector {
 struct ArenaOptions {
   wire::Stacks stacks = wire::Stacks::kAll;
   wire::OnFull on_full = wire::OnFull::kWait;
-  bool record_host = true;
+  wire::Host record_host = wire::Host::kAll;
   wire::Device record_device = wire::Device::kAll;
   bool record_access = true;
   wire::Clock clock = wire::Clock::kMonotonicNs;

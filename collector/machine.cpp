@@ -60,6 +60,7 @@ Facts option_facts(const RecordOptions& options) {
       {"option_max_size_bytes", most},
       {"option_device", kDevices[static_cast<size_t>(options.device)]},
       {"option_stacks", kStacks[static_cast<size_t>(options.stacks)]},
+      {"option_free_stacks", options.free_stacks ? "on" : "off"},
       {"option_on_full", options.on_full == RecordOptions::OnFull::kWait ? "wait" : "drop"},
       {"option_window", options.window_text.empty() ? "whole" : options.window_text},
       {"option_pools", options.pools == RecordOptions::Pools::kExpose ? "expose" : "as-they-are"}};

@@ -86,7 +86,11 @@ ArenaOptions arena_options(const RecordOptions& options) {
                                                                     : wire::Stacks::kNone;
   arena.on_full =
       options.on_full == RecordOptions::OnFull::kWait ? wire::OnFull::kWait : wire::OnFull::kDrop;
-  arena.record_host = options.host != RecordOptions::Host::kOff;
+  // Sums know nothing of who freed.
+  const bool free_stacks = options.free_stacks && options.host == RecordOptions::Host::kFull;
+  arena.record_host = options.host == RecordOptions::Host::kOff ? wire::Host::kOff
+                      : free_stacks                             ? wire::Host::kAll
+                                                                : wire::Host::kAllocStacks;
   const std::string clocksource =
       read_small_file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   if (kernel_keeps_time_by_tsc(clocksource.c_str())) arena.clock = wire::Clock::kTsc;

@@ -52,5 +52,21 @@ class Calls(harness.HazardTest):
         self.assertEqual(recording.value("select count(*) from allocation where size >= 1 << 39"), 0)
 
 
+class FreeStacks(harness.HazardTest):
+    """--free-stacks=off: who allocated each block is there, who freed it is not."""
+
+    def stacks(self, *options):
+        recording = self.record_unchanged(harness.program("children"), "allocate", "1001",
+                                          options=options)
+        self.assert_consistent(recording)
+        self.assert_pairs(recording, _1001=100)
+        return recording.sql("select count(alloc_stack_id) allocs, count(free_stack_id) frees "
+                             "from allocation where size = 1001")
+
+    def test_on_and_off(self):
+        self.assertEqual(self.stacks(), [{"allocs": 100, "frees": 100}])
+        self.assertEqual(self.stacks("--free-stacks=off"), [{"allocs": 100, "frees": 0}])
+
+
 if __name__ == "__main__":
     harness.main()

@@ -97,6 +97,8 @@ bool map_arena(const char* path, uint64_t nonce) {
 bool read_options() {
   const wire::ArenaHeader& arena = *g_process.arena;
   g_process.take_stacks = arena.stacks != wire::Stacks::kNone;
+  g_process.take_free_stacks =
+      g_process.take_stacks && arena.record_host != wire::Host::kAllocStacks;
   g_process.use_tsc = arena.clock == wire::Clock::kTsc;
   g_process.take_python = arena.stacks == wire::Stacks::kAll;
   auto* caches = static_cast<stack::StackCache*>(
@@ -157,7 +159,8 @@ void new_key() {
 }
 
 State recording_state() {
-  return g_process.arena->record_host != 0 ? State::kRecordingHost : State::kRecording;
+  return g_process.arena->record_host != wire::Host::kOff ? State::kRecordingHost
+                                                          : State::kRecording;
 }
 
 // Once for the life of the process.

@@ -37,6 +37,7 @@ struct Process {
   // Another pid namespace than the collector's: our numbers for processes are not its own.
   bool other_pids = false;
   bool take_stacks = false;
+  bool take_free_stacks = false;  // of the heap
   bool take_python = false;
   bool use_tsc = false;  // ArenaHeader::clock
   stack::SeenSet seen;   // stacks and names that were published

@@ -384,7 +384,7 @@ void record_heap_free(wire::Api api, const void* address, const stack::Context& 
   ThreadState& thread = t_thread;
   EventScope scope(thread);
   if (!scope) return;
-  const wire::StackId stack = capture_on(thread, caller);
+  const wire::StackId stack = g_process.take_free_stacks ? capture_on(thread, caller) : 0;
   uint8_t* room = thread.ring.reserve(sizeof(wire::HeapFree), wait_for_room);
   if (room == nullptr) return;
   auto* record = reinterpret_cast<wire::HeapFree*>(room);

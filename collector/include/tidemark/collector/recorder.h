@@ -45,6 +45,7 @@ struct RecordOptions {
   Device device = Device::kAuto;
   bool access = true;  // which kernel is handed which block, where the device is recorded
   Stacks stacks = Stacks::kAll;
+  bool free_stacks = true;  // who freed each block of the heap
   OnFull on_full = OnFull::kWait;
   WindowSpec window;                // what of the device's work is kept; with `pid`: too late
   std::string window_text;          // as the user wrote it

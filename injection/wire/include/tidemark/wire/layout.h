@@ -39,6 +39,9 @@ enum class OnFull : uint32_t { kWait = 0, kDrop = 1 };
 // Which stacks to take. Persisted in the arena: do not renumber.
 enum class Stacks : uint32_t { kNone = 0, kNative = 1, kAll = 2 };
 
+// What to take of the host. kAllocStacks: stacks of allocations, and none of the heap's frees, which
+// are half of all. Persisted in the arena: do not renumber.
+enum class Host : uint32_t { kOff = 0, kAll = 1, kAllocStacks = 2 };
 // What to take of the device. kMemory: its allocations alone, neither kernels, copies and sets nor
 // what they use; a launch costs then what it costs without us. Persisted in the arena: do not
 // renumber.
@@ -93,7 +96,7 @@ struct ArenaHeader {
   // Options, constant once the target runs.
   Stacks stacks;
   OnFull on_full;
-  uint32_t record_host;    // 0: no heap and os events
+  Host record_host;        // kOff: no heap and os events
   Device record_device;    // kOff: do not touch CUPTI
   uint32_t pid_namespace;  // the collector's: inode of /proc/self/ns/pid
   uint32_t record_access;  // 0: do not look at the arguments of kernels
