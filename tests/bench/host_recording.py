@@ -71,6 +71,9 @@ class Bench:
         self.tidemark = Tidemark(tidemark, folder)
         self.tidemark_no_stacks = Tidemark(tidemark, folder, ["--stacks", "none"],
                                            "tidemark --stacks=none")
+        # As heaptrack and memray take them: of allocations alone.
+        self.tidemark_alloc_stacks = Tidemark(tidemark, folder, ["--free-stacks", "off"],
+                                              "tidemark --free-stacks=off")
         self.heaptrack = self._peer(Heaptrack(folder))
         self.memray = self._peer(Memray(arguments.memray_python, folder))
         if self.memray is not None:
@@ -92,7 +95,7 @@ class Bench:
         return [os.path.join(self.programs, "bench_" + name), *map(str, arguments)]
 
     def pair_recorders(self):
-        recorders = [self.bare, self.tidemark, self.tidemark_no_stacks]
+        recorders = [self.bare, self.tidemark, self.tidemark_alloc_stacks, self.tidemark_no_stacks]
         if self.heaptrack is not None:
             recorders += [self.heaptrack, Heaptrack(self.folder, raw=True)]
         return recorders
