@@ -39,8 +39,8 @@ enum class OnFull : uint32_t { kWait = 0, kDrop = 1 };
 // Which stacks to take. Persisted in the arena: do not renumber.
 enum class Stacks : uint32_t { kNone = 0, kNative = 1, kAll = 2 };
 
-// What to take of the host. kAllocStacks: stacks of allocations, and none of the heap's frees, which
-// are half of all. Persisted in the arena: do not renumber.
+// What to take of the host. kAllocStacks: stacks of allocations, and none of the heap's frees,
+// which are half of all. Persisted in the arena: do not renumber.
 enum class Host : uint32_t { kOff = 0, kAll = 1, kAllocStacks = 2 };
 // What to take of the device. kMemory: its allocations alone, neither kernels, copies and sets nor
 // what they use; a launch costs then what it costs without us. Persisted in the arena: do not
