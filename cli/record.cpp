@@ -285,7 +285,7 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
                    "totals and peaks stay exact")
       ->type_name("SIZE");
   add("--device", words->device,
-      "The GPU, where there is one: all, allocations alone, which costs a launch nothing, or "
+      "The GPU, where there is one: all, allocations alone (a launch is then left alone), or "
       "nothing",
       kDevices);
   add("--access", words->access, "Which kernel is handed which block, by its arguments", kAccess);

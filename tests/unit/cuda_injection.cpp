@@ -495,7 +495,7 @@ void the_device_is_not_wanted() {
   CHECK(g_cupti->callbacks_enabled() == 0);
   CHECK(fake_client().meta.empty() && fake_client().losses.empty());
 }
-// A launch goes to the driver without a callback and without a record: it costs nothing.
+// A launch goes to the driver without a callback and without a record.
 void allocations_alone_leave_launches_alone() {
   open_fake_cupti();
   fake_client().arena->record_device = wire::Device::kMemory;

@@ -43,7 +43,7 @@ enum class Stacks : uint32_t { kNone = 0, kNative = 1, kAll = 2 };
 // which are half of all. Persisted in the arena: do not renumber.
 enum class Host : uint32_t { kOff = 0, kAll = 1, kAllocStacks = 2 };
 // What to take of the device. kMemory: its allocations alone, neither kernels, copies and sets nor
-// what they use; a launch costs then what it costs without us. Persisted in the arena: do not
+// what they use; nothing of ours is called at a launch. Persisted in the arena: do not
 // renumber.
 enum class Device : uint32_t { kOff = 0, kAll = 1, kMemory = 2 };
 
