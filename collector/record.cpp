@@ -56,7 +56,7 @@ tl::expected<InjectionPaths, RecordError> injection_paths(const RecordOptions& o
     free(absolute);
   }
   InjectionPaths paths;
-  // Attaching needs the one that can be asked for either.
+  // A process keeps what it was attached with: a later recording may want its heap.
   const bool heap = options.host != RecordOptions::Host::kOff || options.pid != 0;
   paths.preload = folder + (heap ? "/libtidemark_preload.so" : "/libtidemark_preload_device.so");
   if (!exists(paths.preload)) {
@@ -362,7 +362,7 @@ class Recorder {
         losses_.count("setuid_binary") == 0 && losses_.count("foreign_binary") == 0) {
       losses_.add("nothing_recorded", Severity::kError);
       notice(
-          "nothing was recorded: the program did not load libtidemark_preload.so (does it clear "
+          "nothing was recorded: the program did not load what was preloaded for it (does it clear "
           "its environment, or use another C library?)");
     }
     if (!write_error_) {

@@ -26,6 +26,9 @@ test_packages=(
   libjemalloc-dev libtcmalloc-minimal4 libmimalloc-dev
 )
 
+# Tests that no sanitized build runs, as a regular expression; scripts/test says why.
+not_sanitized='hazard\.(python_stacks|attach|modules|stacks|max_size|ranks)'
+
 # Installs what is missing of the named packages; says nothing when nothing is.
 need_packages() {
   local missing=() package

@@ -67,10 +67,8 @@ def load(path):
         return json.load(file)
 
 
-def check_pytorch(checks, run, bare, profiled, recorded, trace):
-    """bare, profiled, recorded: the JSON of the three runs. trace: open connection."""
-    memory = recorded["memory_stats"]
-    pool = figures.pool_figures(trace)
+def check_pool(checks, run, memory, pool):
+    """`memory`: what PyTorch counted itself. `pool`: figures.pool_figures()."""
     for what, expected, measured in (
             ("pool allocations = allocation.all.allocated",
              memory["allocation.all.allocated"], pool["allocations"]),
@@ -86,6 +84,13 @@ def check_pytorch(checks, run, bare, profiled, recorded, trace):
     # At exit Python frees tensors that PyTorch's figures, taken earlier, still had as live.
     checks.at_least(run, "pool frees >= allocation.all.freed", memory["allocation.all.freed"],
                     pool["frees"])
+
+
+def check_pytorch(checks, run, bare, profiled, recorded, trace):
+    """bare, profiled, recorded: the JSON of the three runs. trace: open connection."""
+    memory = recorded["memory_stats"]
+    pool = figures.pool_figures(trace)
+    check_pool(checks, run, memory, pool)
     for key in ("allocation.all.allocated", "allocated_bytes.all.peak", "reserved_bytes.all.peak"):
         checks.equal(run, f"recording leaves {key} alone", bare["memory_stats"][key], memory[key])
 

@@ -12,15 +12,8 @@ STEPS = 3
 
 def check_memory_alone(checks, run, bare_losses, recorded, trace, report):
     """`recorded`: the program's JSON. `trace`: open connection. `report`: text."""
-    memory, pool = recorded["memory_stats"], figures.pool_figures(trace)
-    for what, expected, measured in (
-            ("pool allocations = allocation.all.allocated",
-             memory["allocation.all.allocated"], pool["allocations"]),
-            ("peak of pool bytes = allocated_bytes.all.peak",
-             memory["allocated_bytes.all.peak"], pool["peak_allocated"]),
-            ("libc10_cuda driver allocations = segment.all.allocated",
-             memory["segment.all.allocated"], pool["segments"])):
-        checks.equal(run, what, expected, measured)
+    pool = figures.pool_figures(trace)
+    checking.check_pool(checks, run, recorded["memory_stats"], pool)
     activity = figures.activity_figures(trace)
     checks.equal(run, "kernels, copies, sets, accesses", [0, 0, 0, 0],
                  [activity["kernels"], activity["memcpys"], activity["memsets"],
