@@ -230,6 +230,33 @@ class Attach(harness.HazardTest):
             self.assertIn(word, result.stderr)
         self.assertFalse(os.path.exists(self.path("refused.db")), "nothing is left behind")
 
+    def test_what_an_earlier_recording_left_without_the_heap(self):
+        """Its recorder was killed; the library without malloc stays, and the whole one comes beside it."""
+        script = ("import os\nprint(os.getpid(), flush=True)\ninput()\n"
+                  "for _ in range(30): bytearray(123456)\n"
+                  "print('done', flush=True)\ninput()\n")
+        earlier = subprocess.Popen(
+            [harness.TIDEMARK, "record", "--host=off", "-o", self.path("earlier.db"), "--",
+             sys.executable, "-c", script],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(earlier.stdin.close)
+        self.addCleanup(earlier.stdout.close)
+        pid = int(earlier.stdout.readline())
+        self.addCleanup(os.kill, pid, signal.SIGKILL)  # before its pipes close: it waits for a line
+        earlier.kill()
+        earlier.wait()
+        recorder = Recorder(self, pid, self.path())
+        earlier.stdin.write("go\n")
+        earlier.stdin.flush()
+        self.assertEqual(earlier.stdout.readline(), "done\n")
+        recording = recorder.finish(stop=signal.SIGINT)
+        self.assert_consistent(recording)
+        # A bytearray has a byte more than it shows.
+        self.assertEqual(
+            recording.sql("select count(*) n, count(free_ns) freed from allocation "
+                          "where layer = 'heap' and size between 123456 and 123460"),
+            [{"n": 30, "freed": 30}])
+
     def test_refusals_are_one_line_each(self):
         target = self.start("blocked", "read")
         self.refused(2 ** 22 - 3, "there is no process")
