@@ -21,7 +21,15 @@ import time
 
 def environment_of(test):
     properties = {entry["name"]: entry["value"] for entry in test.get("properties", [])}
-    return dict(entry.split("=", 1) for entry in properties.get("ENVIRONMENT", []))
+    variables = {}
+    name = None
+    for entry in properties.get("ENVIRONMENT", []):
+        if "=" in entry:
+            name, value = entry.split("=", 1)
+            variables[name] = value
+        elif name is not None:  # ctest shows a value with semicolons as so many entries
+            variables[name] += ";" + entry
+    return variables
 
 
 def main():
