@@ -21,15 +21,18 @@ class Repeat(unittest.TestCase):
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"tests": [
                 {"name": name, "command": command,
-                 "properties": [{"name": "ENVIRONMENT", "value": [f"FOLDER={self.folder}", "A=b=c"]}]}
+                 "properties": [{"name": "ENVIRONMENT",
+                                 "value": [f"FOLDER={self.folder}", "A=b=c", "D=e", "f"]}]}
                 for name, command in commands.items()]}, file)
         return subprocess.run([sys.executable, os.path.join(HERE, "repeat.py"), path, *options],
                               capture_output=True, text=True, check=False)
 
     def test_all_pass(self):
-        done = self.run_list({"a": ["/bin/true"], "b": ["sh", "-c", '[ "$A" = b=c ]']}, "--repeat", "5")
+        done = self.run_list({"a": ["/bin/true"], "b": ["sh", "-c", '[ "$A" = b=c ]'],
+                              "a value that ctest splits": ["sh", "-c", '[ "$D" = "e;f" ]']},
+                             "--repeat", "5")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("10 runs passed, 0 failed, 0 not begun", done.stdout)
+        self.assertIn("15 runs passed, 0 failed, 0 not begun", done.stdout)
 
     def test_one_failure_among_many(self):
         # The third run alone fails.
