@@ -56,7 +56,8 @@ def run(command, env=None, cwd=None):
         fields = file.read().rpartition(")")[2].split()
     process.wait()
     if process.returncode != 0:
-        raise BenchError(f"{' '.join(command)[:200]}: exit status {process.returncode} after "
+        names = " ".join(os.path.basename(part) for part in map(str, command))
+        raise BenchError(f"{names[:200]}: exit status {process.returncode} after "
                          f"{wall_s:.0f} s\n{stderr.strip()}")
     own, children = (int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]))
     return Outcome(stdout, wall_s, own * TICK_S, children * TICK_S)
