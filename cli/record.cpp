@@ -298,7 +298,7 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
       ->type_name("WHEN");
   add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
   add("--free-stacks", words->free_stacks,
-      "Who freed each block of the heap: a third of what recording it costs", kFreeStacks);
+      "Who freed each block of the heap: up to a third of what recording it costs", kFreeStacks);
   add("--on-full", words->on_full,
       "When events come too fast: let the program wait, or count a loss", kOnFull);
   add("--pools", words->pools,
