@@ -26,6 +26,28 @@ std::string parts(const DeviceMemoryLine& line) {
   return table.text();
 }
 
+const char* migration_text(trace::MigrationKind kind) {
+  switch (kind) {
+    case trace::MigrationKind::kHtoD:
+      return "copied to a device";
+    case trace::MigrationKind::kDtoH:
+      return "copied to the host";
+    case trace::MigrationKind::kDtoD:
+      return "copied between devices";
+    case trace::MigrationKind::kCpuFault:
+      return "faults of the host";
+    case trace::MigrationKind::kGpuFault:
+      return "faults of a device, which waited";
+    case trace::MigrationKind::kThrashing:
+      return "wanted by several by turns";
+    case trace::MigrationKind::kThrottling:
+      return "one of these kept waiting";
+    case trace::MigrationKind::kRemoteMap:
+      return "mapped where they lay";
+  }
+  return "?";
+}
+
 }  // namespace
 
 std::string device_memory_text(const Report& report) {
@@ -37,6 +59,48 @@ std::string device_memory_text(const Report& report) {
                        printable(line.bus), format_bytes(line.used_bytes),
                        format_bytes(line.total_bytes), format_ns(line.at_ns));
     out += parts(line);
+  }
+  return out;
+}
+
+std::string driver_memory_text(const Report& report) {
+  std::string out;
+  for (const DriverPoolLine& line : report.driver_pools) {
+    out += fmt::format(
+        "\nThe driver's memory pool{} on device:{}: held {} at most, at {}, of which {} were in "
+        "use; in use at most {}\n",
+        line.pools == 1 ? "" : fmt::format("s ({})", line.pools), line.device,
+        format_bytes(line.peak_held_bytes), format_ns(line.peak_held_ns),
+        format_bytes(line.used_then_bytes), format_bytes(line.peak_used_bytes));
+  }
+  if (!report.migrations.empty()) {
+    out += "\nPages of managed memory\n";
+    TextTable table({{"what"},
+                     {"times", TextTable::Align::kRight},
+                     {"bytes", TextTable::Align::kRight},
+                     {"faults", TextTable::Align::kRight},
+                     {"took", TextTable::Align::kRight}});
+    for (const MigrationLine& line : report.migrations) {
+      table.add({migration_text(line.kind), format_count(line.count),
+                 line.bytes == 0 ? "" : format_bytes(line.bytes),
+                 line.faults == 0 ? "" : format_count(line.faults),
+                 line.duration_ns == 0 ? "" : format_ns(line.duration_ns)});
+    }
+    out += table.text();
+  }
+  for (const ImportLine& line : report.imports) {
+    out += fmt::format(
+        "\nMemory of other processes, opened through IPC on device:{}: {}, {} at most at once; it "
+        "is theirs, and in no sum here\n",
+        line.device, plural(line.count, "block", "blocks"),
+        format_bytes(static_cast<uint64_t>(line.peak_bytes)));
+    if (line.of_unknown_size != 0) {
+      out += fmt::format("  the driver did not tell the size of {}\n",
+                         plural(line.of_unknown_size, "block", "blocks"));
+    }
+    if (line.never_closed != 0) {
+      out += fmt::format("  {} never closed\n", plural(line.never_closed, "was", "were"));
+    }
   }
   return out;
 }

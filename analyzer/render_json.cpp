@@ -309,6 +309,43 @@ Json device_memory(const Report& report) {
   return list;
 }
 
+Json driver_pools(const Report& report) {
+  Json pools = Json::array();
+  for (const DriverPoolLine& line : report.driver_pools) {
+    pools.push_back({{"device", line.device},
+                     {"pools", line.pools},
+                     {"peak_held_bytes", line.peak_held_bytes},
+                     {"peak_held_ns", line.peak_held_ns},
+                     {"used_then_bytes", line.used_then_bytes},
+                     {"peak_used_bytes", line.peak_used_bytes}});
+  }
+  return pools;
+}
+
+Json migrations(const Report& report) {
+  Json rows = Json::array();
+  for (const MigrationLine& line : report.migrations) {
+    rows.push_back({{"kind", trace::to_string(line.kind)},
+                    {"count", line.count},
+                    {"bytes", line.bytes},
+                    {"faults", line.faults},
+                    {"duration_ns", line.duration_ns}});
+  }
+  return rows;
+}
+
+Json imports(const Report& report) {
+  Json rows = Json::array();
+  for (const ImportLine& line : report.imports) {
+    rows.push_back({{"device", line.device},
+                    {"count", line.count},
+                    {"peak_bytes", line.peak_bytes},
+                    {"never_closed", line.never_closed},
+                    {"of_unknown_size", line.of_unknown_size}});
+  }
+  return rows;
+}
+
 Json power(const Report& report) {
   Json list = Json::array();
   for (const PowerLine& line : report.power) {
@@ -408,6 +445,9 @@ std::string report_json(const Report& report) {
   if (report.techniques) json["advice"] = techniques(*report.techniques);
   if (!report.structure.iterations.empty()) json["training"] = structure(report.structure);
   if (!report.device_memory.empty()) json["device_memory"] = device_memory(report);
+  if (!report.driver_pools.empty()) json["driver_pools"] = driver_pools(report);
+  if (!report.migrations.empty()) json["migrations"] = migrations(report);
+  if (!report.imports.empty()) json["imported_memory"] = imports(report);
   if (!report.power.empty()) json["power"] = power(report);
   if (report.has_device()) {
     json["pools"] = pools(report);

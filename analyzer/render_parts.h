@@ -44,6 +44,7 @@ bool any_resident(const Report& report);
 std::string peak_rss_text(const ProcessLine& line);  // "" where nothing was sampled
 // What was asked for, what there was, and what lived then.
 std::string out_of_memory_text(const Report& report);
+std::string driver_memory_text(const Report& report);
 // The ranks of a distributed job beside each other.
 std::string ranks_text(const Report& report);
 // What the driver says is in use of each device, and what of it allocations explain.

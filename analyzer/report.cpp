@@ -254,6 +254,7 @@ Result<Report> build_report(const trace::Reader& reader, const ReportOptions& op
   }
   if (auto added = add_pools(reader, report); !added) return tl::unexpected(added.error());
   if (auto added = add_device_memory(reader, report); !added) return tl::unexpected(added.error());
+  if (auto added = add_driver_memory(reader, report); !added) return tl::unexpected(added.error());
   if (auto added = add_power(reader, report); !added) return tl::unexpected(added.error());
   add_fits(report);
   if (auto added = add_device(reader, options, report); !added) {

@@ -23,6 +23,8 @@ Result<void> add_pools(const trace::Reader& reader, Report& report);  // after a
 Result<void> add_device(const trace::Reader& reader, const ReportOptions& options, Report& report);
 Result<void> add_accesses(const trace::Reader& reader, Report& report);
 Result<void> add_device_memory(const trace::Reader& reader, Report& report);
+// The driver's pools, managed pages, and what other processes share.
+Result<void> add_driver_memory(const trace::Reader& reader, Report& report);
 Result<void> add_power(const trace::Reader& reader, Report& report);  // after add_structure
 // The program's number of the device on `bus`; kNoDevice: it has told none.
 int16_t device_on(const trace::Reader& reader, const std::string& bus);

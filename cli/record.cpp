@@ -119,6 +119,8 @@ std::string counts(const collector::EventCounts& events) {
   add(events.kernels, "kernels");
   add(events.accesses, "accesses");
   add(events.markers, "markers");
+  add(events.migrations, "migrations");
+  add(events.imports, "imports");
   add(events.out_of_memory, "out-of-memory events");
   return fmt::format("{}", fmt::join(parts, " · "));
 }

@@ -159,6 +159,19 @@ bool content_holds(const Header& header) {
     case RecordType::kDeviceMap:
     case RecordType::kDeviceUnmap:
       return device_map_holds(header);
+    case RecordType::kDriverPool:
+      return exactly<wire::DriverPool>(header) != nullptr;
+    case RecordType::kMigration: {
+      const auto* record = exactly<wire::Migration>(header);
+      return record && record->kind <= wire::MigrationKind::kRemoteMap &&
+             record->end_ns >= header.time_ns;
+    }
+    case RecordType::kImport: {
+      const auto* record = exactly<wire::Import>(header);
+      return record && record->address + record->size >= record->address;
+    }
+    case RecordType::kImportEnd:
+      return exactly<wire::ImportEnd>(header) != nullptr;
     case RecordType::kPad:
       return true;
   }
@@ -178,7 +191,7 @@ Check check_record(const std::byte* bytes, size_t available) {
   if (header.bytes < sizeof(Header) || header.bytes > wire::kMaxRecordBytes) {
     return Check::kGarbage;
   }
-  if (header.type > RecordType::kDeviceUnmap) return Check::kUnknownType;
+  if (header.type > RecordType::kImportEnd) return Check::kUnknownType;
   return content_holds(header) ? Check::kValid : Check::kGarbage;
 }
 

@@ -47,12 +47,16 @@ constexpr RecordClass classify(wire::RecordType type) {
     case RecordType::kDeviceMap:
     case RecordType::kDeviceUnmap:
     case RecordType::kOutOfMemory:
+    case RecordType::kImport:
+    case RecordType::kImportEnd:
     case RecordType::kMarker:
     case RecordType::kMarkerEnd:
       return RecordClass::kEvent;
     case RecordType::kTransfer:
     case RecordType::kMemset:
     case RecordType::kKernel:
+    case RecordType::kDriverPool:
+    case RecordType::kMigration:
       return RecordClass::kActivity;
     case RecordType::kPad:
       break;

@@ -115,6 +115,20 @@ class CondensingWriter final : public trace::Writer {
     inner_->add_device_memory(row);
   }
   void add_device_power(const trace::DevicePower& row) override { inner_->add_device_power(row); }
+  void add_driver_pool(const trace::DriverPool& row) override {
+    make_room();
+    inner_->add_driver_pool(row);
+  }
+  void add_migration(const trace::Migration& row) override {
+    make_room();
+    inner_->add_migration(row);
+  }
+  trace::ImportId add_import(const trace::ImportedMemory& row) override {
+    return inner_->add_import(row);
+  }
+  void end_import(trace::ImportId id, int64_t close_ns) override {
+    inner_->end_import(id, close_ns);
+  }
   void add_process_memory(const trace::ProcessMemory& row) override {
     inner_->add_process_memory(row);
   }

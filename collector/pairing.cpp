@@ -157,6 +157,11 @@ bool Pairing::event(Producer& producer, const wire::Header& record) {
       return true;
     case wire::RecordType::kOutOfMemory:
       return on_out_of_memory(producer, record_as<wire::OutOfMemory>(record), time_ns);
+    case wire::RecordType::kImport:
+      return on_import(producer, record_as<wire::Import>(record), time_ns);
+    case wire::RecordType::kImportEnd:
+      on_import_end(producer, record_as<wire::ImportEnd>(record), time_ns);
+      return true;
     case wire::RecordType::kMarker:
       on_marker(producer, record_as<wire::Marker>(record), time_ns);
       return true;

@@ -149,6 +149,8 @@ class Pairing final : public EventSink {
   void on_graph_node(Producer& producer, const wire::GraphNode& record);
   static void on_device_map(Producer& producer, const wire::DeviceMap& record);
   bool on_out_of_memory(Producer& producer, const wire::OutOfMemory& record, uint64_t time_ns);
+  bool on_import(Producer& producer, const wire::Import& record, uint64_t time_ns);
+  void on_import_end(Producer& producer, const wire::ImportEnd& record, uint64_t time_ns);
   void on_marker(Producer& producer, const wire::Marker& record, uint64_t time_ns);
   void on_marker_end(Producer& producer, const wire::MarkerEnd& record, uint64_t time_ns);
   trace::StringId marker_text(ProcessState& process, wire::NameId id);
@@ -173,6 +175,8 @@ class Pairing final : public EventSink {
   bool add_transfer(ProcessState& process, const wire::Transfer& record, bool last_chance);
   bool add_memset(ProcessState& process, const wire::Memset& record, bool last_chance);
   bool add_kernel(ProcessState& process, const wire::Kernel& record, bool last_chance);
+  void add_driver_pool(ProcessState& process, const wire::DriverPool& record);
+  void add_migration(const ProcessState& process, const wire::Migration& record);
   bool left_out(PendingLaunch& launch, const char* counter);
   PendingLaunch* launch_of(ProcessState& process, uint32_t correlation, bool last_chance);
   void add_accesses(ProcessState& process, int64_t kernel, const wire::Kernel& record,

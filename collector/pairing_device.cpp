@@ -185,6 +185,34 @@ bool Pairing::on_out_of_memory(Producer& producer, const wire::OutOfMemory& reco
   return true;
 }
 
+bool Pairing::on_import(Producer& producer, const wire::Import& record, uint64_t time_ns) {
+  ProcessState& process = *producer.process;
+  StackRef* stack = nullptr;
+  if (!resolve_stack(process, record.stack, stack)) return false;
+  trace::ImportedMemory row;
+  row.process = process.id;
+  row.thread = producer.thread;
+  row.device = record.device;
+  row.address = record.address;
+  row.size = record.size;
+  row.open_ns = trace_time(time_ns);
+  row.stack = stack->id();
+  row.api = api_text(record.header.detail);
+  ++counts_.imports;
+  // Opened twice, it is one mapping with a count, and two openings to be closed.
+  process.imports[record.address].push_back(writer_.add_import(row));
+  return true;
+}
+
+void Pairing::on_import_end(Producer& producer, const wire::ImportEnd& record, uint64_t time_ns) {
+  auto& imports = producer.process->imports;
+  const auto found = imports.find(record.address);
+  if (found == imports.end()) return;  // opened before it was recorded
+  writer_.end_import(found->second.back(), trace_time(time_ns));
+  found->second.pop_back();
+  if (found->second.empty()) imports.erase(found);
+}
+
 // --- what the device did
 
 void Pairing::activity(Producer& producer, const wire::Header& record) {
@@ -225,9 +253,42 @@ bool Pairing::add_activity(ProcessState& process, const wire::Header& record, bo
       return add_memset(process, record_as<wire::Memset>(record), last_chance);
     case wire::RecordType::kKernel:
       return add_kernel(process, record_as<wire::Kernel>(record), last_chance);
+    case wire::RecordType::kDriverPool:
+      add_driver_pool(process, record_as<wire::DriverPool>(record));
+      return true;
+    case wire::RecordType::kMigration:
+      add_migration(process, record_as<wire::Migration>(record));
+      return true;
     default:
       return true;
   }
+}
+
+void Pairing::add_driver_pool(ProcessState& process, const wire::DriverPool& record) {
+  const ProcessState::PoolSizes sizes{record.held, record.used};
+  const auto [last, first] = process.driver_pools.try_emplace(record.pool, sizes);
+  if (!first && last->second == sizes) return;
+  last->second = sizes;
+  writer_.add_driver_pool({process.id, record.device, record.pool,
+                           trace_time(record.header.time_ns), record.held, record.used});
+}
+
+void Pairing::add_migration(const ProcessState& process, const wire::Migration& record) {
+  if (window_ != nullptr && !window_->holds(process, record.header.time_ns)) {
+    return losses_.add("migrations_outside_window", Severity::kInfo);
+  }
+  ++counts_.migrations;
+  trace::Migration row;
+  row.process = process.id;
+  row.kind = static_cast<trace::MigrationKind>(record.kind);
+  row.src_device = record.src_device;
+  row.dst_device = record.dst_device;
+  row.address = record.address;
+  row.bytes = record.bytes;
+  row.faults = record.faults;
+  row.start_ns = trace_time(record.header.time_ns);
+  row.end_ns = trace_time(record.end_ns);
+  writer_.add_migration(row);
 }
 
 PendingLaunch* Pairing::launch_of(ProcessState& process, uint32_t correlation, bool last_chance) {

@@ -103,6 +103,15 @@ struct ProcessState {
   OsMap os;
   LaunchTable launches;
   std::map<int16_t, uint64_t> pool_reserved;
+  // What a pool of the driver was last said to have.
+  struct PoolSizes {
+    uint64_t held = 0;
+    uint64_t used = 0;
+    bool operator==(const PoolSizes&) const = default;
+  };
+  std::map<uint64_t, PoolSizes> driver_pools;
+  // Other processes' memory that is open, by address; once for each time it was opened.
+  std::map<uint64_t, std::vector<trace::ImportId>> imports;
   std::map<int32_t, trace::ThreadId> threads;
   std::map<PushedRanges, std::vector<trace::MarkerId>> pushed;  // innermost last; none is empty
   tsl::robin_map<uint64_t, trace::MarkerId, AddressHash> started;

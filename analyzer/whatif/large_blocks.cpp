@@ -73,6 +73,13 @@ class LargeBlocks final : public Reader {
   Result<std::vector<trace::DevicePower>> device_power() const override {
     return reader_.device_power();
   }
+  Result<std::vector<trace::DriverPool>> driver_pools() const override {
+    return reader_.driver_pools();
+  }
+  Result<void> migrations(const Visit<trace::Migration>& visit) const override {
+    return reader_.migrations(visit);
+  }
+  Result<std::vector<trace::ImportedMemory>> imports() const override { return reader_.imports(); }
   Result<std::vector<trace::Mapping>> mappings() const override { return reader_.mappings(); }
   Result<std::vector<trace::HostTotal>> host_totals() const override {
     return reader_.host_totals();

@@ -148,6 +148,77 @@ void to_module_free(const CUpti_ActivityMemory3& record, wire::Free& out) {
   out.layer = wire::Layer::kDriver;
 }
 
+bool to_driver_pool(const CUpti_ActivityMemory3& record, wire::DriverPool& out) {
+  const auto& pool = record.memoryPoolConfig;
+  // Of another process's pool only that process knows what it holds.
+  if (pool.memoryPoolType != CUPTI_ACTIVITY_MEMORY_POOL_TYPE_LOCAL) return false;
+  set_header(out, wire::RecordType::kDriverPool, record.timestamp, wire::Api::kUnknown);
+  out.pool = pool.address;
+  out.held = pool.pool.size;
+  out.used = pool.utilizedSize;
+  out.device = ordinal(record.deviceId);
+  return true;
+}
+
+bool to_migration(const CUpti_ActivityUnifiedMemoryCounter2& record, wire::Migration& out) {
+  using wire::MigrationKind;
+  set_header(out, wire::RecordType::kMigration, record.start, wire::Api::kUnknown);
+  out.end_ns = record.start;
+  out.address = record.address;
+  out.src_device = out.dst_device = -1;
+  bool lasts = false;
+  switch (record.counterKind) {
+    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_HTOD:
+      out.kind = MigrationKind::kHtoD;
+      out.dst_device = ordinal(record.dstId);
+      out.bytes = record.value;
+      lasts = true;
+      break;
+    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOH:
+      out.kind = MigrationKind::kDtoH;
+      out.src_device = ordinal(record.srcId);
+      out.bytes = record.value;
+      lasts = true;
+      break;
+    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOD:
+      out.kind = MigrationKind::kDtoD;
+      out.src_device = ordinal(record.srcId);
+      out.dst_device = ordinal(record.dstId);
+      out.bytes = record.value;
+      lasts = true;
+      break;
+    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_CPU_PAGE_FAULT_COUNT:
+      out.kind = MigrationKind::kCpuFault;  // the value is where the program was
+      out.faults = 1;
+      break;
+    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_GPU_PAGE_FAULT:
+      out.kind = MigrationKind::kGpuFault;
+      out.src_device = ordinal(record.srcId);
+      out.faults = static_cast<uint32_t>(record.value);
+      lasts = true;
+      break;
+    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THRASHING:
+      out.kind = MigrationKind::kThrashing;
+      out.bytes = record.value;
+      break;
+    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THROTTLING:
+      out.kind = MigrationKind::kThrottling;
+      out.src_device = ordinal(record.srcId);
+      lasts = true;
+      break;
+    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_REMOTE_MAP:
+      out.kind = MigrationKind::kRemoteMap;
+      out.src_device = ordinal(record.srcId);
+      out.dst_device = ordinal(record.dstId);
+      out.bytes = record.value;
+      break;
+    default:
+      return false;
+  }
+  if (lasts && record.end > record.start) out.end_ns = record.end;
+  return true;
+}
+
 const char* memory_source(const CUpti_ActivityMemory3& record) {
   const char* source = nullptr;
   const auto* bytes = reinterpret_cast<const unsigned char*>(&record);

@@ -26,6 +26,8 @@ enum class CallKind : uint8_t {
   kMap,       // cuMemMap
   kUnmap,     // cuMemUnmap
   kRetain,    // cuMemRetainAllocationHandle
+  kImport,    // another process's memory is opened: published after it succeeded
+  kImportEnd,  // and closed: likewise
   kTeardown,  // ends a context: what CUPTI still holds has to be fetched before
 };
 
@@ -61,6 +63,10 @@ Allocated driver_allocated(CUpti_CallbackId id, const void* params);
 // have chosen nothing is known.
 uint64_t runtime_requested(CUpti_CallbackId id, const void* params);
 uint64_t driver_requested(CUpti_CallbackId id, const void* params);
+
+// Where another process's memory is: of an opening call after it has succeeded, of a closing one.
+uint64_t runtime_imported(CUpti_CallbackId id, const void* params);
+uint64_t driver_imported(CUpti_CallbackId id, const void* params);
 
 // What a free call is about to free; 0: nothing.
 uint64_t runtime_freed(CUpti_CallbackId id, const void* params);

@@ -67,6 +67,9 @@ constexpr Hook kHooks[] = {
     {TIDEMARK_ID(cuMemUnmap), of_kind(CallKind::kUnmap, Api::kCuMemUnmap)},
     {TIDEMARK_ID(cuMemRetainAllocationHandle), of_kind(CallKind::kRetain)},
 
+    {TIDEMARK_ID(cuIpcOpenMemHandle_v2), of_kind(CallKind::kImport, Api::kCuIpcOpenMemHandle)},
+    {TIDEMARK_ID(cuIpcCloseMemHandle), of_kind(CallKind::kImportEnd, Api::kCuIpcCloseMemHandle)},
+
     {TIDEMARK_ID(cuLaunch), kLaunch},
     {TIDEMARK_ID(cuLaunchGrid), kLaunch},
     {TIDEMARK_ID(cuLaunchGridAsync), kLaunch},
@@ -353,6 +356,17 @@ uint64_t driver_requested(CUpti_CallbackId id, const void* params) {
     return a.WidthInBytes * a.Height;
   }
   return driver_allocated(id, params).size;
+}
+
+uint64_t driver_imported(CUpti_CallbackId id, const void* params) {
+  switch (id) {
+    case TIDEMARK_ID(cuIpcOpenMemHandle_v2):
+      return address_at(TIDEMARK_ARGUMENTS(cuIpcOpenMemHandle_v2).pdptr);
+    case TIDEMARK_ID(cuIpcCloseMemHandle):
+      return TIDEMARK_ARGUMENTS(cuIpcCloseMemHandle).dptr;
+    default:
+      return 0;
+  }
 }
 
 uint64_t driver_freed(CUpti_CallbackId id, const void* params) {

@@ -56,6 +56,11 @@ constexpr Hook kHooks[] = {
     {TIDEMARK_ID(cudaHostRegister_v4000), alloc(Api::kCudaHostRegister, Space::kPinned)},
     {TIDEMARK_ID(cudaMallocManaged_v6000), alloc(Api::kCudaMallocManaged, Space::kManaged)},
 
+    {TIDEMARK_ID(cudaIpcOpenMemHandle_v4010),
+     of_kind(CallKind::kImport, Api::kCudaIpcOpenMemHandle)},
+    {TIDEMARK_ID(cudaIpcCloseMemHandle_v4010),
+     of_kind(CallKind::kImportEnd, Api::kCudaIpcCloseMemHandle)},
+
     {TIDEMARK_ID(cudaFree_v3020), free_of(Api::kCudaFree)},
     {TIDEMARK_ID(cudaFreeAsync_v11020), free_of(Api::kCudaFreeAsync)},
     {TIDEMARK_ID(cudaFreeAsync_ptsz_v11020), free_of(Api::kCudaFreeAsync)},
@@ -253,6 +258,17 @@ uint64_t runtime_requested(CUpti_CallbackId id, const void* params) {
     }
     default:
       return runtime_allocated(id, params).size;
+  }
+}
+
+uint64_t runtime_imported(CUpti_CallbackId id, const void* params) {
+  switch (id) {
+    case TIDEMARK_ID(cudaIpcOpenMemHandle_v4010):
+      return address_at(TIDEMARK_ARGUMENTS(cudaIpcOpenMemHandle_v4010).devPtr);
+    case TIDEMARK_ID(cudaIpcCloseMemHandle_v4010):
+      return address_of(TIDEMARK_ARGUMENTS(cudaIpcCloseMemHandle_v4010).devPtr);
+    default:
+      return 0;
   }
 }
 

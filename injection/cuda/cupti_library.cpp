@@ -122,6 +122,7 @@ bool resolve_cupti(void* library, Cupti& cupti, Message& why) {
   resolve(library, "cuptiGetDeviceId", cupti.get_device_id);
   resolve(library, "cuptiGetStreamIdEx", cupti.get_stream_id_ex);
   resolve(library, "cuptiGetGraphNodeId", cupti.get_graph_node_id);
+  resolve(library, "cuptiActivityConfigureUnifiedMemoryCounter", cupti.configure_unified_memory);
   resolve(library, "cuptiActivityEnableAllocationSource", cupti.enable_allocation_source);
 
   const char* missing = nullptr;

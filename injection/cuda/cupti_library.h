@@ -45,6 +45,7 @@ struct Cupti {
   decltype(&cuptiGetDeviceId) get_device_id;
   decltype(&cuptiGetStreamIdEx) get_stream_id_ex;
   decltype(&cuptiGetGraphNodeId) get_graph_node_id;
+  decltype(&cuptiActivityConfigureUnifiedMemoryCounter) configure_unified_memory;
   CUptiResult (*enable_allocation_source)(uint8_t);  // since CUDA 12.6
 
   uint32_t version;

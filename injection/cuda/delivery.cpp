@@ -56,6 +56,9 @@ void Delivery::publish(const CUpti_Activity& record) {
     }
     case CUPTI_ACTIVITY_KIND_MEMORY2:
       return publish_memory(reinterpret_cast<const CUpti_ActivityMemory3&>(record));
+    case CUPTI_ACTIVITY_KIND_UNIFIED_MEMORY_COUNTER:
+      return publish_migration(
+          reinterpret_cast<const CUpti_ActivityUnifiedMemoryCounter2&>(record));
     default:
       client_.count_loss(wire::Loss::kCuptiUnknownRecords, 1);
   }
@@ -76,7 +79,15 @@ void Delivery::publish_timed(const Record& record, bool timed) {
   }
 }
 
+void Delivery::publish_migration(const CUpti_ActivityUnifiedMemoryCounter2& record) {
+  wire::Migration out;
+  if (!to_migration(record, out)) return client_.count_loss(wire::Loss::kCuptiUnknownRecords, 1);
+  publish_timed(out, record.start != 0);
+}
+
 void Delivery::publish_memory(const CUpti_ActivityMemory3& record) {
+  wire::DriverPool pool;
+  if (to_driver_pool(record, pool)) client_.publish(&pool);
   const bool allocation =
       record.memoryOperationType == CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_ALLOCATION;
   if (is_module_memory(record)) {

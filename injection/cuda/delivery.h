@@ -1,8 +1,9 @@
 // The asynchronous half: hands CUPTI empty buffers and turns the full ones into wire records.
 //
-// What is published from here: Transfer, Memset and Kernel for every record of those kinds (a
-// kernel inside a CUDA graph is one record of its own: GRAPH_TRACE stays off), and, of MEMORY2,
-// only the memory of modules (api "cuda module"). All other MEMORY2 records tell of calls that the
+// What is published from here: Transfer, Memset, Kernel and Migration for every record of those
+// kinds (a kernel inside a CUDA graph is one record of its own: GRAPH_TRACE stays off), and, of
+// MEMORY2, what a memory pool held, and of allocations only the memory of modules (api "cuda
+// module"). All other MEMORY2 records tell of calls that the
 // API callbacks have published already, at once and with a stack: publishing both would count the
 // memory twice. Telling the two apart by address would be wrong, since records come late and the
 // address may have been freed and handed out again by then; a module's memory kind tells it for
@@ -49,6 +50,7 @@ class Delivery {
  private:
   void publish(const CUpti_Activity& record);
   void publish_memory(const CUpti_ActivityMemory3& record);
+  void publish_migration(const CUpti_ActivityUnifiedMemoryCounter2& record);
   template <class Record>
   void publish_timed(const Record& record, bool timed);
   bool left_out(uint32_t correlation, wire::Loss counter);

@@ -48,7 +48,10 @@ bool stack_at_enter(CallKind kind) {
          kind == CallKind::kSet || kind == CallKind::kRelease || kind == CallKind::kUnmap;
 }
 
-bool stack_at_exit(CallKind kind) { return kind == CallKind::kAlloc || kind == CallKind::kCreate; }
+bool stack_at_exit(CallKind kind) {
+  return kind == CallKind::kAlloc || kind == CallKind::kCreate || kind == CallKind::kImport ||
+         kind == CallKind::kImportEnd;
+}
 
 // The 64 bits that CUPTI keeps between entry and exit of a call: how many frees were published.
 void remember(const CUpti_CallbackData& data, uint64_t frees) {
@@ -209,6 +212,12 @@ void Recorder::on_exit(const Call& call, bool success) {
         publish_alloc(call, allocated, where.space, where.device);
       }
       return;
+    case CallKind::kImport:
+      if (success) publish_import(call);
+      return;
+    case CallKind::kImportEnd:
+      if (success) publish_import_end(call);
+      return;
     case CallKind::kRetain:
       if (success) physical_.retained(retained_handle(params));
       return;
@@ -244,6 +253,7 @@ void Recorder::publish_alloc(const Call& call, const Allocated& allocated, wire:
                              int16_t device) {
   if (allocated.address == 0) return;
   if (wire::has_address(call.info.api)) access_.memory(allocated.address, allocated.size);
+  if (space == wire::Space::kManaged) watch_migrations(device);
   auto record =
       record_of<wire::DeviceAlloc>(RecordType::kDeviceAlloc, call.info.api, client_.now_ns());
   record.address = allocated.address;
@@ -310,6 +320,33 @@ void Recorder::publish_map(RecordType type, const Mapped& range, uint64_t alloca
 void Recorder::publish_freed_now(const Call& call, const FreedKeys& freed) {
   for (size_t i = 0; i < freed.count; ++i) publish_free(call, freed.keys[i]);
   if (freed.left_out > 0) client_.count_loss(wire::Loss::kCuptiRecordsDropped, freed.left_out);
+}
+
+uint64_t Recorder::bytes_from(uint64_t address) const {
+  CUdeviceptr base = 0;
+  size_t bytes = 0;
+  const Pause pause(client_);
+  if (address_range_ == nullptr || address_range_(&base, &bytes, address) != CUDA_SUCCESS) return 0;
+  return address - base < bytes ? bytes - (address - base) : 0;
+}
+
+void Recorder::publish_import(const Call& call) {
+  auto record = record_of<wire::Import>(RecordType::kImport, call.info.api, client_.now_ns());
+  const void* params = call.data.functionParams;
+  record.address = call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
+  if (record.address == 0) return;
+  record.size = bytes_from(record.address);
+  record.stack = call.stack;
+  record.device = device_of(call.data);
+  client_.publish(&record);
+}
+
+void Recorder::publish_import_end(const Call& call) {
+  auto record = record_of<wire::ImportEnd>(RecordType::kImportEnd, call.info.api, client_.now_ns());
+  const void* params = call.data.functionParams;
+  record.address = call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
+  record.stack = call.stack;
+  client_.publish(&record);
 }
 
 // Nodes are told apart by what made them, not by their type: a copy has the type of its original,

@@ -100,6 +100,13 @@ class Recorder {
   void publish_captured_launch();
   void publish_map(wire::RecordType type, const Mapped& range, uint64_t allocation);
   void publish_freed_now(const Call& call, const FreedKeys& freed);
+  void publish_import(const Call& call);
+  // From an address of device memory to the end of its allocation; 0: not told.
+  uint64_t bytes_from(uint64_t address) const;
+  void publish_import_end(const Call& call);
+  // From the first managed memory of a device on: what the driver does with its pages. Programs
+  // without any do not pay for it.
+  void watch_migrations(int16_t device);
 
   bool in_recorded_process();
   bool usable() const { return !broken_.load(std::memory_order_relaxed); }
@@ -114,6 +121,7 @@ class Recorder {
   const Cupti cupti_;
   const uint64_t process_key_;
   CUpti_SubscriberHandle subscriber_ = nullptr;
+  CUresult (*address_range_)(CUdeviceptr* base, size_t* bytes, CUdeviceptr address) = nullptr;
   bool activity_ = false;
   AccessRecorder access_;
   Window window_;
@@ -124,6 +132,7 @@ class Recorder {
   std::atomic<bool> fork_counted_{false};
   std::atomic<bool> have_context_{false};
   std::atomic<bool> facts_published_{false};
+  std::atomic<uint64_t> migrations_watched_{0};  // bit by device
   std::atomic<int16_t> device_of_context_[kContexts] = {};  // ordinal + 1; 0: not asked yet
 };
 

@@ -1,4 +1,6 @@
 // Recorder's beginning: subscribe, choose callbacks, choose activity.
+#include <dlfcn.h>
+
 #include "activity.h"
 #include "client.h"
 #include "recorder.h"
@@ -19,6 +21,10 @@ Message Recorder::result_text(CUptiResult result) const {
 
 bool Recorder::start(wire::Loss& loss, Message& why) {
   if (!subscribe(loss, why)) return false;
+  if (void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD)) {
+    address_range_ =
+        reinterpret_cast<decltype(address_range_)>(dlsym(driver, "cuMemGetAddressRange_v2"));
+  }
   Message activity_why;
   activity_ = enable_activity(activity_why);
   if (!activity_why.empty()) {
@@ -139,6 +145,43 @@ bool Recorder::enable_activity(Message& why) {
     }
   }
   return any;
+}
+
+void Recorder::watch_migrations(int16_t device) {
+  if (device < 0 || device >= 64 || !activity_ || !takes_work() || !usable()) return;
+  const uint64_t bit = uint64_t{1} << device;
+  if ((migrations_watched_.load(std::memory_order_relaxed) & bit) != 0) return;
+  if ((migrations_watched_.fetch_or(bit) & bit) != 0) return;
+  constexpr CUpti_ActivityUnifiedMemoryCounterKind kKinds[] = {
+      CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_HTOD,
+      CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOH,
+      CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOD,
+      CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_CPU_PAGE_FAULT_COUNT,
+      CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_GPU_PAGE_FAULT,
+      CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THRASHING,
+      CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THROTTLING,
+      CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_REMOTE_MAP};
+  constexpr size_t kCount = sizeof kKinds / sizeof *kKinds;
+  CUpti_ActivityUnifiedMemoryCounterConfig configs[kCount] = {};
+  for (size_t i = 0; i < kCount; ++i) {
+    configs[i].scope = CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_SCOPE_PROCESS_SINGLE_DEVICE;
+    configs[i].kind = kKinds[i];
+    configs[i].deviceId = static_cast<uint32_t>(device);
+    configs[i].enable = 1;
+  }
+  const Pause pause(client_);
+  CUptiResult result = CUPTI_ERROR_NOT_SUPPORTED;
+  if (cupti_.configure_unified_memory != nullptr) {
+    result = cupti_.configure_unified_memory(configs, kCount);
+  }
+  if (result == CUPTI_SUCCESS) {
+    result = cupti_.activity_enable(CUPTI_ACTIVITY_KIND_UNIFIED_MEMORY_COUNTER);
+  }
+  if (result == CUPTI_SUCCESS) return;
+  Message why;
+  why << "not recorded: " << result_text(result).c_str();
+  client_.meta("cuda.migrations", why.c_str());
+  client_.count_loss(wire::Loss::kMigrationsUnavailable, 1);
 }
 
 }  // namespace tidemark::cuda

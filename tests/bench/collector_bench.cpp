@@ -58,6 +58,10 @@ class NullWriter final : public trace::Writer {
   void end_window(trace::WindowId, int64_t) override {}
   void add_device_memory(const trace::DeviceMemory&) override {}
   void add_device_power(const trace::DevicePower&) override {}
+  void add_driver_pool(const trace::DriverPool&) override {}
+  void add_migration(const trace::Migration&) override {}
+  trace::ImportId add_import(const trace::ImportedMemory&) override { return {}; }
+  void end_import(trace::ImportId, int64_t) override {}
   void add_process_memory(const trace::ProcessMemory&) override {}
   void add_mappings(std::span<const trace::Mapping>) override {}
   void drop_mappings(trace::ProcessId, int64_t) override {}

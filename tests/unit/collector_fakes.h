@@ -149,6 +149,18 @@ class RecordingWriter final : public trace::Writer {
   }
   void add_device_memory(const trace::DeviceMemory& row) override { device_memory.push_back(row); }
   void add_device_power(const trace::DevicePower& row) override { power.push_back(row); }
+  void add_driver_pool(const trace::DriverPool& row) override { driver_pools.push_back(row); }
+  void add_migration(const trace::Migration& row) override { migrations.push_back(row); }
+  trace::ImportId add_import(const trace::ImportedMemory& row) override {
+    imports.push_back(row);
+    imports.back().id = static_cast<trace::ImportId>(imports.size());
+    return imports.back().id;
+  }
+  void end_import(trace::ImportId id, int64_t close_ns) override {
+    trace::ImportedMemory& row = imports.at(static_cast<size_t>(id) - 1);
+    if (row.close_ns != trace::kNever) ++misuse;
+    row.close_ns = close_ns;
+  }
   void add_process_memory(const trace::ProcessMemory& row) override { memory.push_back(row); }
   void add_mappings(std::span<const trace::Mapping> snapshot) override {
     mappings.insert(mappings.end(), snapshot.begin(), snapshot.end());
@@ -196,6 +208,9 @@ class RecordingWriter final : public trace::Writer {
   std::vector<trace::RecordingWindow> windows;
   std::vector<trace::DeviceMemory> device_memory;
   std::vector<trace::DevicePower> power;
+  std::vector<trace::DriverPool> driver_pools;
+  std::vector<trace::Migration> migrations;
+  std::vector<trace::ImportedMemory> imports;
   std::vector<trace::ProcessMemory> memory;
   std::vector<trace::Mapping> mappings;
   int misuse = 0;

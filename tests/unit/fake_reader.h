@@ -21,6 +21,9 @@ class FakeReader final : public trace::Reader {
   std::vector<trace::RecordingWindow> window_rows;
   std::vector<trace::DeviceMemory> device_memory_rows;
   std::vector<trace::DevicePower> device_power_rows;
+  std::vector<trace::DriverPool> driver_pool_rows;
+  std::vector<trace::Migration> migration_rows;
+  std::vector<trace::ImportedMemory> import_rows;
   std::vector<trace::ProcessMemory> memory_rows;
   std::vector<trace::Mapping> mapping_rows;
   std::vector<trace::HostTotal> total_rows;
@@ -120,6 +123,19 @@ class FakeReader final : public trace::Reader {
   Result<std::vector<trace::DevicePower>> device_power() const override {
     if (!error.empty()) return fail(error);
     return device_power_rows;
+  }
+  Result<std::vector<trace::DriverPool>> driver_pools() const override {
+    if (!error.empty()) return fail(error);
+    return driver_pool_rows;
+  }
+  Result<void> migrations(const Visit<trace::Migration>& visit) const override {
+    if (!error.empty()) return fail(error);
+    visit(migration_rows);
+    return {};
+  }
+  Result<std::vector<trace::ImportedMemory>> imports() const override {
+    if (!error.empty()) return fail(error);
+    return import_rows;
   }
   Result<std::vector<trace::Mapping>> mappings() const override {
     if (!error.empty()) return fail(error);

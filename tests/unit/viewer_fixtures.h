@@ -102,6 +102,13 @@ class MemoryReader final : public trace::Reader {
     return std::vector<trace::DeviceMemory>{};
   }
   Result<std::vector<trace::DevicePower>> device_power() const override { return trace_->power; }
+  Result<std::vector<trace::DriverPool>> driver_pools() const override {
+    return std::vector<trace::DriverPool>{};
+  }
+  Result<void> migrations(const Visit<trace::Migration>&) const override { return {}; }
+  Result<std::vector<trace::ImportedMemory>> imports() const override {
+    return std::vector<trace::ImportedMemory>{};
+  }
   Result<std::vector<trace::Mapping>> mappings() const override {
     return std::vector<trace::Mapping>{};
   }

@@ -59,6 +59,13 @@ class ReaderOver : public trace::Reader {
   Result<std::vector<trace::DevicePower>> device_power() const override {
     return whole_.device_power();
   }
+  Result<std::vector<trace::DriverPool>> driver_pools() const override {
+    return whole_.driver_pools();
+  }
+  Result<void> migrations(const Visit<trace::Migration>& visit) const override {
+    return whole_.migrations(visit);
+  }
+  Result<std::vector<trace::ImportedMemory>> imports() const override { return whole_.imports(); }
   Result<std::vector<trace::Mapping>> mappings() const override { return whole_.mappings(); }
   Result<std::vector<trace::HostTotal>> host_totals() const override {
     return whole_.host_totals();

@@ -75,6 +75,7 @@ struct Part {
   [[nodiscard]] StackId id(StackId id) const { return moved(id, rows); }
   [[nodiscard]] MarkerId id(MarkerId id) const { return moved(id, rows); }
   [[nodiscard]] WindowId id(WindowId id) const { return moved(id, rows); }
+  [[nodiscard]] ImportId id(ImportId id) const { return moved(id, rows); }
   [[nodiscard]] StringId id(StringId id) const { return moved(id, rows); }
   [[nodiscard]] ProcessId id(ProcessId id) const { return moved(id, int64_t{processes}); }
   [[nodiscard]] ThreadId id(ThreadId id) const { return moved(id, int64_t{threads}); }
@@ -170,6 +171,32 @@ ProcessMemory in_whole(Part& part, ProcessMemory row) {
 DeviceMemory in_whole(Part& part, DeviceMemory row) {
   row.process = part.id(row.process);
   row.time_ns = part.time(row.time_ns);
+  return row;
+}
+DriverPool in_whole(Part& part, DriverPool row) {
+  row.process = part.id(row.process);
+  row.device = part.device(row.device);
+  row.time_ns = part.time(row.time_ns);
+  return row;
+}
+Migration in_whole(Part& part, Migration row) {
+  row.id += part.rows;
+  row.process = part.id(row.process);
+  row.src_device = part.device(row.src_device);
+  row.dst_device = part.device(row.dst_device);
+  row.start_ns = part.time(row.start_ns);
+  row.end_ns = part.time(row.end_ns);
+  return row;
+}
+ImportedMemory in_whole(Part& part, ImportedMemory row) {
+  row.id = part.id(row.id);
+  row.process = part.id(row.process);
+  row.thread = part.id(row.thread);
+  row.device = part.device(row.device);
+  row.open_ns = part.time(row.open_ns);
+  row.close_ns = part.time(row.close_ns);
+  row.stack = part.id(row.stack);
+  row.api = part.id(row.api);
   return row;
 }
 Mapping in_whole(Part& part, Mapping row) {
@@ -296,6 +323,15 @@ class JoinedReader final : public Reader {
   }
   Result<std::vector<DeviceMemory>> device_memory() const override;
   Result<std::vector<DevicePower>> device_power() const override;
+  Result<std::vector<DriverPool>> driver_pools() const override {
+    return all<DriverPool>([](const Reader& reader) { return reader.driver_pools(); });
+  }
+  Result<void> migrations(const Visit<Migration>& visit) const override {
+    return each([&](Part& part) { return part.reader->migrations(moving(part, visit)); });
+  }
+  Result<std::vector<ImportedMemory>> imports() const override {
+    return all<ImportedMemory>([](const Reader& reader) { return reader.imports(); });
+  }
   // What was summed up while recording was summed up for each trace: `joined_without_sums` says so.
   Result<std::vector<HostTotal>> host_totals() const override { return std::vector<HostTotal>{}; }
   Result<std::vector<HostCurvePoint>> host_curve() const override {

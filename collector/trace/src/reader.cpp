@@ -40,6 +40,9 @@ bool valid(const HostTotal& row) {
 }
 bool valid(const HostCurvePoint& row) { return is_host(row.layer); }
 bool valid(const OutOfMemory& row) { return in_range(row.layer, Layer::kPool); }
+bool valid(const Migration& row) {
+  return in_range(row.kind, MigrationKind::kRemoteMap) && row.end_ns >= row.start_ns;
+}
 bool valid(const auto&) { return true; }
 
 int64_t sum(int64_t a, int64_t b) {  // of untrusted numbers
@@ -119,6 +122,23 @@ DeviceMemory device_memory_of(const Statement& row) {
 DevicePower device_power_of(const Statement& row) {
   return {as<StringId>(row, 1), row.integer(2), row.integer(3),
           row.integer_or(4, DevicePower::kUntold)};
+}
+
+DriverPool driver_pool_of(const Statement& row) {
+  return {as<ProcessId>(row, 1), device_of(row, 2),     as<uint64_t>(row, 3),
+          row.integer(4),        as<uint64_t>(row, 5), as<uint64_t>(row, 6)};
+}
+
+Migration migration_of(const Statement& row) {
+  return {row.integer(0),       as<ProcessId>(row, 1), as<MigrationKind>(row, 2), device_of(row, 3),
+          device_of(row, 4),    as<uint64_t>(row, 5),  as<uint64_t>(row, 6),      as<uint32_t>(row, 7),
+          row.integer(8),       end_of(row, 8, 9)};
+}
+
+ImportedMemory import_of(const Statement& row) {
+  return {as<ImportId>(row, 0), as<ProcessId>(row, 1), as<ThreadId>(row, 2), device_of(row, 3),
+          as<uint64_t>(row, 4), as<uint64_t>(row, 5),  row.integer(6),       row.integer_or(7, kNever),
+          as<StackId>(row, 8),  as<StringId>(row, 9)};
 }
 
 Mapping mapping_of(const Statement& row) {
@@ -243,6 +263,17 @@ class SqliteReader final : public Reader {
   Result<std::vector<DevicePower>> device_power() const override {
     return all_rows<DevicePower>("SELECT rowid, * FROM device_power_row ORDER BY rowid",
                                  device_power_of);
+  }
+  Result<std::vector<DriverPool>> driver_pools() const override {
+    return all_rows<DriverPool>(
+        "SELECT rowid, * FROM driver_pool ORDER BY process_id, pool, time_ns, rowid",
+        driver_pool_of);
+  }
+  Result<void> migrations(const Visit<Migration>& visit) const override {
+    return visit_rows<Migration>("SELECT * FROM migration_row ORDER BY id", migration_of, visit);
+  }
+  Result<std::vector<ImportedMemory>> imports() const override {
+    return all_rows<ImportedMemory>("SELECT * FROM imported_memory_row ORDER BY id", import_of);
   }
   Result<std::vector<Mapping>> mappings() const override {
     return all_rows<Mapping>("SELECT * FROM mapping_row ORDER BY id", mapping_of);

@@ -197,6 +197,31 @@ constexpr SchemaObject kOthers[] = {
      "CREATE VIEW device_power AS SELECT " STRING_TEXT(
          "bus_id") " AS bus, time_ns, power_mw, energy_mj FROM device_power_row",
      8},
+    {"table", "driver_pool",
+     "CREATE TABLE driver_pool(process_id INTEGER, device INTEGER, pool INTEGER, time_ns INTEGER, "
+     "held_bytes INTEGER, used_bytes INTEGER)",
+     9},
+    {"table", "migration_row",
+     "CREATE TABLE migration_row(id INTEGER PRIMARY KEY, process_id INTEGER, kind INTEGER, "
+     "src_device INTEGER, dst_device INTEGER, address INTEGER, bytes INTEGER, faults INTEGER, "
+     "start_ns INTEGER, duration_ns INTEGER)",
+     9},
+    {"view", "migration",
+     "CREATE VIEW migration AS SELECT id, process_id, CASE kind WHEN 0 THEN 'HtoD' WHEN 1 THEN "
+     "'DtoH' WHEN 2 THEN 'DtoD' WHEN 3 THEN 'cpu_fault' WHEN 4 THEN 'gpu_fault' WHEN 5 THEN "
+     "'thrashing' WHEN 6 THEN 'throttling' WHEN 7 THEN 'remote_map' END AS kind, src_device, "
+     "dst_device, address, bytes, faults, start_ns, start_ns+duration_ns AS end_ns FROM "
+     "migration_row",
+     9},
+    {"table", "imported_memory_row",
+     "CREATE TABLE imported_memory_row(id INTEGER PRIMARY KEY, process_id INTEGER, thread_id "
+     "INTEGER, device INTEGER, address INTEGER, size INTEGER, open_ns INTEGER, close_ns INTEGER, "
+     "stack_id INTEGER, api_id INTEGER)",
+     9},
+    {"view", "imported_memory",
+     "CREATE VIEW imported_memory AS SELECT id, process_id, thread_id, device, address, size, "
+     "open_ns, close_ns, stack_id, " STRING_TEXT("api_id") " AS api FROM imported_memory_row",
+     9},
     {"table", "stack_chunk",
      "CREATE TABLE stack_chunk(id INTEGER PRIMARY KEY, rows INTEGER, data BLOB)", 4},
     {"table", "stack_node_chunk",

@@ -12,7 +12,7 @@
 namespace tidemark::trace {
 
 inline constexpr int32_t kApplicationId = 0x5444454d;  // "TDEM"
-inline constexpr int32_t kFormatVersion = 8;
+inline constexpr int32_t kFormatVersion = 9;
 
 // Persisted in host_chunk.kind: do not renumber. From kSettled on: allocations of a finished trace,
 // one kind for each class of lifetimes (FORMAT.md).

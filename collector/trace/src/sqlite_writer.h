@@ -66,6 +66,11 @@ struct Inserts {
                       kKeep),
         device_memory(db, "INSERT INTO device_memory_row VALUES(?1,?2,?3,?4,?5)", kKeep),
         device_power(db, "INSERT INTO device_power_row VALUES(?1,?2,?3,?4)", kKeep),
+        driver_pool(db, "INSERT INTO driver_pool VALUES(?1,?2,?3,?4,?5,?6)", kKeep),
+        migration(db, "INSERT INTO migration_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)", kKeep),
+        import(db, "INSERT INTO imported_memory_row VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+               kKeep),
+        end_import(db, "UPDATE imported_memory_row SET close_ns=?2 WHERE id=?1", kKeep),
         window(db, "INSERT INTO recording_window VALUES(NULL,?1,?2,?3)", kKeep),
         end_window(db, "UPDATE recording_window SET end_ns=?2 WHERE id=?1", kKeep),
         process_memory(
@@ -76,8 +81,8 @@ struct Inserts {
   static constexpr unsigned kKeep = SQLITE_PREPARE_PERSISTENT;
   Statement string, meta, loss, process, end_process, thread, rename_thread, module, drop_modules,
       allocation, end_allocation, revive_allocation, transfer, memset, kernel, marker, end_marker,
-      pool_reserved, out_of_memory, device_memory, device_power, window, end_window, process_memory,
-      mapping, drop_mappings;
+      pool_reserved, out_of_memory, device_memory, device_power, driver_pool, migration, import,
+      end_import, window, end_window, process_memory, mapping, drop_mappings;
 };
 
 class SqliteWriter final : public Writer {
@@ -234,6 +239,10 @@ class SqliteWriter final : public Writer {
   void end_window(WindowId id, int64_t end_ns) override;
   void add_device_memory(const DeviceMemory& sample) override;
   void add_device_power(const DevicePower& sample) override;
+  void add_driver_pool(const DriverPool& sample) override;
+  void add_migration(const Migration& migration) override;
+  ImportId add_import(const ImportedMemory& import) override;
+  void end_import(ImportId id, int64_t close_ns) override;
   void add_process_memory(const ProcessMemory& sample) override;
   void add_mappings(std::span<const Mapping> snapshot) override;
   void drop_mappings(ProcessId process, int64_t time_ns) override;

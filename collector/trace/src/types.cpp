@@ -2,6 +2,8 @@
 
 #include <iterator>
 
+#include "tidemark/trace/device_memory.h"
+
 namespace tidemark::trace {
 
 const char* to_string(Layer layer) {
@@ -75,6 +77,13 @@ const char* to_string(Severity severity) {
       return "error";
   }
   return "?";
+}
+
+const char* to_string(MigrationKind kind) {
+  constexpr const char* kNames[] = {"HtoD",      "DtoH",       "DtoD",      "cpu_fault",
+                                    "gpu_fault", "thrashing",  "throttling", "remote_map"};
+  const auto at = static_cast<size_t>(kind);
+  return at < std::size(kNames) ? kNames[at] : "unknown";
 }
 
 }  // namespace tidemark::trace

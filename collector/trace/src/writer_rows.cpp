@@ -214,6 +214,61 @@ void SqliteWriter::add_device_power(const DevicePower& sample) {
   check(insert.run());
 }
 
+void SqliteWriter::add_driver_pool(const DriverPool& sample) {
+  if (!ready() || no_details()) return;
+  seen(sample.time_ns);
+  Statement& insert = inserts_->driver_pool;
+  insert.bind_unless(1, integer(sample.process), 0);
+  insert.bind_unless(2, sample.device, kNoDevice);
+  insert.bind(3, integer(sample.pool));
+  insert.bind(4, sample.time_ns);
+  insert.bind(5, integer(sample.held_bytes));
+  insert.bind(6, integer(sample.used_bytes));
+  check(insert.run());
+}
+
+void SqliteWriter::add_migration(const Migration& migration) {
+  if (!ready() || no_details()) return;
+  seen(migration.end_ns);
+  Statement& insert = inserts_->migration;
+  insert.bind_unless(1, integer(migration.process), 0);
+  insert.bind(2, integer(migration.kind));
+  insert.bind_unless(3, migration.src_device, kNoDevice);
+  insert.bind_unless(4, migration.dst_device, kNoDevice);
+  insert.bind(5, integer(migration.address));
+  insert.bind(6, integer(migration.bytes));
+  insert.bind(7, migration.faults);
+  insert.bind(8, migration.start_ns);
+  insert.bind(9, migration.end_ns - migration.start_ns);
+  check(insert.run());
+}
+
+ImportId SqliteWriter::add_import(const ImportedMemory& import) {
+  if (!ready()) return ImportId{};
+  seen(import.open_ns);
+  Statement& insert = inserts_->import;
+  insert.bind_unless(1, integer(import.process), 0);
+  insert.bind_unless(2, integer(import.thread), 0);
+  insert.bind_unless(3, import.device, kNoDevice);
+  insert.bind(4, integer(import.address));
+  insert.bind_unless(5, integer(import.size), 0);
+  insert.bind(6, import.open_ns);
+  insert.bind_unless(7, import.close_ns, kNever);
+  insert.bind_unless(8, integer(import.stack), 0);
+  insert.bind_unless(9, integer(import.api), 0);
+  stacks_->use_in_row(import.stack);
+  if (!check(insert.run())) return ImportId{};
+  return static_cast<ImportId>(sqlite3_last_insert_rowid(db_.get()));
+}
+
+void SqliteWriter::end_import(ImportId id, int64_t close_ns) {
+  if (id == ImportId{} || !ready()) return;
+  seen(close_ns);
+  inserts_->end_import.bind(1, integer(id));
+  inserts_->end_import.bind(2, close_ns);
+  check(inserts_->end_import.run());
+}
+
 void SqliteWriter::add_process_memory(const ProcessMemory& sample) {
   if (!ready() || no_samples()) return;
   seen(sample.time_ns);

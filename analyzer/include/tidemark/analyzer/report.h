@@ -188,6 +188,34 @@ struct DeviceMemoryLine {
   uint64_t others_bytes() const;       // of processes that are not recorded
 };
 
+// The driver's own memory pools on one device (cudaMallocAsync), over all processes and pools.
+struct DriverPoolLine {
+  int16_t device = trace::kNoDevice;
+  uint64_t pools = 0;
+  uint64_t peak_held_bytes = 0;  // from the device
+  int64_t peak_held_ns = 0;      // the first such moment
+  uint64_t used_then_bytes = 0;  // of it, handed out
+  uint64_t peak_used_bytes = 0;
+};
+
+// What the driver did with pages of managed memory, of one kind.
+struct MigrationLine {
+  trace::MigrationKind kind{};
+  uint64_t count = 0;
+  uint64_t bytes = 0;
+  uint64_t faults = 0;
+  int64_t duration_ns = 0;  // of all of them, one after the other
+};
+
+// Device memory of other processes, opened through IPC handles: in no sum of allocations.
+struct ImportLine {
+  int16_t device = trace::kNoDevice;
+  uint64_t count = 0;
+  int64_t peak_bytes = 0;  // open at once
+  uint64_t never_closed = 0;
+  uint64_t of_unknown_size = 0;
+};
+
 // What one of the program's devices took (NVML), from the first look to the last: the whole board,
 // whoever used it.
 struct PowerLine {
@@ -276,6 +304,9 @@ struct Report {
   Structure structure;                        // of the training loop, where there is one
   std::vector<PoolReport> pools;
   std::vector<DeviceMemoryLine> device_memory;
+  std::vector<DriverPoolLine> driver_pools;  // ascending by device; so are imports
+  std::vector<MigrationLine> migrations;     // by kind
+  std::vector<ImportLine> imports;
   std::vector<PowerLine> power;
   std::vector<FitLine> fits;
   std::vector<TransferLine> transfers;

@@ -78,6 +78,8 @@ struct EventCounts {
   uint64_t accesses = 0;  // of blocks by kernels
   uint64_t markers = 0;
   uint64_t out_of_memory = 0;
+  uint64_t migrations = 0;  // of managed pages, with faults on them
+  uint64_t imports = 0;     // of other processes' device memory
   uint64_t stacks = 0;
 };
 

@@ -92,6 +92,11 @@ class Reader {
   // In the order in which they were taken.
   [[nodiscard]] virtual Result<std::vector<DeviceMemory>> device_memory() const = 0;
   [[nodiscard]] virtual Result<std::vector<DevicePower>> device_power() const = 0;
+  // In order of time for each process and pool.
+  [[nodiscard]] virtual Result<std::vector<DriverPool>> driver_pools() const = 0;
+  // In order of id: as CUPTI told of them.
+  [[nodiscard]] virtual Result<void> migrations(const Visit<Migration>& visit) const = 0;
+  [[nodiscard]] virtual Result<std::vector<ImportedMemory>> imports() const = 0;
   [[nodiscard]] virtual Result<std::vector<Mapping>> mappings() const = 0;
   // Where there are any (--host=aggregate, --max-size), they speak for the host layers as a whole,
   // and rows of these are none or not all. Ascending in time for each process and layer.

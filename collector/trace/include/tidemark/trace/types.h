@@ -17,6 +17,7 @@ enum class ProcessId : int32_t {};
 enum class ThreadId : int32_t {};
 enum class MarkerId : int64_t {};
 enum class WindowId : int64_t {};
+enum class ImportId : int64_t {};
 enum class FrameId : int64_t {};      // function, file, line, module
 enum class AddressId : int64_t {};    // of code in one process, at one time
 enum class StackNodeId : int64_t {};  // an address beneath its callers

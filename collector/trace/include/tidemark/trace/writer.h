@@ -91,6 +91,11 @@ class Writer {
   virtual void end_window(WindowId id, int64_t end_ns) = 0;
   virtual void add_device_memory(const DeviceMemory& sample) = 0;
   virtual void add_device_power(const DevicePower& sample) = 0;
+  virtual void add_driver_pool(const DriverPool& sample) = 0;
+  virtual void add_migration(const Migration& migration) = 0;  // its id is given by the writer
+  // Its id is ignored and returned; it may end later.
+  virtual ImportId add_import(const ImportedMemory& import) = 0;
+  virtual void end_import(ImportId id, int64_t close_ns) = 0;
   virtual void add_process_memory(const ProcessMemory& sample) = 0;
   // One snapshot: all mappings of one process at one moment, ascending by address.
   virtual void add_mappings(std::span<const Mapping> snapshot) = 0;

@@ -65,6 +65,10 @@ constexpr const char* api_name(Api api) {
       "cuMemMap",
       "cuMemUnmap",
       "cuda module",
+      "cudaIpcOpenMemHandle",
+      "cudaIpcCloseMemHandle",
+      "cuIpcOpenMemHandle",
+      "cuIpcCloseMemHandle",
   };
   static_assert(sizeof(kNames) / sizeof(*kNames) == static_cast<size_t>(Api::kCount));
   return api < Api::kCount ? kNames[static_cast<size_t>(api)] : "unknown";
@@ -84,6 +88,12 @@ constexpr const char* layer_name(Layer layer) {
 constexpr const char* space_name(Space space) {
   constexpr const char* kNames[] = {"host", "pinned", "managed", "device"};
   return static_cast<uint8_t>(space) < 4 ? kNames[static_cast<uint8_t>(space)] : "unknown";
+}
+
+constexpr const char* migration_kind_name(MigrationKind kind) {
+  constexpr const char* kNames[] = {"HtoD",      "DtoH",       "DtoD",      "cpu_fault", "gpu_fault",
+                                    "thrashing", "throttling", "remote_map"};
+  return static_cast<uint8_t>(kind) < 8 ? kNames[static_cast<uint8_t>(kind)] : "unknown";
 }
 
 constexpr const char* transfer_kind_name(TransferKind kind) {
@@ -118,6 +128,7 @@ constexpr LossText loss_text(Loss loss) {
       {"copies_outside_window", "info"},
       {"sets_outside_window", "info"},
       {"cupti_kept_from_program", "error"},
+      {"migrations_unavailable", "info"},
   };
   static_assert(sizeof(kTexts) / sizeof(*kTexts) == static_cast<size_t>(Loss::kCount));
   return kTexts[static_cast<size_t>(loss)];

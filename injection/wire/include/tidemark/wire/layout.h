@@ -78,7 +78,8 @@ enum class Loss : uint32_t {
   kCopiesOutsideWindow = 18,
   kSetsOutsideWindow = 19,
   kCuptiKeptFromProgram = 20,  // the program asked for CUPTI's one subscription, which we hold
-  kCount = 21
+  kMigrationsUnavailable = 21,  // managed memory is used, and CUPTI does not tell of its pages
+  kCount = 22
 };
 inline constexpr size_t kLossSlots = 32;
 

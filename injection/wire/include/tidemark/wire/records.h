@@ -45,6 +45,10 @@ enum class RecordType : uint16_t {
   kGraphNode = 25,    // GraphNode
   kDeviceMap = 26,    // DeviceMap: after cuMemMap
   kDeviceUnmap = 27,  // DeviceMap, of any range that was mapped: after cuMemUnmap
+  kDriverPool = 28,   // DriverPool
+  kMigration = 29,    // Migration
+  kImport = 30,       // Import
+  kImportEnd = 31,    // ImportEnd
 };
 
 enum class Layer : uint8_t { kOs = 0, kHeap = 1, kDriver = 2, kPool = 3 };
@@ -107,6 +111,10 @@ enum class Api : uint16_t {
   kCuMemMap,
   kCuMemUnmap,
   kCudaModule,  // code and globals that the driver placed
+  kCudaIpcOpenMemHandle,
+  kCudaIpcCloseMemHandle,
+  kCuIpcOpenMemHandle,
+  kCuIpcCloseMemHandle,
   kCount
 };
 
@@ -241,6 +249,61 @@ struct DeviceMap {
   uint64_t allocation;  // address of its DeviceAlloc (cuMemCreate); unmap: 0
 };
 static_assert(sizeof(DeviceMap) == 40);
+
+// What a memory pool of the driver (cudaMallocAsync's default one, or cudaMemPoolCreate's) held from
+// the device and had handed out, after an allocation or a free in it.
+struct DriverPool {
+  Header header;
+  uint64_t pool;  // address of the driver's object
+  uint64_t held;  // bytes
+  uint64_t used;  // bytes
+  int16_t device;
+  uint16_t reserved_[3];
+};
+static_assert(sizeof(DriverPool) == 48);
+
+// What the driver did to pages of managed memory. header.time_ns: when it began.
+enum class MigrationKind : uint8_t {
+  kHtoD = 0,        // pages were copied; so are the next two
+  kDtoH = 1,
+  kDtoD = 2,
+  kCpuFault = 3,    // a processor wanted a page that was not there
+  kGpuFault = 4,    // a device did; its accesses waited from time_ns to end_ns
+  kThrashing = 5,   // pages were wanted by several by turns
+  kThrottling = 6,  // a processor was kept from them for a while, because of that
+  kRemoteMap = 7,   // instead of being copied they were mapped where they lay
+};
+struct Migration {
+  Header header;
+  uint64_t end_ns;  // header.time_ns where CUPTI tells none
+  uint64_t address;
+  uint64_t bytes;    // 0: not told
+  uint32_t faults;   // kGpuFault: groups of faults on the page; kCpuFault: 1
+  int16_t src_device;  // −1: the host, or not told
+  int16_t dst_device;
+  MigrationKind kind;
+  uint8_t reserved_[7];
+};
+static_assert(sizeof(Migration) == 56);
+
+// Another process's device memory, opened here through an IPC handle. It is not this process's
+// allocation: nothing is allocated by opening it, or freed by closing.
+struct Import {
+  Header header;
+  uint64_t address;
+  uint64_t size;  // bytes from `address` on; 0: the driver did not tell
+  StackId stack;
+  int16_t device;
+  uint16_t reserved_[3];
+};
+static_assert(sizeof(Import) == 48);
+
+struct ImportEnd {
+  Header header;
+  uint64_t address;
+  StackId stack;
+};
+static_assert(sizeof(ImportEnd) == 32);
 
 // header.time_ns of Transfer, Memset, Kernel is the start on the device, on the host's clock.
 enum class TransferKind : uint8_t { kHtoD = 0, kDtoH = 1, kDtoD = 2, kPtoP = 3, kHtoH = 4 };
