@@ -18,6 +18,7 @@ std::string parts(const DeviceMemoryLine& line) {
   const uint64_t pool = std::min(line.pool_bytes, line.allocated_bytes);
   part(pool, "the framework's pool");
   part(line.allocated_bytes - pool, "other allocations");
+  part(line.idle_bytes, "the driver's memory pools, handed to nobody");
   part(line.unexplained_bytes(),
        line.recorded_bytes
            ? "contexts, code and libraries: no allocation shows it"

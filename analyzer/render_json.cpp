@@ -304,6 +304,7 @@ Json device_memory(const Report& report) {
                     {"recorded_bytes", line.recorded_bytes ? Json(*line.recorded_bytes) : Json()},
                     {"allocated_bytes", line.allocated_bytes},
                     {"pool_bytes", line.pool_bytes},
+                    {"idle_bytes", line.idle_bytes},
                     {"unexplained_bytes", line.unexplained_bytes()}});
   }
   return list;

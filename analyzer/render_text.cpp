@@ -283,10 +283,10 @@ std::string exit_text(const ProcessLine& line) {
 std::string report_text(const Report& report) {
   return headline(report) + events(report) + out_of_memory_text(report) + processes(report) +
          ranks_text(report) + memory(report) + pools(report) + device_memory_text(report) +
-         driver_memory_text(report) + power_text(report) + fits_text(report) + iterations_text(report) + owners_text(report) +
-         findings_text(report) + techniques_text(report) + at_peaks(report) + leaked(report) +
-         process_memory_text(report) + transfers(report) + kernels(report) + accesses(report) +
-         losses(report);
+         driver_memory_text(report) + power_text(report) + fits_text(report) +
+         iterations_text(report) + owners_text(report) + findings_text(report) +
+         techniques_text(report) + at_peaks(report) + leaked(report) + process_memory_text(report) +
+         transfers(report) + kernels(report) + accesses(report) + losses(report);
 }
 
 std::string info_text(const Report& report) {

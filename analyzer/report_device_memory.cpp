@@ -53,6 +53,19 @@ void add_pool_bytes(const std::vector<trace::PoolReserved>& samples, DeviceMemor
   for (const auto& [process, bytes] : reserved) line.pool_bytes += bytes;
 }
 
+// What the driver's pools held then and nobody had.
+void add_idle_bytes(const std::vector<trace::DriverPool>& samples, DeviceMemoryLine& line) {
+  std::map<std::pair<trace::ProcessId, uint64_t>, const trace::DriverPool*> newest;
+  for (const trace::DriverPool& sample : samples) {
+    if (sample.device != line.device || sample.time_ns > line.at_ns) continue;
+    const trace::DriverPool*& known = newest[{sample.process, sample.pool}];
+    if (known == nullptr || known->time_ns <= sample.time_ns) known = &sample;
+  }
+  for (const auto& [pool, sample] : newest) {
+    line.idle_bytes += sample->held_bytes - std::min(sample->held_bytes, sample->used_bytes);
+  }
+}
+
 }  // namespace
 
 int16_t device_on(const trace::Reader& reader, const std::string& bus) {
@@ -67,7 +80,8 @@ int16_t device_on(const trace::Reader& reader, const std::string& bus) {
 
 uint64_t DeviceMemoryLine::unexplained_bytes() const {
   const uint64_t held = recorded_bytes.value_or(used_bytes);
-  return held - std::min(held, allocated_bytes);
+  const uint64_t explained = allocated_bytes + idle_bytes;
+  return held - std::min(held, explained);
 }
 
 uint64_t DeviceMemoryLine::others_bytes() const {
@@ -79,6 +93,8 @@ Result<void> add_device_memory(const trace::Reader& reader, Report& report) {
   if (!samples) return tl::unexpected(samples.error());
   const auto reserved = reader.pool_reserved();
   if (!reserved) return tl::unexpected(reserved.error());
+  const auto driver_pools = reader.driver_pools();
+  if (!driver_pools) return tl::unexpected(driver_pools.error());
   std::map<std::string, Samples> by_bus;
   for (const trace::DeviceMemory& sample : *samples) {
     by_bus[reader.text(sample.bus)].push_back(&sample);
@@ -90,6 +106,7 @@ Result<void> add_device_memory(const trace::Reader& reader, Report& report) {
     // A device that the program did not use explains nothing.
     if (line.device == trace::kNoDevice && line.recorded_bytes.value_or(0) == 0) continue;
     add_pool_bytes(*reserved, line);
+    add_idle_bytes(*driver_pools, line);
     report.device_memory.push_back(std::move(line));
   }
   if (report.device_memory.empty()) return {};

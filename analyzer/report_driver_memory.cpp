@@ -76,7 +76,7 @@ Result<void> add_driver_memory(const trace::Reader& reader, Report& report) {
       ++line.count;
       line.bytes += row.bytes;
       line.faults += row.faults;
-      line.duration_ns += row.end_ns - row.start_ns;
+      add_duration(line.duration_ns, row.start_ns, row.end_ns);
     }
   });
   if (!read) return tl::unexpected(read.error());

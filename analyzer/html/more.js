@@ -65,6 +65,63 @@ function drawMore(section) {
   section.replaceChildren(...parts);
 }
 
+const MIGRATIONS = {
+  HtoD: 'copied to a device',
+  DtoH: 'copied to the host',
+  DtoD: 'copied between devices',
+  cpu_fault: 'faults of the host',
+  gpu_fault: 'faults of a device, which waited',
+  thrashing: 'wanted by several by turns',
+  throttling: 'one of these kept waiting',
+  remote_map: 'mapped where they lay'
+};
+
+// What the driver itself keeps books of.
+function driverParts(report) {
+  const parts = [];
+  const bytes = (title, key) => numberColumn(title, (row) => row[key], formatBytes);
+  const device = textColumn('Device', (row) => `device:${row.device}`);
+  if (report.driver_pools?.length) {
+    parts.push(fold(
+        'The driver\'s memory pools', '(cudaMallocAsync)',
+        sortableTable(
+            [
+              device, numberColumn('Pools', (row) => row.pools, formatCount),
+              bytes('Held at most', 'peak_held_bytes'),
+              numberColumn('At', (row) => row.peak_held_ns, formatTime),
+              bytes('In use then', 'used_then_bytes'), bytes('In use at most', 'peak_used_bytes')
+            ],
+            report.driver_pools)));
+  }
+  if (report.migrations?.length) {
+    const some = (format) => (value) => (value === 0 ? '' : format(value));
+    parts.push(fold(
+        'Pages of managed memory', '',
+        sortableTable(
+            [
+              textColumn('What', (row) => MIGRATIONS[row.kind] ?? row.kind),
+              numberColumn('Times', (row) => row.count, formatCount),
+              numberColumn('Bytes', (row) => row.bytes, some(formatBytes)),
+              numberColumn('Faults', (row) => row.faults, some(formatCount)),
+              numberColumn('Took', (row) => row.duration_ns, some(formatTime))
+            ],
+            report.migrations)));
+  }
+  if (report.imported_memory?.length) {
+    parts.push(fold(
+        'Memory of other processes, opened through IPC', '(theirs: in no sum here)',
+        sortableTable(
+            [
+              device, numberColumn('Blocks', (row) => row.count, formatCount),
+              bytes('Open at most', 'peak_bytes'),
+              numberColumn('Never closed', (row) => row.never_closed, formatCount),
+              numberColumn('Of unknown size', (row) => row.of_unknown_size, formatCount)
+            ],
+            report.imported_memory)));
+  }
+  return parts;
+}
+
 function deviceParts(report) {
   const parts = [];
   if (report.pools?.length) {
@@ -117,10 +174,12 @@ function deviceParts(report) {
               textColumn('Bus', (row) => row.bus),
               numberColumn('At', (row) => row.at_ns, formatTime), bytes('Total', 'total_bytes'),
               bytes('Used', 'used_bytes'), bytes('Pool', 'pool_bytes'),
-              bytes('Allocated', 'allocated_bytes'), bytes('Unexplained', 'unexplained_bytes')
+              bytes('Allocated', 'allocated_bytes'), bytes('Idle in pools', 'idle_bytes'),
+              bytes('Unexplained', 'unexplained_bytes')
             ],
             report.device_memory)));
   }
+  parts.push(...driverParts(report));
   if (report.power?.length) {
     const watts = (milliwatts) => `${(milliwatts / 1e3).toFixed(milliwatts < 9950 ? 1 : 0)} W`;
     const joules = (millijoules) => millijoules === null ? '' :

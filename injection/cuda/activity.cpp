@@ -160,6 +160,19 @@ bool to_driver_pool(const CUpti_ActivityMemory3& record, wire::DriverPool& out) 
   return true;
 }
 
+bool to_driver_pool(const CUpti_ActivityMemoryPool2& record, wire::DriverPool& out) {
+  if (record.memoryPoolType != CUPTI_ACTIVITY_MEMORY_POOL_TYPE_LOCAL) return false;
+  set_header(out, wire::RecordType::kDriverPool, record.timestamp, wire::Api::kUnknown);
+  out.pool = record.address;
+  out.device = ordinal(record.deviceId);
+  if (record.memoryPoolOperationType == CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_DESTROYED) {
+    return true;
+  }
+  out.held = record.size;
+  out.used = record.utilizedSize;
+  return true;
+}
+
 bool to_migration(const CUpti_ActivityUnifiedMemoryCounter2& record, wire::Migration& out) {
   using wire::MigrationKind;
   set_header(out, wire::RecordType::kMigration, record.start, wire::Api::kUnknown);

@@ -11,6 +11,7 @@
 //   MEMCPY2            MemcpyPtoP4 (11.6)
 //   MEMSET             Memset4 (11.6)
 //   MEMORY2            Memory3 (11.6)  Memory4 (12.6: source)
+//   MEMORY_POOL        MemoryPool2 (11.6)  MemoryPool3 (13.0: whether of managed memory)
 //   UNIFIED_MEMORY_COUNTER  Counter2   Counter3 (13.0: processors)
 #pragma once
 
@@ -40,6 +41,8 @@ void to_module_alloc(const CUpti_ActivityMemory3& record, wire::DeviceAlloc& out
 void to_module_free(const CUpti_ActivityMemory3& record, wire::Free& out);
 // False: the memory is of no pool. The device is the record's.
 bool to_driver_pool(const CUpti_ActivityMemory3& record, wire::DriverPool& out);
+// After the pool was created, trimmed or destroyed. False: it is another process's.
+bool to_driver_pool(const CUpti_ActivityMemoryPool2& record, wire::DriverPool& out);
 // False: a counter of another kind.
 bool to_migration(const CUpti_ActivityUnifiedMemoryCounter2& record, wire::Migration& out);
 // The library whose request it was; only where cuptiActivityEnableAllocationSource succeeded

@@ -15,20 +15,20 @@
 namespace tidemark::cuda {
 
 enum class CallKind : uint8_t {
-  kNone,      // not ours
-  kAlloc,     // published after it succeeded
-  kFree,      // published before it is made, undone when it fails
-  kLaunch,    // kernels and graphs: who asked, and what kernels are handed
-  kCopy,      // who asked, from where, to where
-  kSet,       // who asked, where
-  kCreate,    // cuMemCreate: physical memory. See physical.h for these five
-  kRelease,   // cuMemRelease
-  kMap,       // cuMemMap
-  kUnmap,     // cuMemUnmap
-  kRetain,    // cuMemRetainAllocationHandle
-  kImport,    // another process's memory is opened: published after it succeeded
+  kNone,       // not ours
+  kAlloc,      // published after it succeeded
+  kFree,       // published before it is made, undone when it fails
+  kLaunch,     // kernels and graphs: who asked, and what kernels are handed
+  kCopy,       // who asked, from where, to where
+  kSet,        // who asked, where
+  kCreate,     // cuMemCreate: physical memory. See physical.h for these five
+  kRelease,    // cuMemRelease
+  kMap,        // cuMemMap
+  kUnmap,      // cuMemUnmap
+  kRetain,     // cuMemRetainAllocationHandle
+  kImport,     // another process's memory is opened: published after it succeeded
   kImportEnd,  // and closed: likewise
-  kTeardown,  // ends a context: what CUPTI still holds has to be fetched before
+  kTeardown,   // ends a context: what CUPTI still holds has to be fetched before
 };
 
 // Calls that are only of interest with the work that they give to the device.

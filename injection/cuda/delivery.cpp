@@ -56,6 +56,11 @@ void Delivery::publish(const CUpti_Activity& record) {
     }
     case CUPTI_ACTIVITY_KIND_MEMORY2:
       return publish_memory(reinterpret_cast<const CUpti_ActivityMemory3&>(record));
+    case CUPTI_ACTIVITY_KIND_MEMORY_POOL: {
+      wire::DriverPool out;
+      if (!to_driver_pool(reinterpret_cast<const CUpti_ActivityMemoryPool2&>(record), out)) return;
+      return client_.publish(&out);
+    }
     case CUPTI_ACTIVITY_KIND_UNIFIED_MEMORY_COUNTER:
       return publish_migration(
           reinterpret_cast<const CUpti_ActivityUnifiedMemoryCounter2&>(record));

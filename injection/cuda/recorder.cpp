@@ -253,7 +253,7 @@ void Recorder::publish_alloc(const Call& call, const Allocated& allocated, wire:
                              int16_t device) {
   if (allocated.address == 0) return;
   if (wire::has_address(call.info.api)) access_.memory(allocated.address, allocated.size);
-  if (space == wire::Space::kManaged) watch_migrations(device);
+  if (space == wire::Space::kManaged) watch_migrations();
   auto record =
       record_of<wire::DeviceAlloc>(RecordType::kDeviceAlloc, call.info.api, client_.now_ns());
   record.address = allocated.address;
@@ -333,7 +333,8 @@ uint64_t Recorder::bytes_from(uint64_t address) const {
 void Recorder::publish_import(const Call& call) {
   auto record = record_of<wire::Import>(RecordType::kImport, call.info.api, client_.now_ns());
   const void* params = call.data.functionParams;
-  record.address = call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
+  record.address =
+      call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
   if (record.address == 0) return;
   record.size = bytes_from(record.address);
   record.stack = call.stack;
@@ -344,7 +345,8 @@ void Recorder::publish_import(const Call& call) {
 void Recorder::publish_import_end(const Call& call) {
   auto record = record_of<wire::ImportEnd>(RecordType::kImportEnd, call.info.api, client_.now_ns());
   const void* params = call.data.functionParams;
-  record.address = call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
+  record.address =
+      call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
   record.stack = call.stack;
   client_.publish(&record);
 }
@@ -416,9 +418,9 @@ int16_t Recorder::device_of(const CUpti_CallbackData& data) {
   if (cupti_.get_device_id(data.context, &device) != CUPTI_SUCCESS || device >= INT16_MAX)
     return -1;
   if (cached) {
-    device_of_context_[data.contextUid].store(static_cast<int16_t>(device + 1),
-                                              std::memory_order_relaxed);
+    device_of_context_[data.contextUid] = static_cast<int16_t>(device + 1);
   }
+  if (managed_used_) watch_migrations(static_cast<int16_t>(device));
   return static_cast<int16_t>(device);
 }
 

@@ -104,8 +104,9 @@ class Recorder {
   // From an address of device memory to the end of its allocation; 0: not told.
   uint64_t bytes_from(uint64_t address) const;
   void publish_import_end(const Call& call);
-  // From the first managed memory of a device on: what the driver does with its pages. Programs
-  // without any do not pay for it.
+  // From a program's first managed memory on: what the driver does with its pages, on each device
+  // that the program is seen to use. Programs without any do not pay for it.
+  void watch_migrations();
   void watch_migrations(int16_t device);
 
   bool in_recorded_process();
@@ -132,7 +133,8 @@ class Recorder {
   std::atomic<bool> fork_counted_{false};
   std::atomic<bool> have_context_{false};
   std::atomic<bool> facts_published_{false};
-  std::atomic<uint64_t> migrations_watched_{0};  // bit by device
+  std::atomic<bool> managed_used_{false};
+  std::atomic<uint64_t> migrations_watched_{0};             // bit by device
   std::atomic<int16_t> device_of_context_[kContexts] = {};  // ordinal + 1; 0: not asked yet
 };
 

@@ -132,7 +132,8 @@ bool Recorder::enable_activity(Message& why) {
                              {CUPTI_ACTIVITY_KIND_MEMCPY, "copies"},
                              {CUPTI_ACTIVITY_KIND_MEMCPY2, "copies between devices"},
                              {CUPTI_ACTIVITY_KIND_MEMSET, "sets"},
-                             {CUPTI_ACTIVITY_KIND_MEMORY2, "module memory", false}};
+                             {CUPTI_ACTIVITY_KIND_MEMORY2, "module memory", false},
+                             {CUPTI_ACTIVITY_KIND_MEMORY_POOL, "memory pools", false}};
   bool any = false;
   for (const Kind& kind : kKinds) {
     if (kind.work && !takes_work()) continue;
@@ -145,6 +146,15 @@ bool Recorder::enable_activity(Message& why) {
     }
   }
   return any;
+}
+
+void Recorder::watch_migrations() {
+  if (managed_used_.load(std::memory_order_relaxed) || managed_used_.exchange(true)) return;
+  // A device that is seen only now was stored before managed_used_ is asked: by one side or the
+  // other it is watched.
+  for (const std::atomic<int16_t>& device : device_of_context_) {
+    if (const int16_t known = device; known > 0) watch_migrations(static_cast<int16_t>(known - 1));
+  }
 }
 
 void Recorder::watch_migrations(int16_t device) {

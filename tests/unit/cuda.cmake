@@ -22,7 +22,7 @@ target_link_libraries(fake_libcuda PRIVATE tidemark_cuda_headers tidemark_warnin
 target_link_options(fake_libcuda PRIVATE -Wl,-soname,libcuda.so.1)
 set_target_properties(fake_libcuda PROPERTIES NO_SONAME ON)
 
-foreach(program cuda_injection cuda_access_injection)
+foreach(program cuda_injection cuda_access_injection cuda_driver_injection)
   add_executable(${program} ${program}.cpp fake_client.cpp)
   target_link_libraries(${program} PRIVATE tidemark_cuda_headers tidemark_warnings
     tidemark_sanitizers Threads::Threads ${CMAKE_DL_LIBS})
@@ -42,7 +42,7 @@ add_custom_command(TARGET cuda_injection POST_BUILD
   COMMAND ${CMAKE_COMMAND} -E make_directory ${wheels}/nvidia/cuda_cupti/lib
   COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:fake_cupti> ${wheels}/nvidia/cuda_cupti/lib/libcupti.so.12)
 
-foreach(program cuda_injection cuda_access_injection)
+foreach(program cuda_injection cuda_access_injection cuda_driver_injection)
   file(STRINGS ${program}.cpp scenarios REGEX "^    SCENARIO\\(")
   foreach(line IN LISTS scenarios)
     string(REGEX REPLACE "^    SCENARIO\\((.*)\\),$" "\\1" scenario "${line}")

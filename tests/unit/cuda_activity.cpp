@@ -42,7 +42,23 @@ TEST(CudaActivity, structs_that_are_read_are_prefixes_of_the_newest_ones) {
   SAME_FIELD(CUpti_ActivityMemory3, CUpti_ActivityMemory4, bytes);
   SAME_FIELD(CUpti_ActivityMemory3, CUpti_ActivityMemory4, timestamp);
   SAME_FIELD(CUpti_ActivityMemory3, CUpti_ActivityMemory4, deviceId);
+  SAME_FIELD(CUpti_ActivityMemory3, CUpti_ActivityMemory4, memoryPoolConfig);
   EXPECT_EQ(sizeof(CUpti_ActivityMemory3), offsetof(CUpti_ActivityMemory4, source));
+  SAME_FIELD(CUpti_ActivityMemoryPool2, CUpti_ActivityMemoryPool3, kind);
+  SAME_FIELD(CUpti_ActivityMemoryPool2, CUpti_ActivityMemoryPool3, memoryPoolOperationType);
+  SAME_FIELD(CUpti_ActivityMemoryPool2, CUpti_ActivityMemoryPool3, memoryPoolType);
+  SAME_FIELD(CUpti_ActivityMemoryPool2, CUpti_ActivityMemoryPool3, deviceId);
+  SAME_FIELD(CUpti_ActivityMemoryPool2, CUpti_ActivityMemoryPool3, address);
+  SAME_FIELD(CUpti_ActivityMemoryPool2, CUpti_ActivityMemoryPool3, size);
+  SAME_FIELD(CUpti_ActivityMemoryPool2, CUpti_ActivityMemoryPool3, timestamp);
+  SAME_FIELD(CUpti_ActivityMemoryPool2, CUpti_ActivityMemoryPool3, utilizedSize);
+  SAME_FIELD(CUpti_ActivityUnifiedMemoryCounter2, CUpti_ActivityUnifiedMemoryCounter3, counterKind);
+  SAME_FIELD(CUpti_ActivityUnifiedMemoryCounter2, CUpti_ActivityUnifiedMemoryCounter3, value);
+  SAME_FIELD(CUpti_ActivityUnifiedMemoryCounter2, CUpti_ActivityUnifiedMemoryCounter3, start);
+  SAME_FIELD(CUpti_ActivityUnifiedMemoryCounter2, CUpti_ActivityUnifiedMemoryCounter3, end);
+  SAME_FIELD(CUpti_ActivityUnifiedMemoryCounter2, CUpti_ActivityUnifiedMemoryCounter3, address);
+  SAME_FIELD(CUpti_ActivityUnifiedMemoryCounter2, CUpti_ActivityUnifiedMemoryCounter3, srcId);
+  SAME_FIELD(CUpti_ActivityUnifiedMemoryCounter2, CUpti_ActivityUnifiedMemoryCounter3, dstId);
 #else
   GTEST_SKIP() << "headers older than CUDA 13.0 have no newer structs to compare with";
 #endif
@@ -258,6 +274,134 @@ TEST(CudaActivity, module_memory_keeps_every_field_and_its_source) {
 #else
   GTEST_SKIP() << "headers older than CUDA 12.6 have no source field";
 #endif
+}
+
+CUpti_ActivityMemory3 an_allocation_of_a_pool() {
+  CUpti_ActivityMemory3 record{};
+  record.kind = CUPTI_ACTIVITY_KIND_MEMORY2;
+  record.timestamp = 77;
+  record.deviceId = 3;
+  record.address = 0x9000;
+  record.bytes = 100;
+  record.memoryPoolConfig.memoryPoolType = CUPTI_ACTIVITY_MEMORY_POOL_TYPE_LOCAL;
+  record.memoryPoolConfig.address = 0x1234;
+  record.memoryPoolConfig.pool.size = 33554432;
+  record.memoryPoolConfig.utilizedSize = 512;
+  return record;
+}
+
+TEST(CudaActivity, an_allocation_of_a_pool_tells_what_the_pool_holds) {
+  wire::DriverPool out;
+  ASSERT_TRUE(to_driver_pool(an_allocation_of_a_pool(), out));
+  EXPECT_EQ(out.header.type, wire::RecordType::kDriverPool);
+  EXPECT_EQ(out.header.bytes, sizeof out);
+  EXPECT_EQ(out.header.time_ns, 77U);
+  EXPECT_EQ(out.pool, 0x1234U);
+  EXPECT_EQ(out.held, 33554432U);
+  EXPECT_EQ(out.used, 512U);
+  EXPECT_EQ(out.device, 3);
+}
+
+TEST(CudaActivity, memory_of_no_pool_or_of_another_process_tells_nothing_of_one) {
+  CUpti_ActivityMemory3 record = an_allocation_of_a_pool();
+  wire::DriverPool out;
+  record.memoryPoolConfig.memoryPoolType = CUPTI_ACTIVITY_MEMORY_POOL_TYPE_INVALID;
+  EXPECT_FALSE(to_driver_pool(record, out));
+  record.memoryPoolConfig.memoryPoolType = CUPTI_ACTIVITY_MEMORY_POOL_TYPE_IMPORTED;
+  EXPECT_FALSE(to_driver_pool(record, out));
+}
+
+TEST(CudaActivity, a_pool_that_is_trimmed_keeps_the_rest_and_a_destroyed_one_nothing) {
+  CUpti_ActivityMemoryPool2 record{};
+  record.kind = CUPTI_ACTIVITY_KIND_MEMORY_POOL;
+  record.memoryPoolOperationType = CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_TRIMMED;
+  record.memoryPoolType = CUPTI_ACTIVITY_MEMORY_POOL_TYPE_LOCAL;
+  record.address = 0x1234;
+  record.size = 4096;
+  record.utilizedSize = 512;
+  record.timestamp = 88;
+  record.deviceId = 1;
+  wire::DriverPool trimmed;
+  ASSERT_TRUE(to_driver_pool(record, trimmed));
+  EXPECT_EQ(trimmed.header.time_ns, 88U);
+  EXPECT_EQ(trimmed.pool, 0x1234U);
+  EXPECT_EQ(trimmed.held, 4096U);
+  EXPECT_EQ(trimmed.used, 512U);
+  EXPECT_EQ(trimmed.device, 1);
+  record.memoryPoolOperationType = CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_DESTROYED;
+  wire::DriverPool destroyed;
+  ASSERT_TRUE(to_driver_pool(record, destroyed));
+  EXPECT_EQ(destroyed.pool, 0x1234U);
+  EXPECT_EQ(destroyed.held, 0U);
+  EXPECT_EQ(destroyed.used, 0U);
+  record.memoryPoolType = CUPTI_ACTIVITY_MEMORY_POOL_TYPE_IMPORTED;
+  EXPECT_FALSE(to_driver_pool(record, destroyed));
+}
+
+CUpti_ActivityUnifiedMemoryCounter2 a_counter(CUpti_ActivityUnifiedMemoryCounterKind kind) {
+  CUpti_ActivityUnifiedMemoryCounter2 record{};
+  record.kind = CUPTI_ACTIVITY_KIND_UNIFIED_MEMORY_COUNTER;
+  record.counterKind = kind;
+  record.value = 65536;
+  record.start = 100;
+  record.end = 150;
+  record.address = 0x7f0000000000;
+  record.srcId = 1;
+  record.dstId = 2;
+  return record;
+}
+
+TEST(CudaActivity, every_counter_of_managed_pages_has_its_fields) {
+  using Kind = wire::MigrationKind;
+  const struct {
+    CUpti_ActivityUnifiedMemoryCounterKind cupti;
+    Kind kind;
+    uint64_t bytes;
+    uint32_t faults;
+    int16_t src;
+    int16_t dst;
+    uint64_t end_ns;
+  } kCounters[] = {
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_HTOD, Kind::kHtoD, 65536, 0, -1, 2,
+       150},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOH, Kind::kDtoH, 65536, 0, 1, -1,
+       150},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOD, Kind::kDtoD, 65536, 0, 1, 2,
+       150},
+      // The value is where the program was, and there is no end.
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_CPU_PAGE_FAULT_COUNT, Kind::kCpuFault, 0, 1, -1,
+       -1, 100},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_GPU_PAGE_FAULT, Kind::kGpuFault, 0, 65536, 1, -1,
+       150},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THRASHING, Kind::kThrashing, 65536, 0, -1, -1,
+       100},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THROTTLING, Kind::kThrottling, 0, 0, 1, -1, 150},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_REMOTE_MAP, Kind::kRemoteMap, 65536, 0, 1, 2,
+       100},
+  };
+  for (const auto& want : kCounters) {
+    wire::Migration out;
+    ASSERT_TRUE(to_migration(a_counter(want.cupti), out)) << want.cupti;
+    EXPECT_EQ(out.header.type, wire::RecordType::kMigration);
+    EXPECT_EQ(out.header.bytes, sizeof out);
+    EXPECT_EQ(out.header.time_ns, 100U);
+    EXPECT_EQ(out.address, 0x7f0000000000U);
+    EXPECT_EQ(out.kind, want.kind);
+    EXPECT_EQ(out.bytes, want.bytes) << want.cupti;
+    EXPECT_EQ(out.faults, want.faults) << want.cupti;
+    EXPECT_EQ(out.src_device, want.src) << want.cupti;
+    EXPECT_EQ(out.dst_device, want.dst) << want.cupti;
+    EXPECT_EQ(out.end_ns, want.end_ns) << want.cupti;
+  }
+}
+
+TEST(CudaActivity, a_counter_that_is_not_known_is_no_migration_and_no_end_is_before_its_start) {
+  wire::Migration out;
+  EXPECT_FALSE(to_migration(a_counter(CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_UNKNOWN), out));
+  auto record = a_counter(CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_HTOD);
+  record.end = 99;
+  ASSERT_TRUE(to_migration(record, out));
+  EXPECT_EQ(out.end_ns, 100U);
 }
 
 }  // namespace

@@ -127,6 +127,27 @@ TEST(CudaCalls, frees_name_what_they_free) {
   EXPECT_EQ(driver_freed(DRIVER(cuMemFreeHost), &driver_host), 8U);
 }
 
+TEST(CudaCalls, memory_of_other_processes_is_where_it_was_opened) {
+  void* opened = pointer(0x1);
+  const cudaIpcOpenMemHandle_v4010_params open{&opened, {}, 0};
+  EXPECT_EQ(runtime_call(RUNTIME(cudaIpcOpenMemHandle_v4010)).kind, CallKind::kImport);
+  EXPECT_EQ(runtime_imported(RUNTIME(cudaIpcOpenMemHandle_v4010), &open), 1U);
+  const cudaIpcCloseMemHandle_v4010_params close{pointer(0x2)};
+  EXPECT_EQ(runtime_call(RUNTIME(cudaIpcCloseMemHandle_v4010)).kind, CallKind::kImportEnd);
+  EXPECT_EQ(runtime_imported(RUNTIME(cudaIpcCloseMemHandle_v4010), &close), 2U);
+  EXPECT_EQ(runtime_imported(RUNTIME(cudaMalloc_v3020), &close), 0U);
+
+  CUdeviceptr address = 3;
+  const cuIpcOpenMemHandle_v2_params driver_open{&address, {}, 0};
+  EXPECT_EQ(driver_call(DRIVER(cuIpcOpenMemHandle_v2)).kind, CallKind::kImport);
+  EXPECT_EQ(driver_imported(DRIVER(cuIpcOpenMemHandle_v2), &driver_open), 3U);
+  const cuIpcCloseMemHandle_params driver_close{4};
+  EXPECT_EQ(driver_call(DRIVER(cuIpcCloseMemHandle)).api, wire::Api::kCuIpcCloseMemHandle);
+  EXPECT_EQ(driver_imported(DRIVER(cuIpcCloseMemHandle), &driver_close), 4U);
+  const cuIpcOpenMemHandle_v2_params nowhere{nullptr, {}, 0};
+  EXPECT_EQ(driver_imported(DRIVER(cuIpcOpenMemHandle_v2), &nowhere), 0U);
+}
+
 TEST(CudaCalls, every_free_that_is_recorded_can_be_read) {
   const uint64_t words[8] = {0x42, 0, 0, 0, 0, 0, 0, 0};
   for (CUpti_CallbackId id = 0; id < kRuntimeIds; ++id) {

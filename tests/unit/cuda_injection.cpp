@@ -291,9 +291,9 @@ void the_device_is_followed(uint32_t version) {
   g_cupti->set_version(version);
   start_library();
   CHECK(g_cupti->timestamps_came_first());
-  for (const auto kind :
-       {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-        CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_MEMORY2}) {
+  for (const auto kind : {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
+                          CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET,
+                          CUPTI_ACTIVITY_KIND_MEMORY2, CUPTI_ACTIVITY_KIND_MEMORY_POOL}) {
     CHECK(g_cupti->kind_enabled(kind));
   }
   CHECK(!g_cupti->kind_enabled(CUPTI_ACTIVITY_KIND_GRAPH_TRACE));

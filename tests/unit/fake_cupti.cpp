@@ -33,6 +33,8 @@ struct Fake {
   CUpti_BuffersCallbackCompleteFunc complete = nullptr;
   std::vector<PendingRecord> pending;
   size_t dropped = 0;
+  CUptiResult unified_memory_result = CUPTI_SUCCESS;
+  std::set<std::pair<uint32_t, uint32_t>> counters;  // device, kind
   uint32_t flushes[2] = {};
 };
 Fake& fake() {
@@ -54,6 +56,12 @@ size_t record_bytes(CUpti_ActivityKind kind) {
       return sizeof(CUpti_ActivityMemset4);
     case CUPTI_ACTIVITY_KIND_MEMORY2:
       return fake().version >= 24 ? sizeof(CUpti_ActivityMemory4) : sizeof(CUpti_ActivityMemory3);
+    case CUPTI_ACTIVITY_KIND_MEMORY_POOL:
+      return fake().version >= 130000 ? sizeof(CUpti_ActivityMemoryPool3)
+                                      : sizeof(CUpti_ActivityMemoryPool2);
+    case CUPTI_ACTIVITY_KIND_UNIFIED_MEMORY_COUNTER:
+      return fake().version >= 130000 ? sizeof(CUpti_ActivityUnifiedMemoryCounter3)
+                                      : sizeof(CUpti_ActivityUnifiedMemoryCounter2);
     default:
       return 64;
   }
@@ -124,6 +132,12 @@ const FakeCuptiControl kControl = {
     []() { return fake().timestamp(); },
     []() { return static_cast<uint32_t>(fake().enabled.size()); },
     issue_graph_node,
+    [](CUptiResult result) { fake().unified_memory_result = result; },
+    [](uint32_t device) {
+      const auto first = fake().counters.lower_bound({device, 0});
+      return static_cast<uint32_t>(
+          std::distance(first, fake().counters.lower_bound({device + 1, 0})));
+    },
 };
 
 }  // namespace
@@ -179,6 +193,17 @@ EXPORT CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind) {
 }
 EXPORT CUptiResult cuptiActivityEnableAllocationSource(uint8_t) {
   return fake().version >= 24 ? CUPTI_SUCCESS : CUPTI_ERROR_NOT_SUPPORTED;
+}
+EXPORT CUptiResult cuptiActivityConfigureUnifiedMemoryCounter(
+    CUpti_ActivityUnifiedMemoryCounterConfig* configs, uint32_t count) {
+  if (fake().unified_memory_result != CUPTI_SUCCESS) return fake().unified_memory_result;
+  const std::lock_guard lock(fake().mutex);
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t device = configs[i].deviceId;
+    const uint32_t kind = configs[i].kind;
+    if (configs[i].enable == 1) fake().counters.insert({device, kind});
+  }
+  return CUPTI_SUCCESS;
 }
 EXPORT CUptiResult cuptiActivitySetAttribute(CUpti_ActivityAttribute, size_t*, void*) {
   return CUPTI_SUCCESS;

@@ -31,6 +31,10 @@ struct FakeCuptiControl {
   uint32_t (*callbacks_enabled)();
   // A node of a graph was created, or cloned from `original`; its id is its handle's number.
   bool (*issue_graph_node)(CUpti_CallbackId id, CUgraphNode node, CUgraphNode original);
+
+  // Of managed memory: what asking for counters comes to, and how many a device has.
+  void (*set_unified_memory_result)(CUptiResult result);
+  uint32_t (*counters_of)(uint32_t device);
 };
 
 inline constexpr const char* kFakeCuptiControl = "fake_cupti_control";

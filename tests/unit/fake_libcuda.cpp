@@ -1,5 +1,5 @@
-// The driver functions that device_facts.cpp and access.cpp ask, under the driver's own soname: a
-// machine with two devices.
+// The driver functions that device_facts.cpp, access.cpp and recorder.cpp ask, under the driver's
+// own soname: a machine with two devices.
 #include <cuda.h>
 
 #include <cstring>
@@ -7,6 +7,7 @@
 #include "fake_kernel.h"
 
 #undef cuDeviceTotalMem
+#undef cuMemGetAddressRange
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 EXPORT CUresult cuDriverGetVersion(int* version) {
@@ -36,6 +37,13 @@ EXPORT CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, C
 EXPORT CUresult cuDeviceGetPCIBusId(char* bus, int length, CUdevice device) {
   std::strncpy(bus, device == 10 ? "0000:FFFF:1F.7" : "0000:FFFE:1F.7",
                static_cast<size_t>(length));
+  return CUDA_SUCCESS;
+}
+
+// Of memory in blocks of 4 KiB.
+EXPORT CUresult cuMemGetAddressRange_v2(CUdeviceptr* base, size_t* bytes, CUdeviceptr address) {
+  *base = address / 4096 * 4096;
+  *bytes = 4096;
   return CUDA_SUCCESS;
 }
 

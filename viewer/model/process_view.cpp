@@ -67,6 +67,15 @@ class ProcessReader final : public ReaderOver {
   Result<std::vector<trace::DeviceMemory>> device_memory() const override {
     return only_mine(whole_.device_memory(), true);
   }
+  Result<std::vector<trace::DriverPool>> driver_pools() const override {
+    return only_mine(whole_.driver_pools());
+  }
+  Result<void> migrations(const Visit<trace::Migration>& visit) const override {
+    return whole_.migrations(only_mine(visit));
+  }
+  Result<std::vector<trace::ImportedMemory>> imports() const override {
+    return only_mine(whole_.imports());
+  }
   Result<std::vector<trace::Mapping>> mappings() const override {
     return only_mine(whole_.mappings());
   }

@@ -125,20 +125,21 @@ DevicePower device_power_of(const Statement& row) {
 }
 
 DriverPool driver_pool_of(const Statement& row) {
-  return {as<ProcessId>(row, 1), device_of(row, 2),     as<uint64_t>(row, 3),
+  return {as<ProcessId>(row, 1), device_of(row, 2),    as<uint64_t>(row, 3),
           row.integer(4),        as<uint64_t>(row, 5), as<uint64_t>(row, 6)};
 }
 
 Migration migration_of(const Statement& row) {
-  return {row.integer(0),       as<ProcessId>(row, 1), as<MigrationKind>(row, 2), device_of(row, 3),
-          device_of(row, 4),    as<uint64_t>(row, 5),  as<uint64_t>(row, 6),      as<uint32_t>(row, 7),
-          row.integer(8),       end_of(row, 8, 9)};
+  return {row.integer(0),    as<ProcessId>(row, 1), as<MigrationKind>(row, 2), device_of(row, 3),
+          device_of(row, 4), as<uint64_t>(row, 5),  as<uint64_t>(row, 6),      as<uint32_t>(row, 7),
+          row.integer(8),    end_of(row, 8, 9)};
 }
 
 ImportedMemory import_of(const Statement& row) {
-  return {as<ImportId>(row, 0), as<ProcessId>(row, 1), as<ThreadId>(row, 2), device_of(row, 3),
-          as<uint64_t>(row, 4), as<uint64_t>(row, 5),  row.integer(6),       row.integer_or(7, kNever),
-          as<StackId>(row, 8),  as<StringId>(row, 9)};
+  return {as<ImportId>(row, 0), as<ProcessId>(row, 1),     as<ThreadId>(row, 2),
+          device_of(row, 3),    as<uint64_t>(row, 4),      as<uint64_t>(row, 5),
+          row.integer(6),       row.integer_or(7, kNever), as<StackId>(row, 8),
+          as<StringId>(row, 9)};
 }
 
 Mapping mapping_of(const Statement& row) {
@@ -265,9 +266,7 @@ class SqliteReader final : public Reader {
                                  device_power_of);
   }
   Result<std::vector<DriverPool>> driver_pools() const override {
-    return all_rows<DriverPool>(
-        "SELECT rowid, * FROM driver_pool ORDER BY process_id, pool, time_ns, rowid",
-        driver_pool_of);
+    return all_rows<DriverPool>("SELECT rowid, * FROM driver_pool ORDER BY rowid", driver_pool_of);
   }
   Result<void> migrations(const Visit<Migration>& visit) const override {
     return visit_rows<Migration>("SELECT * FROM migration_row ORDER BY id", migration_of, visit);

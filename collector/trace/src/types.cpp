@@ -80,8 +80,8 @@ const char* to_string(Severity severity) {
 }
 
 const char* to_string(MigrationKind kind) {
-  constexpr const char* kNames[] = {"HtoD",      "DtoH",       "DtoD",      "cpu_fault",
-                                    "gpu_fault", "thrashing",  "throttling", "remote_map"};
+  constexpr const char* kNames[] = {"HtoD",      "DtoH",      "DtoD",       "cpu_fault",
+                                    "gpu_fault", "thrashing", "throttling", "remote_map"};
   const auto at = static_cast<size_t>(kind);
   return at < std::size(kNames) ? kNames[at] : "unknown";
 }

@@ -183,6 +183,7 @@ struct DeviceMemoryLine {
   std::optional<uint64_t> recorded_bytes;  // of it, by the recorded processes
   uint64_t allocated_bytes = 0;            // of it, by the driver layer's allocations
   uint64_t pool_bytes = 0;                 // of them, held by the frameworks' pools
+  uint64_t idle_bytes = 0;                 // beside them, in the driver's pools, handed to nobody
 
   uint64_t unexplained_bytes() const;  // contexts, code, libraries; others where not told apart
   uint64_t others_bytes() const;       // of processes that are not recorded

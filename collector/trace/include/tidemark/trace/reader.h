@@ -92,7 +92,7 @@ class Reader {
   // In the order in which they were taken.
   [[nodiscard]] virtual Result<std::vector<DeviceMemory>> device_memory() const = 0;
   [[nodiscard]] virtual Result<std::vector<DevicePower>> device_power() const = 0;
-  // In order of time for each process and pool.
+  // As CUPTI told of them: of several streams not in order of time.
   [[nodiscard]] virtual Result<std::vector<DriverPool>> driver_pools() const = 0;
   // In order of id: as CUPTI told of them.
   [[nodiscard]] virtual Result<void> migrations(const Visit<Migration>& visit) const = 0;

@@ -91,8 +91,8 @@ constexpr const char* space_name(Space space) {
 }
 
 constexpr const char* migration_kind_name(MigrationKind kind) {
-  constexpr const char* kNames[] = {"HtoD",      "DtoH",       "DtoD",      "cpu_fault", "gpu_fault",
-                                    "thrashing", "throttling", "remote_map"};
+  constexpr const char* kNames[] = {"HtoD",      "DtoH",      "DtoD",       "cpu_fault",
+                                    "gpu_fault", "thrashing", "throttling", "remote_map"};
   return static_cast<uint8_t>(kind) < 8 ? kNames[static_cast<uint8_t>(kind)] : "unknown";
 }
 

@@ -77,7 +77,7 @@ enum class Loss : uint32_t {
   kKernelsOutsideWindow = 17,
   kCopiesOutsideWindow = 18,
   kSetsOutsideWindow = 19,
-  kCuptiKeptFromProgram = 20,  // the program asked for CUPTI's one subscription, which we hold
+  kCuptiKeptFromProgram = 20,   // the program asked for CUPTI's one subscription, which we hold
   kMigrationsUnavailable = 21,  // managed memory is used, and CUPTI does not tell of its pages
   kCount = 22
 };

@@ -250,8 +250,8 @@ struct DeviceMap {
 };
 static_assert(sizeof(DeviceMap) == 40);
 
-// What a memory pool of the driver (cudaMallocAsync's default one, or cudaMemPoolCreate's) held from
-// the device and had handed out, after an allocation or a free in it.
+// What a memory pool of the driver (cudaMallocAsync's default one, or cudaMemPoolCreate's) held
+// from the device and had handed out, after an allocation or a free in it.
 struct DriverPool {
   Header header;
   uint64_t pool;  // address of the driver's object
@@ -264,7 +264,7 @@ static_assert(sizeof(DriverPool) == 48);
 
 // What the driver did to pages of managed memory. header.time_ns: when it began.
 enum class MigrationKind : uint8_t {
-  kHtoD = 0,        // pages were copied; so are the next two
+  kHtoD = 0,  // pages were copied; so are the next two
   kDtoH = 1,
   kDtoD = 2,
   kCpuFault = 3,    // a processor wanted a page that was not there
@@ -277,8 +277,8 @@ struct Migration {
   Header header;
   uint64_t end_ns;  // header.time_ns where CUPTI tells none
   uint64_t address;
-  uint64_t bytes;    // 0: not told
-  uint32_t faults;   // kGpuFault: groups of faults on the page; kCpuFault: 1
+  uint64_t bytes;      // 0: not told
+  uint32_t faults;     // kGpuFault: groups of faults on the page; kCpuFault: 1
   int16_t src_device;  // −1: the host, or not told
   int16_t dst_device;
   MigrationKind kind;

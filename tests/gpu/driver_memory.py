@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Memory that the driver keeps books of, and what the trace must say of it.
+
+    driver_memory.py            the program: a memory pool of its own, managed memory that goes to
+                                the device and back, and memory that another process opens;
+                                prints the driver's own figures as JSON
+    driver_memory.py HANDLE     that other process"""
+
+import contextlib
+import ctypes
+import json
+import pathlib
+import subprocess
+import sys
+
+BLOCKS = (64 << 20, 32 << 20, 16 << 20)  # of the pool
+MANAGED = 24 << 20
+SHARED = 48 << 20
+ATTRIBUTES = {"held": 5, "peak_held": 6, "used": 7, "peak_used": 8}  # CU_MEMPOOL_ATTR_*_MEM_*
+RELEASE_THRESHOLD = 4
+DEVICE_LOCATION = 1
+PINNED_ALLOCATION = 1
+ATTACH_GLOBAL = 1
+CPU = -1
+IPC_LAZY_PEER_ACCESS = 1
+
+
+class PoolProperties(ctypes.Structure):
+    _fields_ = [("allocation", ctypes.c_int), ("handles", ctypes.c_int), ("location", ctypes.c_int * 2),
+                ("security", ctypes.c_void_p), ("max_size", ctypes.c_size_t), ("reserved", ctypes.c_ubyte * 56)]
+
+
+class Handle(ctypes.Structure):
+    _fields_ = [("bytes", ctypes.c_ubyte * 64)]
+
+
+class Driver:
+    """The driver's calls; any that fails ends the program."""
+
+    def __init__(self):
+        self.library = ctypes.CDLL("libcuda.so.1")
+        device, context = ctypes.c_int(), ctypes.c_void_p()
+        self.cuInit(0)
+        self.cuDeviceGet(ctypes.byref(device), 0)
+        self.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+        self.cuCtxSetCurrent(context)
+
+    def __getattr__(self, name):
+        function = getattr(self.library, name)
+
+        def call(*arguments):
+            result = function(*arguments)
+            if result != 0:
+                sys.exit(f"{name}: the driver says {result}")
+
+        return call
+
+
+def pool_figures(driver, pool):
+    figures = {}
+    for name, attribute in ATTRIBUTES.items():
+        value = ctypes.c_uint64()
+        driver.cuMemPoolGetAttribute(pool, attribute, ctypes.byref(value))
+        figures[name] = value.value
+    return figures
+
+
+def use_a_pool(driver):
+    pool, threshold = ctypes.c_void_p(), ctypes.c_uint64(1 << 62)  # keeps what is freed
+    properties = PoolProperties(allocation=PINNED_ALLOCATION)
+    properties.location[:] = (DEVICE_LOCATION, 0)
+    driver.cuMemPoolCreate(ctypes.byref(pool), ctypes.byref(properties))
+    driver.cuMemPoolSetAttribute(pool, RELEASE_THRESHOLD, ctypes.byref(threshold))
+    blocks = []
+    for size in BLOCKS:
+        block = ctypes.c_uint64()
+        driver.cuMemAllocFromPoolAsync(ctypes.byref(block), ctypes.c_size_t(size), pool, None)
+        blocks.append(block)
+    driver.cuMemFreeAsync(blocks[1], None)
+    driver.cuCtxSynchronize()
+    figures = pool_figures(driver, pool)
+    driver.cuMemFreeAsync(blocks[0], None)
+    driver.cuMemFreeAsync(blocks[2], None)
+    driver.cuCtxSynchronize()
+    figures["used_at_the_end"] = pool_figures(driver, pool)["used"]
+    driver.cuMemPoolDestroy(pool)
+    return figures
+
+
+def move_managed_memory(driver):
+    memory = ctypes.c_uint64()
+    driver.cuMemAllocManaged(ctypes.byref(memory), ctypes.c_size_t(MANAGED), ATTACH_GLOBAL)
+    ctypes.memset(memory.value, 1, MANAGED)
+    driver.cuMemPrefetchAsync(memory, ctypes.c_size_t(MANAGED), 0, None)
+    driver.cuCtxSynchronize()
+    driver.cuMemPrefetchAsync(memory, ctypes.c_size_t(MANAGED), CPU, None)
+    driver.cuCtxSynchronize()
+    driver.cuMemFree_v2(memory)
+
+
+def share(driver):
+    memory, handle = ctypes.c_uint64(), Handle()
+    driver.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(SHARED))
+    driver.cuIpcGetMemHandle(ctypes.byref(handle), memory)
+    subprocess.run([sys.executable, __file__, bytes(handle).hex()], check=True)
+    driver.cuMemFree_v2(memory)
+
+
+def open_shared(driver, text):
+    """Twice: closed at once, and kept open to the end."""
+    handle, memory = Handle.from_buffer_copy(bytes.fromhex(text)), ctypes.c_uint64()
+    for close in (True, False):
+        driver.cuIpcOpenMemHandle_v2(ctypes.byref(memory), handle, IPC_LAZY_PEER_ACCESS)
+        driver.cuMemsetD8_v2(memory, 1, ctypes.c_size_t(SHARED))
+        driver.cuCtxSynchronize()
+        if close:
+            driver.cuIpcCloseMemHandle(memory)
+
+
+def main():
+    driver = Driver()
+    if len(sys.argv) > 1:
+        open_shared(driver, sys.argv[1])
+        return
+    pool = use_a_pool(driver)
+    move_managed_memory(driver)
+    share(driver)
+    print(json.dumps(pool))
+
+
+if __name__ == "__main__":
+    main()
