@@ -15,20 +15,21 @@
 namespace tidemark::cuda {
 
 enum class CallKind : uint8_t {
-  kNone,       // not ours
-  kAlloc,      // published after it succeeded
-  kFree,       // published before it is made, undone when it fails
-  kLaunch,     // kernels and graphs: who asked, and what kernels are handed
-  kCopy,       // who asked, from where, to where
-  kSet,        // who asked, where
-  kCreate,     // cuMemCreate: physical memory. See physical.h for these five
-  kRelease,    // cuMemRelease
-  kMap,        // cuMemMap
-  kUnmap,      // cuMemUnmap
-  kRetain,     // cuMemRetainAllocationHandle
-  kImport,     // another process's memory is opened: published after it succeeded
-  kImportEnd,  // and closed: likewise
-  kTeardown,   // ends a context: what CUPTI still holds has to be fetched before
+  kNone,          // not ours
+  kAlloc,         // published after it succeeded
+  kFree,          // published before it is made, undone when it fails
+  kLaunch,        // kernels and graphs: who asked, and what kernels are handed
+  kCopy,          // who asked, from where, to where
+  kSet,           // who asked, where
+  kCreate,        // cuMemCreate: physical memory. See physical.h for these five
+  kRelease,       // cuMemRelease
+  kMap,           // cuMemMap
+  kUnmap,         // cuMemUnmap
+  kRetain,        // cuMemRetainAllocationHandle
+  kImportHandle,  // cuMemImportFromShareableHandle
+  kImport,        // another process's memory is opened: published after it succeeded
+  kImportEnd,     // and closed: likewise
+  kTeardown,      // ends a context: what CUPTI still holds has to be fetched before
 };
 
 // Calls that are only of interest with the work that they give to the device.
@@ -94,6 +95,7 @@ struct Mapped {
 Placed created_place(const void* params);      // cuMemCreate
 uint64_t released_handle(const void* params);  // cuMemRelease
 uint64_t retained_handle(const void* params);  // cuMemRetainAllocationHandle, after success
+uint64_t imported_handle(const void* params);  // cuMemImportFromShareableHandle, after success
 Mapped mapped_range(const void* params);       // cuMemMap
 Mapped unmapped_range(const void* params);     // cuMemUnmap
 

@@ -67,6 +67,7 @@ constexpr Hook kHooks[] = {
     {TIDEMARK_ID(cuMemUnmap), of_kind(CallKind::kUnmap, Api::kCuMemUnmap)},
     {TIDEMARK_ID(cuMemRetainAllocationHandle), of_kind(CallKind::kRetain)},
 
+    {TIDEMARK_ID(cuMemImportFromShareableHandle), of_kind(CallKind::kImportHandle)},
     {TIDEMARK_ID(cuIpcOpenMemHandle_v2), of_kind(CallKind::kImport, Api::kCuIpcOpenMemHandle)},
     {TIDEMARK_ID(cuIpcCloseMemHandle), of_kind(CallKind::kImportEnd, Api::kCuIpcCloseMemHandle)},
 
@@ -425,6 +426,11 @@ uint64_t released_handle(const void* params) { return TIDEMARK_ARGUMENTS(cuMemRe
 
 uint64_t retained_handle(const void* params) {
   const auto& a = TIDEMARK_ARGUMENTS(cuMemRetainAllocationHandle);
+  return a.handle != nullptr ? *a.handle : 0;
+}
+
+uint64_t imported_handle(const void* params) {
+  const auto& a = TIDEMARK_ARGUMENTS(cuMemImportFromShareableHandle);
   return a.handle != nullptr ? *a.handle : 0;
 }
 

@@ -2,14 +2,6 @@
 
 namespace tidemark::cuda {
 
-namespace {
-bool add(FreedKeys& freed, uint64_t key) {
-  if (freed.count == FreedKeys::kMost) return false;
-  freed.keys[freed.count++] = key;
-  return true;
-}
-}  // namespace
-
 uint64_t PhysicalMemory::created(uint64_t handle) {
   const SpinGuard guard(lock_);
   uint64_t key = handle;
@@ -22,9 +14,12 @@ uint64_t PhysicalMemory::created(uint64_t handle) {
   return key;
 }
 
-void PhysicalMemory::retained(uint64_t handle) {
+bool PhysicalMemory::retained(uint64_t handle) {
   const SpinGuard guard(lock_);
-  if (Allocation* allocation = allocation_of(handle)) ++allocation->handles;
+  Allocation* allocation = allocation_of(handle);
+  if (allocation == nullptr) return false;
+  ++allocation->handles;
+  return true;
 }
 
 uint64_t PhysicalMemory::mapped(uint64_t address, uint64_t bytes, uint64_t handle) {
@@ -41,7 +36,7 @@ void PhysicalMemory::before_release(uint64_t handle, FreedKeys& freed) {
   Allocation* allocation = allocation_of(handle);
   if (allocation == nullptr || allocation->announced) return;
   if (allocation->handles == 1 && allocation->mappings == 0) {
-    allocation->announced = add(freed, *key_of_handle_.find(handle));
+    allocation->announced = freed.add(*key_of_handle_.find(handle));
   }
 }
 
@@ -67,7 +62,7 @@ void PhysicalMemory::before_unmap(uint64_t address, uint64_t bytes, FreedKeys& f
     if (allocation != nullptr && allocation->handles == 0 && !allocation->announced &&
         (allocation->mappings == 1 ||
          allocation->mappings == mappings_within(address, bytes, mapping->key))) {
-      allocation->announced = add(freed, mapping->key);
+      allocation->announced = freed.add(mapping->key);
     }
     at += mapping->bytes;
   }
@@ -110,7 +105,7 @@ uint32_t PhysicalMemory::mappings_within(uint64_t address, uint64_t bytes, uint6
 void PhysicalMemory::drop_if_unused(uint64_t key, FreedKeys& freed) {
   const Allocation allocation = *allocations_.find(key);
   if (allocation.handles != 0 || allocation.mappings != 0) return;
-  if (!allocation.announced && !add(freed, key)) ++freed.left_out;
+  if (!allocation.announced && !freed.add(key)) ++freed.left_out;
   allocations_.erase(key);
   // The driver may have given the same handle value to another memory since its release.
   const uint64_t* current = key_of_handle_.find(allocation.handle);

@@ -9,8 +9,8 @@
 //   after_release  / after_unmap    on success takes the reference away; what is freed now although
 //                                   no step before said so (two threads at once) is published late;
 //                                   on failure what was said is unsaid
-// Any thread. Handles that were not created here (imported ones) are another process's memory, or
-// counted where they were created: they are ignored.
+// Any thread. Handles that were not created here are ignored: imports.h has those of other
+// processes.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,12 @@ struct FreedKeys {
   size_t count = 0;
   size_t left_out = 0;
   uint64_t keys[kMost];
+
+  bool add(uint64_t key) {
+    if (count == kMost) return false;
+    keys[count++] = key;
+    return true;
+  }
 };
 
 class PhysicalMemory {
@@ -35,7 +41,7 @@ class PhysicalMemory {
   // The address in the trace: the handle, or, while an older allocation with that handle value is
   // still mapped though released, the next number that is free. 0: no memory to remember it.
   uint64_t created(uint64_t handle);
-  void retained(uint64_t handle);
+  bool retained(uint64_t handle);  // false: of unknown memory
   // The address in the trace of what is mapped; 0: unknown memory.
   uint64_t mapped(uint64_t address, uint64_t bytes, uint64_t handle);
 

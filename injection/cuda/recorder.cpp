@@ -50,7 +50,7 @@ bool stack_at_enter(CallKind kind) {
 
 bool stack_at_exit(CallKind kind) {
   return kind == CallKind::kAlloc || kind == CallKind::kCreate || kind == CallKind::kImport ||
-         kind == CallKind::kImportEnd;
+         kind == CallKind::kImportEnd || kind == CallKind::kMap;
 }
 
 // The 64 bits that CUPTI keeps between entry and exit of a call: how many frees were published.
@@ -213,13 +213,28 @@ void Recorder::on_exit(const Call& call, bool success) {
       }
       return;
     case CallKind::kImport:
-      if (success) publish_import(call);
+      if (success) {
+        const uint64_t address =
+            call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
+        publish_import(call, call.info.api, address, bytes_from(address));
+      }
       return;
     case CallKind::kImportEnd:
-      if (success) publish_import_end(call);
+      if (success) {
+        publish_import_end(call, call.runtime ? runtime_imported(call.id, params)
+                                              : driver_imported(call.id, params));
+      }
       return;
     case CallKind::kRetain:
-      if (success) physical_.retained(retained_handle(params));
+      if (success && !physical_.retained(retained_handle(params))) {
+        imports_.retained(retained_handle(params));
+      }
+      return;
+    case CallKind::kImportHandle:
+      // Its own memory, which the process has handed to itself, is one more handle to it.
+      if (success && !physical_.retained(imported_handle(params))) {
+        imports_.imported(imported_handle(params));
+      }
       return;
     case CallKind::kMap:
       if (success) {
@@ -229,6 +244,10 @@ void Recorder::on_exit(const Call& call, bool success) {
           access_.memory(range.address, range.bytes);
           publish_map(RecordType::kDeviceMap, range, allocation);
         }
+        if (imports_.mapped(range.address, range.bytes, range.handle)) {
+          publish_import(call, wire::Api::kCuMemImportFromShareableHandle, range.address,
+                         range.bytes);
+        }
       }
       return;
     case CallKind::kRelease:
@@ -237,10 +256,14 @@ void Recorder::on_exit(const Call& call, bool success) {
       FreedKeys freed;
       if (call.info.kind == CallKind::kRelease) {
         physical_.after_release(released_handle(params), success, freed);
+        if (success) imports_.released(released_handle(params));
       } else {
         const Mapped range = unmapped_range(params);
         physical_.after_unmap(range.address, range.bytes, success, freed);
         if (success && access_.started()) publish_map(RecordType::kDeviceUnmap, range, 0);
+        FreedKeys closed;
+        if (success) imports_.unmapped(range.address, range.bytes, closed);
+        for (size_t i = 0; i < closed.count; ++i) publish_import_end(call, closed.keys[i]);
       }
       return publish_freed_now(call, freed);
     }
@@ -330,23 +353,19 @@ uint64_t Recorder::bytes_from(uint64_t address) const {
   return address - base < bytes ? bytes - (address - base) : 0;
 }
 
-void Recorder::publish_import(const Call& call) {
-  auto record = record_of<wire::Import>(RecordType::kImport, call.info.api, client_.now_ns());
-  const void* params = call.data.functionParams;
-  record.address =
-      call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
-  if (record.address == 0) return;
-  record.size = bytes_from(record.address);
+void Recorder::publish_import(const Call& call, wire::Api api, uint64_t address, uint64_t bytes) {
+  if (address == 0) return;
+  auto record = record_of<wire::Import>(RecordType::kImport, api, client_.now_ns());
+  record.address = address;
+  record.size = bytes;
   record.stack = call.stack;
   record.device = device_of(call.data);
   client_.publish(&record);
 }
 
-void Recorder::publish_import_end(const Call& call) {
+void Recorder::publish_import_end(const Call& call, uint64_t address) {
   auto record = record_of<wire::ImportEnd>(RecordType::kImportEnd, call.info.api, client_.now_ns());
-  const void* params = call.data.functionParams;
-  record.address =
-      call.runtime ? runtime_imported(call.id, params) : driver_imported(call.id, params);
+  record.address = address;
   record.stack = call.stack;
   client_.publish(&record);
 }

@@ -35,6 +35,7 @@
 #include "cupti_library.h"
 #include "delivery.h"
 #include "flusher.h"
+#include "imports.h"
 #include "physical.h"
 #include "tidemark/wire/client.h"
 #include "window.h"
@@ -100,10 +101,10 @@ class Recorder {
   void publish_captured_launch();
   void publish_map(wire::RecordType type, const Mapped& range, uint64_t allocation);
   void publish_freed_now(const Call& call, const FreedKeys& freed);
-  void publish_import(const Call& call);
+  void publish_import(const Call& call, wire::Api api, uint64_t address, uint64_t bytes);
   // From an address of device memory to the end of its allocation; 0: not told.
   uint64_t bytes_from(uint64_t address) const;
-  void publish_import_end(const Call& call);
+  void publish_import_end(const Call& call, uint64_t address);
   // From a program's first managed memory on: what the driver does with its pages, on each device
   // that the program is seen to use. Programs without any do not pay for it.
   void watch_migrations();
@@ -129,6 +130,7 @@ class Recorder {
   Delivery delivery_;
   Flusher flusher_;
   PhysicalMemory physical_;
+  ImportedHandles imports_;
   std::atomic<bool> broken_{false};  // CUPTI has told of an error that ended it
   std::atomic<bool> fork_counted_{false};
   std::atomic<bool> have_context_{false};

@@ -194,6 +194,15 @@ void add_device(Writer& writer, ProcessId process, ThreadId thread) {
   writer.add_device_power({bus, 10 * kMs, 70'000, 1'000'000});
   writer.add_device_power({bus, 135 * kMs, 412'000, 1'030'000});
   writer.add_device_power({bus, 260 * kMs, 290'000, 1'075'000});
+  // The driver's pool of a library beside the framework, managed pages, a neighbour's block.
+  writer.add_driver_pool({process, 0, 0xb00, 70 * kMs, 64 * kMiB, 60 * kMiB});
+  writer.add_driver_pool({process, 0, 0xb00, 105 * kMs, 64 * kMiB, 24 * kMiB});
+  writer.add_migration({0, process, MigrationKind::kHtoD, kNoDevice, 0, 0x7d0000000000, 2 * kMiB, 0,
+                        80 * kMs, 80 * kMs + 41'000});
+  writer.add_migration({0, process, MigrationKind::kGpuFault, 0, kNoDevice, 0x7d0000000000, 0, 5,
+                        80 * kMs, 80 * kMs + 120'000});
+  writer.add_import({ImportId{}, process, thread, 0, 0x7c0000000000, 3 * kMiB, 90 * kMs, 200 * kMs,
+                     forward, writer.intern("cudaIpcOpenMemHandle")});
   OutOfMemory event;
   event.process = process;
   event.thread = thread;

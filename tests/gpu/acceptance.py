@@ -21,6 +21,7 @@ import time
 import checks as checking
 import figures
 import lines
+import driver_memory
 import memory_alone
 import pools
 import power
@@ -363,6 +364,7 @@ class Acceptance:
         memory_alone.parts(self, runs["bare"] if runs else None)
         pools.parts(self)
         refused.parts(self)
+        driver_memory.parts(self)
         power.parts(self)
         with self.part(STEP_SIZE):
             self.step_size()

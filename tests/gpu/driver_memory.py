@@ -128,5 +128,44 @@ def main():
     print(json.dumps(pool))
 
 
+def check_driver_memory(checks, run, told, pools, moved, imports, theirs, report):
+    """`told`: the driver's figures, which the program printed. `pools`: held and used bytes in order of
+    time. `moved`: bytes by kind. `imports`: size, whether closed, in order of opening; `theirs`: allocations
+    of the process that imported. `report`: text."""
+    checks.equal(run, "memory pool: most held, most used", [told["peak_held"], told["peak_used"]],
+                 [max((row[0] for row in pools), default=None), max((row[1] for row in pools), default=None)])
+    checks.holds(run, "memory pool: held and used in between", [told["held"], told["used"]], pools,
+                 [told["held"], told["used"]] in pools)
+    checks.equal(run, "memory pool: held and used when it was destroyed", [0, 0], pools[-1] if pools else None)
+    checks.equal(run, "managed pages: bytes to the device and back", [MANAGED, MANAGED],
+                 [moved.get("HtoD"), moved.get("DtoH")])
+    checks.equal(run, "imported memory: size, closed", [[SHARED, 1], [SHARED, 0]], imports)
+    checks.equal(run, "device allocations of the process that imported", 0, theirs)
+    for said in ("The driver's memory pool on device:0", "Pages of managed memory", "opened through IPC"):
+        checks.holds(run, "the report says", said, "" if said in report else report[:200], said in report)
+
+
+def parts(acceptance):
+    run = "the driver's own books"
+    with acceptance.part(run):
+        import figures
+
+        path = acceptance.work / "driver_memory.db"
+        status, text = acceptance.record(run, path, [sys.executable, pathlib.Path(__file__)], ["--host=off"])
+        acceptance.checks.equal(run, "exit status", 0, status)
+        _, report = acceptance.run(f"{run}, report", [acceptance.tidemark, "report", path])
+        with contextlib.closing(figures.open_trace(path)) as trace:
+            pools = [list(row) for row in figures.rows(
+                trace, "SELECT held_bytes, used_bytes FROM driver_pool ORDER BY time_ns")]
+            moved = dict(figures.rows(trace, "SELECT kind, sum(bytes) FROM migration GROUP BY kind"))
+            imports = [list(row) for row in figures.rows(
+                trace, "SELECT size, close_ns IS NOT NULL FROM imported_memory ORDER BY open_ns")]
+            theirs = figures.rows(trace, "SELECT count(*) FROM device_allocation WHERE process_id IN "
+                                         "(SELECT process_id FROM imported_memory)")[0][0]
+            check_driver_memory(acceptance.checks, run, json.loads(text), pools, moved, imports,
+                                theirs, report)
+            acceptance.checks.equal(run, "serious losses of events", {}, figures.serious_losses(trace))
+
+
 if __name__ == "__main__":
     main()

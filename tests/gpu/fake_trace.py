@@ -4,6 +4,7 @@ JSON that the programs would have written beside it."""
 import copy
 import sqlite3
 
+import driver_memory
 import power
 import refused
 
@@ -27,6 +28,9 @@ CREATE TABLE frame(stack_id, depth, kind, function, file, line, module, inlined)
 CREATE TABLE loss(name, severity, count);
 CREATE TABLE meta(key, value);
 CREATE TABLE pool_reserved(process_id, device, time_ns, reserved_bytes);
+CREATE TABLE driver_pool(process_id, device, pool, time_ns, held_bytes, used_bytes);
+CREATE TABLE migration(id INTEGER PRIMARY KEY, process_id, kind, bytes);
+CREATE TABLE imported_memory(id INTEGER PRIMARY KEY, process_id, size, open_ns, close_ns);
 CREATE TABLE device_power(bus, time_ns, power_mw, energy_mj);
 CREATE TABLE out_of_memory(id INTEGER PRIMARY KEY, process_id, thread_id, device, layer, time_ns,
   requested_bytes, allocated_bytes, reserved_bytes, stack_id);
@@ -83,6 +87,22 @@ def refused_trace(path):
     allocate(trace, "driver", "device", refused.HELD, 100, None, "cuMemAlloc")
     trace.execute("INSERT INTO out_of_memory(process_id, device, layer, time_ns, requested_bytes) "
                   "VALUES (1, 0, 'driver', 200, ?)", (refused.ASKED,))
+    trace.commit()
+    trace.close()
+
+
+DRIVER_MEMORY_TOLD = {"held": 128, "peak_held": 128, "used": 80, "peak_used": 112}
+
+
+def driver_memory_trace(path):
+    """A pool of the driver, pages that go to the device and back, and the other process's imports."""
+    trace = empty(path)
+    trace.executemany("INSERT INTO driver_pool VALUES (1, 0, 9, ?, ?, ?)",
+                      [(1, 32, 0), (2, 128, 112), (3, 128, 80), (4, 0, 0)])
+    trace.executemany("INSERT INTO migration(process_id, kind, bytes) VALUES (1, ?, ?)",
+                      [("HtoD", driver_memory.MANAGED - 5), ("HtoD", 5), ("DtoH", driver_memory.MANAGED)])
+    trace.executemany("INSERT INTO imported_memory(process_id, size, open_ns, close_ns) VALUES (2, ?, ?, ?)",
+                      [(driver_memory.SHARED, 1, 2), (driver_memory.SHARED, 3, None)])
     trace.commit()
     trace.close()
 

@@ -377,7 +377,7 @@ print("trained")
 """
 FAKE_TIDEMARK = """\
 #!{python}
-import csv, os, sqlite3, subprocess, sys
+import csv, json, os, sqlite3, subprocess, sys
 sys.path.insert(0, {here!r})
 import fake_trace
 if sys.argv[1] == "sql":
@@ -390,15 +390,20 @@ if "--format" in sys.argv:
     sys.exit(0)
 if sys.argv[1] != "record":
     print("text", sys.argv[1:], "--device=memory", "OUT OF MEMORY: 1 time", "Memory by layer",
-          "Power of device:0", sep="\\n")
+          "Power of device:0", "The driver's memory pool on device:0", "Pages of managed memory",
+          "opened through IPC", sep="\\n")
     sys.exit(0)
 output = sys.argv[sys.argv.index("-o") + 1]
 command = sys.argv[sys.argv.index("--") + 1:]
 refused = "refused.py" in command[-1]
-status = 0 if refused else subprocess.run(command).returncode
+books = "driver_memory.py" in command[-1]
+status = 0 if refused or books else subprocess.run(command).returncode
 if refused:
     print('{{"held": 0, "refused": 2}}')
     fake_trace.refused_trace(output)
+elif books:
+    print(json.dumps(fake_trace.DRIVER_MEMORY_TOLD))
+    fake_trace.driver_memory_trace(output)
 elif "cuda_trainer" not in command[0]:
     fake_trace.pytorch_trace(output, int(command[command.index("--steps") + 1]) if "--steps" in command else 0)
     if "--device=memory" in sys.argv:
@@ -465,7 +470,7 @@ class WholeRun(WithTrace):
         self.assertEqual({check["run"] for check in results["checks"]},
                          {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50",
                           "gpt2-h100", "gpt2 profiling itself",
-                          "cuda_trainer without a visible GPU", "refused by the driver",
+                          "cuda_trainer without a visible GPU", "refused by the driver", "the driver's own books",
                           "power of gpt2", "power", "gpt2, memory alone", "size of a step of gpt2"})
         self.assertEqual(results["gpu"], "NVIDIA H100 80GB HBM3")
         self.assertTrue((self.folder / "out/gpt2-h100.db").is_file())
@@ -498,7 +503,8 @@ class WholeRun(WithTrace):
         failed = {check["run"] for check in results["checks"] if not check["ok"]}
         self.assertEqual(failed, {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50", "trace for samples/traces",
                                   "gpt2 profiling itself", "cuda_trainer without a visible GPU",
-                                  "refused by the driver", "power of gpt2", "gpt2, memory alone", "size of a step of gpt2"})
+                                  "refused by the driver", "the driver's own books",
+                                  "power of gpt2", "gpt2, memory alone", "size of a step of gpt2"})
 
     def test_no_gpu_is_a_failure_with_its_reason(self):
         self.program(self.folder / "none/nvidia-smi", "#!/bin/sh\nexit 9\n")

@@ -8,6 +8,7 @@ import checks as checking
 import fake_trace
 import figures
 import lines
+import driver_memory
 import memory_alone
 import pools
 import power
@@ -92,6 +93,44 @@ class MemoryAlone(WithTrace):
         self.assertEqual(self.failed(report="all is well"), ["the report says what is missing"])
         self.assertEqual(self.failed("INSERT INTO loss VALUES ('x', 'data_loss', 1)"),
                          ["serious losses of events"])
+
+
+class DriverMemory(unittest.TestCase):
+    TOLD = {"held": 128, "peak_held": 128, "used": 80, "peak_used": 112}
+    POOLS = [[32, 0], [128, 112], [128, 80], [128, 0], [0, 0]]
+    MOVED = {"HtoD": driver_memory.MANAGED, "DtoH": driver_memory.MANAGED, "cpu_fault": 0}
+    IMPORTS = [[driver_memory.SHARED, 1], [driver_memory.SHARED, 0]]
+    REPORT = ("The driver's memory pool on device:0: held\nPages of managed memory\n"
+              "Memory of other processes, opened through IPC on device:0")
+
+    def failed(self, pools=None, moved=None, imports=None, theirs=0, report=REPORT):
+        checks = checking.Checks(out=lambda text: None)
+        driver_memory.check_driver_memory(
+            checks, "run", self.TOLD, self.POOLS if pools is None else pools, self.MOVED if moved is None else moved,
+            self.IMPORTS if imports is None else imports, theirs, report)
+        return [result["what"] for result in checks.failed]
+
+    def test_a_true_trace_passes(self):
+        self.assertEqual(self.failed(), [])
+
+    def test_a_pool_of_another_size_is_caught(self):
+        self.assertEqual(len(self.failed(pools=[])), 3)
+        self.assertEqual(self.failed(pools=[[129, 112], *self.POOLS]), ["memory pool: most held, most used"])
+        self.assertEqual(self.failed(pools=self.POOLS[:-1]), ["memory pool: held and used when it was destroyed"])
+        self.assertEqual(self.failed(pools=[row for row in self.POOLS if row[1] != 80]),
+                         ["memory pool: held and used in between"])
+
+    def test_pages_that_are_missing_or_told_twice_are_caught(self):
+        for moved in ({}, {**self.MOVED, "DtoH": 0}, {**self.MOVED, "HtoD": 2 * driver_memory.MANAGED}):
+            self.assertEqual(self.failed(moved=moved), ["managed pages: bytes to the device and back"])
+
+    def test_imports_that_are_missing_open_or_counted_as_allocations_are_caught(self):
+        for imports in ([], self.IMPORTS[:1], [[driver_memory.SHARED, 0]] * 2, [[None, 1], [None, 0]]):
+            self.assertEqual(self.failed(imports=imports), ["imported memory: size, closed"])
+        self.assertEqual(self.failed(theirs=1), ["device allocations of the process that imported"])
+
+    def test_a_silent_report_is_caught(self):
+        self.assertEqual(self.failed(report="all is well"), ["the report says"] * 3)
 
 
 class Refused(unittest.TestCase):

@@ -108,6 +108,97 @@ TEST_F(DeviceMemoryReport, a_device_that_nobody_recorded_used_is_left_out) {
   EXPECT_EQ(line().bus, "0000:af:00.0");
 }
 
+TEST_F(DeviceMemoryReport, what_the_drivers_pools_hold_idle_is_explained) {
+  sample(kEverybody, 20, 600);
+  sample(kFirst, 20, 300);
+  block(Layer::kDriver, 0, 5, trace::kNever, 60);
+  reader.driver_pool_rows = {{kFirst, 0, 1, 19, 100 * kMiB, 60 * kMiB},
+                             {kFirst, 0, 1, 10, 99 * kMiB, 0},  // told later, but older
+                             {kFirst, 0, 1, 21, 98 * kMiB, 0},  // newer than the sample
+                             {kFirst, 1, 2, 10, 97 * kMiB, 0},  // of another device
+                             {kSecond, 0, 1, 10, 30 * kMiB, 20 * kMiB}};
+  EXPECT_EQ(line().idle_bytes, 50 * kMiB);
+  EXPECT_EQ(line().unexplained_bytes(), 190 * kMiB);
+  EXPECT_NE(report_text(built()).find("50.0 MiB  the driver's memory pools, handed to nobody"),
+            std::string::npos);
+}
+
+TEST_F(DeviceMemoryReport, the_drivers_pools_are_summed_up_at_their_peak) {
+  reader.driver_pool_rows = {{kFirst, 0, 1, 30, 64 * kMiB, 10 * kMiB},
+                             {kFirst, 0, 1, 10, 32 * kMiB, 32 * kMiB},
+                             {kFirst, 0, 2, 20, 16 * kMiB, 4 * kMiB},
+                             {kSecond, 0, 1, 40, 8 * kMiB, 8 * kMiB},
+                             {kFirst, 0, 1, 50, 0, 0},  // destroyed
+                             {kFirst, 1, 9, 10, 1 * kMiB, 0}};
+  const auto pools = built().driver_pools;
+  ASSERT_EQ(pools.size(), 2U);
+  EXPECT_EQ(pools[0].device, 0);
+  EXPECT_EQ(pools[0].pools, 3U);
+  EXPECT_EQ(pools[0].peak_held_bytes, 88 * kMiB);
+  EXPECT_EQ(pools[0].peak_held_ns, 40);
+  EXPECT_EQ(pools[0].used_then_bytes, 22 * kMiB);
+  EXPECT_EQ(pools[0].peak_used_bytes, 36 * kMiB);
+  EXPECT_EQ(pools[1].device, 1);
+  EXPECT_EQ(pools[1].peak_held_bytes, 1 * kMiB);
+  const std::string text = report_text(built());
+  EXPECT_NE(text.find("The driver's memory pools (3) on device:0: held 88.0 MiB at most, at 40 ns, "
+                      "of which 22.0 MiB were in use; in use at most 36.0 MiB\n"),
+            std::string::npos)
+      << text;
+}
+
+TEST_F(DeviceMemoryReport, managed_pages_are_summed_up_by_what_became_of_them) {
+  using Kind = trace::MigrationKind;
+  constexpr int16_t kHost = trace::kNoDevice;
+  constexpr int64_t kLongAgo = std::numeric_limits<int64_t>::min();
+  reader.migration_rows = {{1, kFirst, Kind::kHtoD, kHost, 0, 0, 2 * kMiB, 0, 10, 30},
+                           {2, kFirst, Kind::kCpuFault, kHost, kHost, 0, 0, 1, 11, 11},
+                           {3, kSecond, Kind::kHtoD, kHost, 0, 0, 1 * kMiB, 0, 20, 25},
+                           {4, kFirst, Kind::kGpuFault, 0, kHost, 0, 0, 7, kLongAgo, 40}};
+  const auto lines = built().migrations;
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[0].kind, Kind::kHtoD);
+  EXPECT_EQ(lines[0].count, 2U);
+  EXPECT_EQ(lines[0].bytes, 3 * kMiB);
+  EXPECT_EQ(lines[0].duration_ns, 25);
+  EXPECT_EQ(lines[1].kind, Kind::kCpuFault);
+  EXPECT_EQ(lines[1].faults, 1U);
+  EXPECT_EQ(lines[1].duration_ns, 0);
+  EXPECT_EQ(lines[2].faults, 7U);
+  EXPECT_EQ(lines[2].duration_ns, trace::kNever) << "of a damaged trace: stops at the largest";
+  const std::string text = report_text(built());
+  EXPECT_NE(text.find("copied to a device                    2  3.00 MiB"), std::string::npos) << text;
+}
+
+TEST_F(DeviceMemoryReport, memory_of_other_processes_is_counted_by_itself) {
+  const auto import = [&](int64_t open_ns, int64_t close_ns, uint64_t bytes) {
+    trace::ImportedMemory row;
+    row.process = kFirst;
+    row.device = 0;
+    row.open_ns = open_ns;
+    row.close_ns = close_ns;
+    row.size = bytes;
+    reader.import_rows.push_back(row);
+  };
+  import(10, 30, 5 * kMiB);
+  import(20, 40, 3 * kMiB);
+  import(30, trace::kNever, 4 * kMiB);  // the first is closed by then
+  import(35, trace::kNever, 0);
+  const Report report = built();
+  ASSERT_EQ(report.imports.size(), 1U);
+  EXPECT_EQ(report.imports[0].count, 4U);
+  EXPECT_EQ(report.imports[0].peak_bytes, static_cast<int64_t>(8 * kMiB));
+  EXPECT_EQ(report.imports[0].never_closed, 2U);
+  EXPECT_EQ(report.imports[0].of_unknown_size, 1U);
+  EXPECT_TRUE(report.series.empty()) << "nobody's allocation here";
+  const std::string text = report_text(report);
+  EXPECT_NE(text.find("opened through IPC on device:0: 4 blocks, 8.00 MiB at most at once"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("the driver did not tell the size of 1 block\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("2 were never closed\n"), std::string::npos) << text;
+}
+
 struct PowerReport : DeviceMemoryReport {
   void look(int64_t time_ns, int64_t power_mw, int64_t energy_mj = trace::DevicePower::kUntold) {
     reader.device_power_rows.push_back({bus, time_ns, power_mw, energy_mj});

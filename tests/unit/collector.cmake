@@ -9,6 +9,7 @@ add_executable(collector_test
   collector_access_test.cpp
   collector_address_table_test.cpp
   collector_aggregate_test.cpp
+  collector_driver_memory_test.cpp
   collector_history_test.cpp
   collector_markers_test.cpp
   collector_max_size_test.cpp

@@ -155,6 +155,22 @@ TEST_F(WindowTest, of_launches_that_targets_kept_quiet_about_nothing_is_kept) {
   EXPECT_EQ(losses.count("activity_without_launch"), 0U);
 }
 
+TEST_F(WindowTest, pages_that_moved_outside_are_counted_and_pools_are_kept) {
+  limit_to({Kind::kTime, 100, 200, ""});
+  for (const uint64_t time_ns : {99, 100, 200}) {
+    auto moved = make<wire::Migration>(wire::RecordType::kMigration, time_ns);
+    moved.end_ns = time_ns;
+    pairing.activity(*producer, moved.header);
+  }
+  auto pool = make<wire::DriverPool>(wire::RecordType::kDriverPool, 99);
+  pool.held = 100;
+  pairing.activity(*producer, pool.header);
+  ASSERT_EQ(writer.migrations.size(), 1U);
+  EXPECT_EQ(writer.migrations[0].start_ns, 100);
+  EXPECT_EQ(losses.count("migrations_outside_window"), 2U);
+  EXPECT_EQ(writer.driver_pools.size(), 1U);
+}
+
 TEST_F(WindowTest, allocations_are_kept_outside_too) {
   limit_to({Kind::kTime, 100, 200, ""});
   event(alloc(50, 0x1000, 64));

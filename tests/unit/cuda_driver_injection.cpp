@@ -139,6 +139,52 @@ void memory_of_another_process_is_imported() {
   CHECK(closed[0].address == 0x100100 && closed[0].stack != 0);
 }
 
+// As NCCL does it.
+void memory_of_another_process_is_mapped_by_its_handle() {
+  open_fake_cupti();
+  start_library();
+  CUmemGenericAllocationHandle handle = 0x55;
+  const cuMemImportFromShareableHandle_params import{&handle, nullptr,
+                                                     CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR};
+  Call{DRIVER(cuMemImportFromShareableHandle), &import}.make();
+  CHECK(fake_client().count(RecordType::kImport) == 0);  // a handle is no memory yet
+  const cuMemMap_params map{0x10000, 2 << 20, 0, handle, 0};
+  Call{DRIVER(cuMemMap), &map, CUDA_ERROR_INVALID_VALUE}.make();
+  Call{DRIVER(cuMemMap), &map}.make();
+  const cuMemRelease_params release{handle};
+  Call{DRIVER(cuMemRelease), &release}.make();
+  Call{DRIVER(cuMemMap), &map}.make();  // whatever has that number now
+  const cuMemUnmap_params unmap{0x10000, 2 << 20};
+  Call{DRIVER(cuMemUnmap), &unmap, CUDA_ERROR_INVALID_VALUE}.make();
+  Call{DRIVER(cuMemUnmap), &unmap}.make();
+  const auto opened = fake_client().all<wire::Import>(RecordType::kImport);
+  const auto closed = fake_client().all<wire::ImportEnd>(RecordType::kImportEnd);
+  CHECK(opened.size() == 1 && closed.size() == 1);
+  CHECK(opened[0].address == 0x10000 && opened[0].size == 2 << 20 && opened[0].stack != 0);
+  CHECK(static_cast<Api>(opened[0].header.detail) == Api::kCuMemImportFromShareableHandle);
+  CHECK(closed[0].address == 0x10000);
+  CHECK(fake_client().count(RecordType::kDeviceAlloc) == 0);
+  CHECK(fake_client().count(RecordType::kFree) == 0);
+}
+
+void memory_that_a_process_hands_to_itself_is_not_imported() {
+  open_fake_cupti();
+  start_library();
+  CUmemGenericAllocationHandle handle = 0x55;
+  CUmemAllocationProp where{};
+  const cuMemCreate_params create{&handle, 2 << 20, &where, 0};
+  Call{DRIVER(cuMemCreate), &create}.make();
+  const cuMemImportFromShareableHandle_params import{&handle, nullptr,
+                                                     CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR};
+  Call{DRIVER(cuMemImportFromShareableHandle), &import}.make();
+  const cuMemRelease_params release{handle};
+  Call{DRIVER(cuMemRelease), &release}.make();
+  CHECK(fake_client().count(RecordType::kFree) == 0);  // by its other handle it is held
+  Call{DRIVER(cuMemRelease), &release}.make();
+  CHECK(fake_client().count(RecordType::kFree) == 1);
+  CHECK(fake_client().count(RecordType::kImport) == 0);
+}
+
 const Scenario kScenarios[] = {
 #define SCENARIO(name) \
   { #name, name }
@@ -149,6 +195,8 @@ const Scenario kScenarios[] = {
     SCENARIO(pages_are_followed_on_every_device_in_use),
     SCENARIO(pages_that_cupti_does_not_tell_of_are_a_loss),
     SCENARIO(memory_of_another_process_is_imported),
+    SCENARIO(memory_of_another_process_is_mapped_by_its_handle),
+    SCENARIO(memory_that_a_process_hands_to_itself_is_not_imported),
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "imports.h"
 #include "physical.h"
 
 namespace tidemark::cuda {
@@ -116,6 +117,49 @@ TEST(CudaPhysical, imported_handles_are_not_ours) {
   program.memory->mapped(0x1000, 0x1000, 0x77);
   EXPECT_EQ(program.unmap(0x1000, 0x1000), Keys{});
   EXPECT_EQ(program.release(0x77), Keys{});
+}
+
+Keys closed_by(ImportedHandles& imports, uint64_t address, uint64_t bytes) {
+  FreedKeys closed;
+  imports.unmapped(address, bytes, closed);
+  return Program::keys(closed);
+}
+
+TEST(CudaImports, are_where_imported_handles_are_mapped) {
+  ImportedHandles imports;
+  EXPECT_FALSE(imports.mapped(0x1000, 0x1000, 7)) << "created here, or unknown";
+  imports.imported(7);
+  EXPECT_TRUE(imports.mapped(0x1000, 0x1000, 7));
+  EXPECT_TRUE(imports.mapped(0x2000, 0x2000, 7)) << "as often as one likes";
+  imports.released(7);
+  EXPECT_FALSE(imports.mapped(0x9000, 0x1000, 7)) << "its number may be another memory's now";
+  EXPECT_EQ(closed_by(imports, 0x1000, 0x3000), (Keys{0x1000, 0x2000})) << "mappings stay";
+  EXPECT_EQ(closed_by(imports, 0x1000, 0x3000), Keys{});
+}
+
+TEST(CudaImports, a_handle_is_known_until_its_last_reference_is_released) {
+  ImportedHandles imports;
+  imports.retained(7);
+  EXPECT_FALSE(imports.mapped(0x1000, 0x1000, 7));
+  imports.imported(7);
+  imports.imported(7);
+  imports.retained(7);
+  imports.released(7);
+  imports.released(7);
+  EXPECT_TRUE(imports.mapped(0x1000, 0x1000, 7));
+  imports.released(7);
+  EXPECT_FALSE(imports.mapped(0x2000, 0x1000, 7));
+  imports.released(7);
+}
+
+TEST(CudaImports, more_mappings_than_can_be_told_of_at_once_are_counted) {
+  ImportedHandles imports;
+  imports.imported(7);
+  for (uint64_t i = 1; i <= FreedKeys::kMost + 2; ++i) imports.mapped(0x1000 * i, 0x1000, 7);
+  FreedKeys closed;
+  imports.unmapped(0x1000, 0x1000 * (FreedKeys::kMost + 2), closed);
+  EXPECT_EQ(closed.count, FreedKeys::kMost);
+  EXPECT_EQ(closed.left_out, 2U);
 }
 
 TEST(CudaPhysical, two_threads_that_free_together_free_once) {

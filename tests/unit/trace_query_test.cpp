@@ -65,6 +65,13 @@ class TraceQuery : public testing::Test {
     w.add_device_memory({process_, w.intern("0000:1b:00.0"), 91, 2 << 20, 0});
     w.add_device_power({w.intern("0000:1b:00.0"), 92, 310'500, 5'000'000'000});
     w.add_device_power({w.intern("0000:1c:00.0"), 93, 60'000});
+    w.add_driver_pool({process_, 0, 4096, 94, 32 << 20, 512});
+    w.add_migration({0, process_, MigrationKind::kHtoD, kNoDevice, 0, 8192, 65536, 0, 95, 99});
+    w.add_migration({0, process_, MigrationKind::kGpuFault, 0, kNoDevice, 8192, 0, 3, 96, 97});
+    w.end_import(w.add_import({ImportId{}, process_, thread, 0, 12288, 1 << 20, 98, kNever, stack,
+                               w.intern("cudaIpcOpenMemHandle")}),
+                 120);
+    w.add_import({ImportId{}, process_, thread, 0, 12288, 0, 121, kNever, {}, {}});
     w.end_window(w.add_window({WindowId{}, {}, 5, kNever}), 60);
     w.add_window({WindowId{}, process_, 70, kNever});
     w.add_process_memory({process_, 80, 4096, kNotMeasured, 2048, 1, 2, 3, 0, kNotMeasured, 7, 1});
@@ -132,6 +139,12 @@ const std::map<std::string, std::string>& device_questions() {
       {"SELECT * FROM device_power WHERE energy_mj IS NOT NULL",
        "0000:1b:00.0|92|310500|5000000000"},
       {"SELECT * FROM device_power WHERE energy_mj IS NULL", "0000:1c:00.0|93|60000|"},
+      {"SELECT * FROM driver_pool", "1|0|4096|94|33554432|512"},
+      {"SELECT * FROM migration WHERE id=1", "1|1|HtoD||0|8192|65536|0|95|99"},
+      {"SELECT * FROM migration WHERE faults>0", "2|1|gpu_fault|0||8192|0|3|96|97"},
+      {"SELECT * FROM imported_memory WHERE id=1",
+       "1|1|1|0|12288|1048576|98|120|1|cudaIpcOpenMemHandle"},
+      {"SELECT * FROM imported_memory WHERE close_ns IS NULL", "2|1|1|0|12288||121|||"},
       {"SELECT id, process_id IS NULL, begin_ns, end_ns FROM recording_window WHERE id=1",
        "1|1|5|60"},
       {"SELECT * FROM recording_window WHERE end_ns IS NULL", "2|1|70|"},

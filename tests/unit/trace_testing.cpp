@@ -186,7 +186,7 @@ void Recording::add_other(Writer& writer) {
   const int64_t end = start + static_cast<int64_t>(below(100000));
   const auto stream = static_cast<uint32_t>(below(9));
   const auto correlation = static_cast<uint32_t>(random_());
-  switch (below(12)) {
+  switch (below(13)) {
     case 0: {
       Transfer row{0,
                    process,
@@ -306,6 +306,37 @@ void Recording::add_other(Writer& writer) {
       device_memory.push_back({process, some_text(writer), start, below(1 << 30), below(3)});
       return writer.add_device_memory(device_memory.back());
     }
+    case 11: {
+      pools.push_back({process, device, below(1 << 30), start, below(1 << 30), below(1 << 30)});
+      writer.add_driver_pool(pools.back());
+      Migration moved{static_cast<int64_t>(migrations.size()) + 1,
+                      process,
+                      static_cast<MigrationKind>(below(8)),
+                      device,
+                      kNoDevice,
+                      below(1 << 30),
+                      below(1 << 20),
+                      static_cast<uint32_t>(below(3)),
+                      start,
+                      end};
+      migrations.push_back(moved);
+      writer.add_migration(moved);
+      ImportedMemory import{ImportId{},
+                            process,
+                            threads.back().id,
+                            device,
+                            below(1 << 30),
+                            below(3),
+                            start,
+                            below(2) == 0 ? kNever : end,
+                            some_stack(writer),
+                            some_text(writer)};
+      ImportedMemory open = import;
+      open.close_ns = kNever;
+      import.id = writer.add_import(open);
+      if (import.close_ns != kNever) writer.end_import(import.id, import.close_ns);
+      return imports.push_back(import);
+    }
     default: {
       const std::string name = fmt::format("loss_{}", below(3));
       const uint64_t added = below(5);
@@ -365,6 +396,9 @@ void Recording::expect_equal(const Reader& reader) const {
   EXPECT_TRUE(reader.windows().value() == windows);
   EXPECT_TRUE(reader.device_memory().value() == device_memory);
   EXPECT_TRUE(reader.device_power().value() == power);
+  EXPECT_TRUE(reader.driver_pools().value() == pools);
+  EXPECT_TRUE(collect(&Reader::migrations, Migration{}) == migrations);
+  EXPECT_TRUE(reader.imports().value() == imports);
   EXPECT_TRUE(reader.process_memory().value() == memory);
   EXPECT_TRUE(reader.mappings().value() == mappings);
   EXPECT_TRUE(reader.host_totals().value() == totals);

@@ -57,6 +57,9 @@ class Recording {
   std::vector<RecordingWindow> windows;
   std::vector<DeviceMemory> device_memory;
   std::vector<DevicePower> power;
+  std::vector<DriverPool> pools;
+  std::vector<Migration> migrations;
+  std::vector<ImportedMemory> imports;
   std::vector<ProcessMemory> memory;
   std::vector<Mapping> mappings;
   std::vector<HostTotal> totals;

@@ -69,6 +69,7 @@ constexpr const char* api_name(Api api) {
       "cudaIpcCloseMemHandle",
       "cuIpcOpenMemHandle",
       "cuIpcCloseMemHandle",
+      "cuMemImportFromShareableHandle",
   };
   static_assert(sizeof(kNames) / sizeof(*kNames) == static_cast<size_t>(Api::kCount));
   return api < Api::kCount ? kNames[static_cast<size_t>(api)] : "unknown";

@@ -115,6 +115,7 @@ enum class Api : uint16_t {
   kCudaIpcCloseMemHandle,
   kCuIpcOpenMemHandle,
   kCuIpcCloseMemHandle,
+  kCuMemImportFromShareableHandle,
   kCount
 };
 
@@ -286,8 +287,8 @@ struct Migration {
 };
 static_assert(sizeof(Migration) == 56);
 
-// Another process's device memory, opened here through an IPC handle. It is not this process's
-// allocation: nothing is allocated by opening it, or freed by closing.
+// Another process's device memory, opened here through an IPC handle, or mapped as an imported one.
+// It is not this process's allocation: nothing is allocated by opening it, or freed by closing.
 struct Import {
   Header header;
   uint64_t address;

@@ -1,0 +1,31 @@
+// Physical memory of other processes, imported as a handle (cuMemImportFromShareableHandle, as NCCL
+// does) and mapped here: where it is mapped is what this process has of it. Any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "flat_table.h"
+#include "pages.h"
+#include "physical.h"
+
+namespace tidemark::cuda {
+
+class ImportedHandles {
+ public:
+  void imported(uint64_t handle);
+  void retained(uint64_t handle);  // nothing, where the handle is not an imported one
+  void released(uint64_t handle);
+  // True: `handle` is an imported one.
+  bool mapped(uint64_t address, uint64_t bytes, uint64_t handle);
+
+  // A range was unmapped: the first addresses of the imported mappings in it.
+  void unmapped(uint64_t address, uint64_t bytes, FreedKeys& closed);
+
+ private:
+  SpinLock lock_;
+  FlatTable<uint32_t> references_;    // by handle
+  FlatTable<uint64_t> mapped_bytes_;  // by first address
+};
+
+}  // namespace tidemark::cuda
