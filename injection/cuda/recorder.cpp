@@ -276,7 +276,7 @@ void Recorder::publish_alloc(const Call& call, const Allocated& allocated, wire:
                              int16_t device) {
   if (allocated.address == 0) return;
   if (wire::has_address(call.info.api)) access_.memory(allocated.address, allocated.size);
-  if (space == wire::Space::kManaged) watch_migrations();
+  if (space == wire::Space::kManaged) watch_migrations(device);
   auto record =
       record_of<wire::DeviceAlloc>(RecordType::kDeviceAlloc, call.info.api, client_.now_ns());
   record.address = allocated.address;
@@ -437,9 +437,9 @@ int16_t Recorder::device_of(const CUpti_CallbackData& data) {
   if (cupti_.get_device_id(data.context, &device) != CUPTI_SUCCESS || device >= INT16_MAX)
     return -1;
   if (cached) {
-    device_of_context_[data.contextUid] = static_cast<int16_t>(device + 1);
+    device_of_context_[data.contextUid].store(static_cast<int16_t>(device + 1),
+                                              std::memory_order_relaxed);
   }
-  if (managed_used_) watch_migrations(static_cast<int16_t>(device));
   return static_cast<int16_t>(device);
 }
 

@@ -105,9 +105,8 @@ class Recorder {
   // From an address of device memory to the end of its allocation; 0: not told.
   uint64_t bytes_from(uint64_t address) const;
   void publish_import_end(const Call& call, uint64_t address);
-  // From a program's first managed memory on: what the driver does with its pages, on each device
-  // that the program is seen to use. Programs without any do not pay for it.
-  void watch_migrations();
+  // From a program's first managed memory on, which belongs to `device`: what the driver does with
+  // its pages. Programs without any do not pay for it.
   void watch_migrations(int16_t device);
 
   bool in_recorded_process();
@@ -124,6 +123,7 @@ class Recorder {
   const uint64_t process_key_;
   CUpti_SubscriberHandle subscriber_ = nullptr;
   CUresult (*address_range_)(CUdeviceptr* base, size_t* bytes, CUdeviceptr address) = nullptr;
+  CUresult (*device_count_)(int* count) = nullptr;
   bool activity_ = false;
   AccessRecorder access_;
   Window window_;
@@ -135,8 +135,7 @@ class Recorder {
   std::atomic<bool> fork_counted_{false};
   std::atomic<bool> have_context_{false};
   std::atomic<bool> facts_published_{false};
-  std::atomic<bool> managed_used_{false};
-  std::atomic<uint64_t> migrations_watched_{0};             // bit by device
+  std::atomic<bool> migrations_watched_{false};
   std::atomic<int16_t> device_of_context_[kContexts] = {};  // ordinal + 1; 0: not asked yet
 };
 

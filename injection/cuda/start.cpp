@@ -1,6 +1,8 @@
 // Recorder's beginning: subscribe, choose callbacks, choose activity.
 #include <dlfcn.h>
 
+#include <iterator>
+
 #include "activity.h"
 #include "client.h"
 #include "recorder.h"
@@ -24,6 +26,7 @@ bool Recorder::start(wire::Loss& loss, Message& why) {
   if (void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD)) {
     address_range_ =
         reinterpret_cast<decltype(address_range_)>(dlsym(driver, "cuMemGetAddressRange_v2"));
+    device_count_ = reinterpret_cast<decltype(device_count_)>(dlsym(driver, "cuDeviceGetCount"));
   }
   Message activity_why;
   activity_ = enable_activity(activity_why);
@@ -148,20 +151,13 @@ bool Recorder::enable_activity(Message& why) {
   return any;
 }
 
-void Recorder::watch_migrations() {
-  if (managed_used_.load(std::memory_order_relaxed) || managed_used_.exchange(true)) return;
-  // A device that is seen only now was stored before managed_used_ is asked: by one side or the
-  // other it is watched.
-  for (const std::atomic<int16_t>& device : device_of_context_) {
-    if (const int16_t known = device; known > 0) watch_migrations(static_cast<int16_t>(known - 1));
-  }
-}
-
+// Of all devices in one call: once the kind is enabled CUPTI takes no further ones, and a device
+// may want pages that were allocated beside another.
 void Recorder::watch_migrations(int16_t device) {
-  if (device < 0 || device >= 64 || !activity_ || !takes_work() || !usable()) return;
-  const uint64_t bit = uint64_t{1} << device;
-  if ((migrations_watched_.load(std::memory_order_relaxed) & bit) != 0) return;
-  if ((migrations_watched_.fetch_or(bit) & bit) != 0) return;
+  if (!activity_ || !takes_work() || !usable()) return;
+  if (migrations_watched_.load(std::memory_order_relaxed) || migrations_watched_.exchange(true)) {
+    return;
+  }
   constexpr CUpti_ActivityUnifiedMemoryCounterKind kKinds[] = {
       CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_HTOD,
       CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOH,
@@ -171,18 +167,27 @@ void Recorder::watch_migrations(int16_t device) {
       CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THRASHING,
       CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THROTTLING,
       CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_REMOTE_MAP};
-  constexpr size_t kCount = sizeof kKinds / sizeof *kKinds;
-  CUpti_ActivityUnifiedMemoryCounterConfig configs[kCount] = {};
-  for (size_t i = 0; i < kCount; ++i) {
-    configs[i].scope = CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_SCOPE_PROCESS_SINGLE_DEVICE;
-    configs[i].kind = kKinds[i];
-    configs[i].deviceId = static_cast<uint32_t>(device);
-    configs[i].enable = 1;
-  }
+  constexpr uint32_t kMostDevices = 64;
+  CUpti_ActivityUnifiedMemoryCounterConfig configs[kMostDevices * std::size(kKinds)] = {};
+  uint32_t count = 0;
+  const auto add = [&](uint32_t ordinal) {
+    for (const auto kind : kKinds) {
+      configs[count].scope = CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_SCOPE_PROCESS_SINGLE_DEVICE;
+      configs[count].kind = kind;
+      configs[count].deviceId = ordinal;
+      configs[count++].enable = 1;
+    }
+  };
   const Pause pause(client_);
+  int devices = 0;
+  if (device_count_ != nullptr && device_count_(&devices) == CUDA_SUCCESS) {
+    for (uint32_t i = 0; i < kMostDevices && i < static_cast<uint32_t>(devices); ++i) add(i);
+  } else if (device >= 0) {
+    add(static_cast<uint32_t>(device));
+  }
   CUptiResult result = CUPTI_ERROR_NOT_SUPPORTED;
-  if (cupti_.configure_unified_memory != nullptr) {
-    result = cupti_.configure_unified_memory(configs, kCount);
+  if (cupti_.configure_unified_memory != nullptr && count != 0) {
+    result = cupti_.configure_unified_memory(configs, count);
   }
   if (result == CUPTI_SUCCESS) {
     result = cupti_.activity_enable(CUPTI_ACTIVITY_KIND_UNIFIED_MEMORY_COUNTER);

@@ -125,6 +125,9 @@ def pytorch_trace(path, steps=0):
     memsets(trace, [8])
     accesses(trace, [(1, 5), (2, 6), (3, 5)])
     trace.execute("INSERT INTO meta VALUES ('start_monotonic_ns', '1000')")
+    trace.execute("INSERT INTO meta VALUES ('cuda.device.0.pci_bus', '0000:1B:00.0')")
+    # Of another board, which the program leaves alone: no reading of the first admits its energy.
+    trace.execute("INSERT INTO device_power VALUES ('0000:1c:00.0', 2, 70000, 1)")
     trace.executemany("INSERT INTO device_power VALUES ('0000:1b:00.0', ?, ?, ?)",
                       [(time_ns, POWER_MW, ENERGY_MJ) for time_ns in range(power.LEAST_ROWS)])
     trace.execute("UPDATE transfer SET dst_allocation_id = 7 WHERE bytes = 50")

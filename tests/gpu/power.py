@@ -110,10 +110,11 @@ def parts(acceptance):
         with contextlib.closing(figures.open_trace(path)) as trace:
             start = int(figures.one(trace, "SELECT value FROM meta WHERE key = 'start_monotonic_ns'"))
             rows = [(start + time_ns, power, energy) for time_ns, power, energy in figures.rows(
-                trace, "SELECT time_ns, power_mw, energy_mj FROM device_power ORDER BY time_ns")]
+                trace, "SELECT time_ns, power_mw, energy_mj FROM device_power WHERE bus = (SELECT lower(value) "
+                       "FROM meta WHERE key = 'cuda.device.0.pci_bus') ORDER BY time_ns")]
         check_power(acceptance.checks, run, readings.rows, rows)
         acceptance.texts("power", path)
         _, report = acceptance.run(f"{run}, report", [acceptance.tidemark, "report", path])
-        said = [line for line in report.splitlines() if line.startswith("Power of device")]
+        said = [line for line in report.splitlines() if line.startswith("Power of device:0")]
         acceptance.checks.equal(run, "lines of the report about power", 1, len(said))
         acceptance.checks.figure(run, "what the report says", said)

@@ -78,15 +78,14 @@ struct Call {
   int result = 0;
   uint32_t correlation = 0;  // 0: the next one
   std::function<void()> inside = nullptr;
-  uintptr_t device = 2;
 
   uint32_t make() const {
     uint64_t between = 0xdead;
     CUpti_CallbackData data{};
     data.callbackSite = CUPTI_API_ENTER;
     data.functionParams = params;
-    data.context = context_of_device(device);
-    data.contextUid = static_cast<uint32_t>(device) - 1;
+    data.context = context_of_device(2);
+    data.contextUid = 1;
     data.correlationData = &between;
     data.correlationId = correlation != 0 ? correlation : g_next_correlation++;
     g_cupti->issue(domain, id, &data);

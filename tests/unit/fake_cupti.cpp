@@ -198,6 +198,9 @@ EXPORT CUptiResult cuptiActivityConfigureUnifiedMemoryCounter(
     CUpti_ActivityUnifiedMemoryCounterConfig* configs, uint32_t count) {
   if (fake().unified_memory_result != CUPTI_SUCCESS) return fake().unified_memory_result;
   const std::lock_guard lock(fake().mutex);
+  if (fake().kinds.count(CUPTI_ACTIVITY_KIND_UNIFIED_MEMORY_COUNTER) != 0) {
+    return CUPTI_ERROR_INVALID_OPERATION;
+  }
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t device = configs[i].deviceId;
     const uint32_t kind = configs[i].kind;

@@ -1,5 +1,5 @@
-// The driver functions that device_facts.cpp, access.cpp and recorder.cpp ask, under the driver's
-// own soname: a machine with two devices.
+// The driver functions that device_facts.cpp, access.cpp, recorder.cpp and start.cpp ask, under the
+// driver's own soname: a machine with two devices.
 #include <cuda.h>
 
 #include <cstring>
