@@ -290,7 +290,8 @@ Json window(const WindowReport& window) {
           {"windows", list},
           {"kernels_outside", window.kernels_outside},
           {"copies_outside", window.copies_outside},
-          {"sets_outside", window.sets_outside}};
+          {"sets_outside", window.sets_outside},
+          {"iterations", window.iterations ? Json(*window.iterations) : Json()}};
 }
 
 Json device_memory(const Report& report) {

@@ -294,9 +294,11 @@ void add_record(CLI::App& app, const std::vector<std::string>& command, int& sta
   record_app
       ->add_option(
           "--window", words->window,
-          "Keep kernels, copies, sets and accesses only of a time (10s:30s), while an NVTX "
-          "range is open (nvtx:NAME), or between two SIGUSR1 to the recorder (signal); "
-          "allocations are kept always")
+          "Keep kernels, copies, sets and accesses only of a time (10s:30s), of PyTorch's "
+          "iterations "
+          "(iterations:10:20, from the 10th until the 20th begins), while an NVTX range is open "
+          "(nvtx:NAME), or between two SIGUSR1 to the recorder (signal); allocations are kept "
+          "always")
       ->type_name("WHEN");
   add("--stacks", words->stacks, "Call stacks: Python and native, native only, or none", kStacks);
   add("--free-stacks", words->free_stacks,

@@ -120,6 +120,7 @@ class Pairing final : public EventSink {
   void on_module(ProcessState& process, const wire::Module& record);
   void on_module_unload(ProcessState& process, const wire::Module& record);
   void on_thread_name(Producer& producer, const wire::Text& record);
+  static void note_name(ProcessState& process, int32_t tid, std::string_view name);
   void on_meta(const wire::Meta& record);
   ProcessState& add_process(uint64_t key, int32_t pid);
   void adopt(Producer& producer);  // sets process and thread

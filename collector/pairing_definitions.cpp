@@ -128,22 +128,33 @@ void Pairing::adopt(Producer& producer) {
     ++thread_count_;
   }
   producer.thread = thread;
+  note_name(process, identity.tid, identity.thread_name);
+}
+
+void Pairing::note_name(ProcessState& process, int32_t tid, std::string_view name) {
+  if (name.starts_with("pt_autograd_")) process.backward_threads.insert(tid);
 }
 
 void Pairing::on_thread_name(Producer& producer, const wire::Text& record) {
   trace::ThreadId thread = producer.thread;
+  int32_t tid = producer.identity.tid;
   // Named by another: one that has done nothing yet is left out, since it may not exist.
   if (record.tid != 0 && record.tid != producer.identity.tid) {
     const auto& threads = producer.process->threads;
     const auto named = threads.find(record.tid);
     if (named == threads.end()) return;
     thread = named->second;
+    tid = record.tid;
   }
-  writer_.rename_thread(thread, {tail_of(record), record.text_bytes});
+  const std::string_view name(tail_of(record), record.text_bytes);
+  note_name(*producer.process, tid, name);
+  writer_.rename_thread(thread, name);
 }
 
 void Pairing::rename_thread(const Producer& producer, std::string_view name) {
-  if (producer.process != nullptr) writer_.rename_thread(producer.thread, name);
+  if (producer.process == nullptr) return;
+  note_name(*producer.process, producer.identity.tid, name);
+  writer_.rename_thread(producer.thread, name);
 }
 
 void Pairing::on_meta(const wire::Meta& record) {

@@ -108,6 +108,7 @@ bool Pairing::on_launch(Producer& producer, const wire::Launch& record, uint64_t
   launch.stack = stack->id();
   launch.src_allocation = innermost_at(process, record.src_address);
   launch.dst_allocation = innermost_at(process, record.dst_address);
+  if (window_ != nullptr) window_->launched(process, producer.identity.tid, time_ns);
   launch.outside = window_ != nullptr && !window_->holds(process, time_ns);
   if (process.launches.add(record.correlation, launch)) {
     losses_.add("launches_forgotten", Severity::kDataLoss);

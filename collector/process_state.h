@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,12 @@ struct PushedRanges {
 
 using BlockMap = AddressTable<trace::AllocationId>;
 
+// Of time, CLOCK_MONOTONIC; not ended: end_ns is the largest.
+struct WindowSpan {
+  uint64_t begin_ns;
+  uint64_t end_ns;
+};
+
 struct ProcessState {
   uint64_t key = 0;
   ProcessState* parent = nullptr;  // the image that it was forked from, or that called exec
@@ -116,7 +123,12 @@ struct ProcessState {
   std::map<PushedRanges, std::vector<trace::MarkerId>> pushed;  // innermost last; none is empty
   tsl::robin_map<uint64_t, trace::MarkerId, AddressHash> started;
   std::vector<trace::MarkerId> window_ranges;  // open ones that keep the window open
+  std::vector<WindowSpan> window_spans;        // of the process alone, ascending
   trace::WindowId window{};
+  std::set<int32_t> backward_threads;  // tids of PyTorch's
+  bool in_backward = false;
+  bool main_thread_launches = false;
+  int64_t iterations = 0;  // begun; counted for windows of iterations only
 
   tsl::robin_map<wire::StackId, uint32_t, AddressHash> nodes;  // of stack_tree
   AddressTable<StackRef> stacks;                               // nodes that events have named

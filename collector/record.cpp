@@ -357,6 +357,9 @@ class Recorder {
     sample_memory();
     const ExitStatus status = target.status().value_or(ExitStatus{});
     pairing_.finish(status.signal != 0);
+    if (window_.counts_iterations()) {
+      writer_->meta("window_iterations", std::to_string(window_.iterations()));
+    }
     count_hidden_pools();
     if (pairing_.processes().empty() && losses_.count("static_binary") == 0 &&
         losses_.count("setuid_binary") == 0 && losses_.count("foreign_binary") == 0) {

@@ -44,16 +44,29 @@ bool RecordingWindow::toggle(wire::ArenaHeader& header, uint64_t now_ns) {
 
 bool RecordingWindow::holds(const ProcessState& process, uint64_t time_ns) const {
   if (spec_.kind == Kind::kWhole) return true;
-  if (spec_.kind == Kind::kRange) return !process.window_ranges.empty();
-  return std::any_of(open_.rbegin(), open_.rend(), [time_ns](const Open& window) {
-    return window.begin_ns <= time_ns && time_ns < window.end_ns;
-  });
+  const bool by_process = spec_.kind == Kind::kRange || spec_.kind == Kind::kIterations;
+  const std::vector<Open>& spans = by_process ? process.window_spans : open_;
+  // The last one that had begun.
+  const auto after =
+      std::upper_bound(spans.begin(), spans.end(), time_ns,
+                       [](uint64_t time, const Open& span) { return time < span.begin_ns; });
+  return after != spans.begin() && time_ns < std::prev(after)->end_ns;
+}
+
+void RecordingWindow::open(ProcessState& process, uint64_t time_ns) {
+  process.window_spans.push_back({time_ns, kNever});
+  process.window = write(process.id, time_ns, trace::kNever);
+}
+
+void RecordingWindow::close(ProcessState& process, uint64_t time_ns) {
+  process.window_spans.back().end_ns = time_ns;
+  writer_.end_window(process.window, trace_time(time_ns));
 }
 
 void RecordingWindow::range_began(ProcessState& process, trace::StringId name, trace::MarkerId id,
                                   uint64_t time_ns) {
   if (spec_.kind != Kind::kRange || name != range_) return;
-  if (process.window_ranges.empty()) process.window = write(process.id, time_ns, trace::kNever);
+  if (process.window_ranges.empty()) open(process, time_ns);
   process.window_ranges.push_back(id);
 }
 
@@ -61,7 +74,25 @@ void RecordingWindow::range_ended(ProcessState& process, trace::MarkerId id, uin
   const auto found = std::find(process.window_ranges.begin(), process.window_ranges.end(), id);
   if (found == process.window_ranges.end()) return;
   process.window_ranges.erase(found);
-  if (process.window_ranges.empty()) writer_.end_window(process.window, trace_time(time_ns));
+  if (process.window_ranges.empty()) close(process, time_ns);
+}
+
+void RecordingWindow::count_iterations(ProcessState& process, int32_t tid, uint64_t time_ns) {
+  const int64_t before = process.iterations;
+  if (before == 0) process.iterations = 1;
+  if (process.backward_threads.contains(tid)) {
+    process.in_backward = true;
+  } else {
+    process.main_thread_launches |= tid == process.pid;
+    if (process.in_backward && (tid == process.pid || !process.main_thread_launches)) {
+      process.in_backward = false;
+      ++process.iterations;
+    }
+  }
+  if (process.iterations == before) return;
+  iterations_ = std::max(iterations_, process.iterations);
+  if (process.iterations == spec_.begin_iteration) open(process, time_ns);
+  if (process.iterations == spec_.end_iteration) close(process, time_ns);
 }
 
 trace::WindowId RecordingWindow::write(trace::ProcessId process, uint64_t begin_ns,

@@ -11,7 +11,9 @@ namespace tidemark::collector {
 namespace {
 
 constexpr std::string_view kForms =
-    "give it a time (10s:30s, 10s:, :2min), nvtx:NAME of a range of the program, or signal";
+    "give it a time (10s:30s, 10s:, :2min), iterations:10:20, nvtx:NAME of a range of the program, "
+    "or "
+    "signal";
 
 std::optional<int64_t> parse_time(std::string_view text) {
   double number = 0;
@@ -35,6 +37,22 @@ std::optional<int64_t> parse_time(std::string_view text) {
   return std::llround(ns);
 }
 
+// "10:20", "10:", ":20", behind "iterations:".
+std::optional<WindowSpec> parse_iterations(std::string_view text) {
+  WindowSpec spec;
+  spec.kind = WindowSpec::Kind::kIterations;
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos || text.size() == 1) return std::nullopt;
+  const auto number = [](std::string_view digits, int64_t& value) {
+    if (digits.empty()) return true;
+    const auto [at, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return error == std::errc{} && at == digits.data() + digits.size() && value > 0;
+  };
+  if (!number(text.substr(0, colon), spec.begin_iteration)) return std::nullopt;
+  if (!number(text.substr(colon + 1), spec.end_iteration)) return std::nullopt;
+  return spec;
+}
+
 }  // namespace
 
 Result<WindowSpec> parse_window(const std::string& text) {
@@ -49,6 +67,20 @@ Result<WindowSpec> parse_window(const std::string& text) {
     spec.range = text.substr(kNvtx.size());
     if (spec.range.empty()) return fail("nvtx: lacks the name of the range: nvtx:NAME");
     return spec;
+  }
+  constexpr std::string_view kIterations = "iterations:";
+  if (text.starts_with(kIterations)) {
+    const auto found = parse_iterations(std::string_view(text).substr(kIterations.size()));
+    if (!found) {
+      return fail(
+          fmt::format("\"{}\" names no iterations: iterations:10:20, iterations:10: or "
+                      "iterations::20, counted from 1",
+                      text));
+    }
+    if (found->end_iteration <= found->begin_iteration) {
+      return fail(fmt::format("{} ends before it begins: put the earlier iteration first", text));
+    }
+    return *found;
   }
   const size_t colon = text.find(':');
   const std::string_view whole = text;

@@ -22,6 +22,7 @@ import checks as checking
 import figures
 import lines
 import driver_memory
+import iteration_window
 import memory_alone
 import pools
 import power
@@ -362,6 +363,7 @@ class Acceptance:
         with self.part("cuda_trainer without a visible GPU"):
             self.without_gpu()
         memory_alone.parts(self, runs["bare"] if runs else None)
+        iteration_window.parts(self, runs["profiled"] if runs else None)
         pools.parts(self)
         refused.parts(self)
         driver_memory.parts(self)

@@ -28,6 +28,7 @@ CREATE TABLE frame(stack_id, depth, kind, function, file, line, module, inlined)
 CREATE TABLE loss(name, severity, count);
 CREATE TABLE meta(key, value);
 CREATE TABLE pool_reserved(process_id, device, time_ns, reserved_bytes);
+CREATE TABLE recording_window(id INTEGER PRIMARY KEY, process_id, begin_ns, end_ns);
 CREATE TABLE driver_pool(process_id, device, pool, time_ns, held_bytes, used_bytes);
 CREATE TABLE migration(id INTEGER PRIMARY KEY, process_id, kind, bytes);
 CREATE TABLE imported_memory(id INTEGER PRIMARY KEY, process_id, size, open_ns, close_ns);
@@ -133,6 +134,17 @@ def pytorch_trace(path, steps=0):
     trace.execute("UPDATE transfer SET dst_allocation_id = 7 WHERE bytes = 50")
     trace.commit()
     trace.close()
+
+
+ITERATIONS = [{"begin_ns": 100 * number, "end_ns": 100 * number + 100} for number in range(1, 9)]
+
+
+def cut_to_window(path):
+    """One of four kernels is of the two iterations of eight, the others are counted."""
+    with sqlite3.connect(path) as trace:
+        trace.execute("DELETE FROM kernel WHERE id <> (SELECT min(id) FROM kernel)")
+        trace.execute("INSERT INTO loss VALUES ('kernels_outside_window', 'info', 3)")
+        trace.execute("INSERT INTO recording_window(process_id, begin_ns, end_ns) VALUES (1, 280, 480)")
 
 
 PYTORCH_RUN = {

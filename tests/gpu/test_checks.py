@@ -384,6 +384,9 @@ if sys.argv[1] == "sql":
     found = sqlite3.connect(sys.argv[2]).execute(sys.argv[3])
     csv.writer(sys.stdout).writerows([[column[0] for column in found.description], *found])
     sys.exit(0)
+if "--format" in sys.argv and "iteration_window.db" in sys.argv[2]:
+    print(json.dumps({{"training": {{"iterations": fake_trace.ITERATIONS}}}}))
+    sys.exit(0)
 if "--format" in sys.argv:
     print('{{"spaces": [{{"layer": "driver", "backward": {{}}}}, {{"layer": "pool", "backward": {{"saved_block": {{"blocks": 19}}, "order": {{"blocks": 0}}, '
           '"neighbours": {{"blocks": 0}}, "unknown": {{"blocks": 1}}}}}}]}}')
@@ -406,6 +409,8 @@ elif books:
     fake_trace.driver_memory_trace(output)
 elif "cuda_trainer" not in command[0]:
     fake_trace.pytorch_trace(output, int(command[command.index("--steps") + 1]) if "--steps" in command else 0)
+    if any("--window=" in word for word in sys.argv):
+        fake_trace.cut_to_window(output)
     if "--device=memory" in sys.argv:
         with sqlite3.connect(output) as trace:
             for table in ("kernel", "transfer", "memset", "access"):
@@ -471,7 +476,7 @@ class WholeRun(WithTrace):
                          {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50",
                           "gpt2-h100", "gpt2 profiling itself",
                           "cuda_trainer without a visible GPU", "refused by the driver", "the driver's own books",
-                          "power of gpt2", "power", "gpt2, memory alone", "size of a step of gpt2"})
+                          "power of gpt2", "power", "gpt2, memory alone", "gpt2, two iterations", "size of a step of gpt2"})
         self.assertEqual(results["gpu"], "NVIDIA H100 80GB HBM3")
         self.assertTrue((self.folder / "out/gpt2-h100.db").is_file())
         self.assertIn("step time recorded / bare", done.stdout)
@@ -504,7 +509,8 @@ class WholeRun(WithTrace):
         self.assertEqual(failed, {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50", "trace for samples/traces",
                                   "gpt2 profiling itself", "cuda_trainer without a visible GPU",
                                   "refused by the driver", "the driver's own books",
-                                  "power of gpt2", "gpt2, memory alone", "size of a step of gpt2"})
+                                  "power of gpt2", "gpt2, memory alone", "gpt2, two iterations",
+                                  "size of a step of gpt2"})
 
     def test_no_gpu_is_a_failure_with_its_reason(self):
         self.program(self.folder / "none/nvidia-smi", "#!/bin/sh\nexit 9\n")

@@ -9,6 +9,7 @@ import fake_trace
 import figures
 import lines
 import driver_memory
+import iteration_window
 import memory_alone
 import pools
 import power
@@ -131,6 +132,34 @@ class DriverMemory(unittest.TestCase):
 
     def test_a_silent_report_is_caught(self):
         self.assertEqual(self.failed(report="all is well"), ["the report says"] * 3)
+
+
+class IterationWindow(unittest.TestCase):
+    ITERATIONS = [(100 * number, 100 * number + 100) for number in range(1, 9)]
+
+    def failed(self, kernels=800, kept=205, outside=595, windows=((280, 480),), iterations=None):
+        checks = checking.Checks(out=lambda text: None)
+        iteration_window.check_iteration_window(checks, "run", kernels, kept, outside, windows,
+                                                self.ITERATIONS if iterations is None else iterations)
+        return [result["what"] for result in checks.failed]
+
+    def test_a_true_trace_passes(self):
+        self.assertEqual(self.failed(), [])
+
+    def test_kernels_that_are_lost_or_kept_too_many_are_caught(self):
+        self.assertEqual(self.failed(outside=594), ["kernels kept and left out = torch.profiler's"])
+        self.assertEqual(self.failed(kept=230, outside=570), ["kernels kept"])
+
+    def test_a_window_at_another_time_is_caught(self):
+        begins, ends = "the window begins at the end of iteration 2", "the window ends at the end of iteration 4"
+        self.assertEqual(self.failed(windows=((180, 480),)), [begins])
+        self.assertEqual(self.failed(windows=((310, 480),)), [begins])
+        self.assertEqual(self.failed(windows=((280, None),)), [ends])
+        self.assertEqual(self.failed(windows=((280, 580),)), [ends])
+        self.assertEqual(self.failed(windows=()), ["windows, iterations", begins, ends])
+
+    def test_iterations_that_the_report_does_not_find_are_caught(self):
+        self.assertEqual(len(self.failed(iterations=[])), 3)
 
 
 class Refused(unittest.TestCase):

@@ -84,6 +84,18 @@ TEST_F(Ranks, one_alone_has_nobody_to_be_compared_to) {
   EXPECT_EQ(report_text(built()).find("Ranks"), std::string::npos);
 }
 
+TEST_F(Ranks, a_window_of_iterations_says_how_many_there_were) {
+  reader.meta_rows = {{"option_window", "iterations:10:20"}, {"window_iterations", "7"}};
+  EXPECT_NE(built().remarks.at(0).find("which never opened in 7 iterations: 0 kernels"),
+            std::string::npos)
+      << built().remarks.at(0);
+  reader.meta_rows[1].second = "1";
+  EXPECT_NE(built().remarks.at(0).find("no backward pass of PyTorch"), std::string::npos);
+  reader.meta_rows[1].second = "30";
+  reader.window_rows = {{trace::WindowId{1}, trace::ProcessId{1}, 10, 20}};
+  EXPECT_NE(built().remarks.at(0).find("which was open once in 30 iterations"), std::string::npos);
+}
+
 TEST_F(Ranks, a_window_says_what_it_left_out) {
   reader.meta_rows = {{"option_window", "10s:30s"}};
   reader.window_rows = {{trace::WindowId{1}, {}, 10, 20}};

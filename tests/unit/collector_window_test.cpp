@@ -38,6 +38,31 @@ TEST(WindowSpec, times_ranges_and_signals) {
   EXPECT_EQ(signal->kind, Kind::kSignal);
 }
 
+TEST(WindowSpec, iterations_count_from_one) {
+  const auto some = parse_window("iterations:10:20");
+  ASSERT_TRUE(some);
+  EXPECT_EQ(some->kind, Kind::kIterations);
+  EXPECT_EQ(some->begin_iteration, 10);
+  EXPECT_EQ(some->end_iteration, 20);
+  const auto from = parse_window("iterations:10:");
+  ASSERT_TRUE(from);
+  EXPECT_EQ(from->begin_iteration, 10);
+  EXPECT_EQ(from->end_iteration, kNever);
+  const auto until = parse_window("iterations::3");
+  ASSERT_TRUE(until);
+  EXPECT_EQ(until->begin_iteration, 1);
+  EXPECT_EQ(until->end_iteration, 3);
+  for (const char* text :
+       {"iterations:", "iterations::", "iterations:10", "iterations:0:3", "iterations:-1:3",
+        "iterations:1:2:3", "iterations:1s:2s", "iterations:99999999999999999999:"}) {
+    const auto none = parse_window(text);
+    ASSERT_FALSE(none) << text;
+    EXPECT_NE(none.error().message.find("names no iterations"), std::string::npos) << text;
+  }
+  EXPECT_NE(parse_window("iterations:3:3").error().message.find("before it begins"),
+            std::string::npos);
+}
+
 TEST(WindowSpec, what_is_none_says_what_one_is) {
   for (const char* text : {"", ":", "10s", "steps:1-2", "1x:2s", "-1s:2s", "nan:2s", "1s:2s:3s",
                            "1s:inf", "1e300h:"}) {
@@ -65,16 +90,26 @@ struct WindowTest : testing::Test {
   }
   template <class Record>
   void event(const Record& record) {
+    event_of(*producer, record);
+  }
+  template <class Record>
+  void event_of(Producer& thread, const Record& record) {
     pairing.begin_pass(1000);
     OrderedEvent ordered{&lane, &record.header, 0, false};
-    lane.producer = producer.get();
+    lane.producer = &thread;
     pairing.events({&ordered, 1});
     ASSERT_FALSE(ordered.refused);
   }
   void launch(uint64_t time_ns, uint32_t correlation) {
+    launch_of(*producer, time_ns, correlation);
+  }
+  void launch_of(Producer& thread, uint64_t time_ns, uint32_t correlation) {
     auto record = make<wire::Launch>(wire::RecordType::kLaunch, time_ns);
     record.correlation = correlation;
-    event(record);
+    event_of(thread, record);
+  }
+  std::unique_ptr<Producer> other_thread(int32_t tid, const std::string& name) const {
+    return pairing.open_ring({1, 10, tid, name});
   }
   template <class Record>
   void finished(wire::RecordType type, uint32_t correlation) {
@@ -194,6 +229,67 @@ TEST_F(WindowTest, each_signal_opens_or_closes) {
   EXPECT_EQ(writer.windows[0].end_ns, 200);
   EXPECT_EQ(writer.windows[1].begin_ns, 300);
   EXPECT_EQ(writer.windows[1].end_ns, kNever);
+}
+
+TEST_F(WindowTest, an_iteration_ends_with_its_backward_pass) {
+  limit_to(*parse_window("iterations:2:4"));
+  EXPECT_EQ(arena.header().window_end_ns.load(), 0U);  // targets tell of all
+  const auto backward = other_thread(11, "pt_autograd_0");
+  const auto loader = other_thread(12, "pt_data_pin");
+  uint32_t next = 1;
+  for (uint64_t begin_ns = 100; begin_ns < 600; begin_ns += 100) {
+    launch(begin_ns, next++);                     // 1, 6, 11: optimizer and forward
+    launch(begin_ns + 10, next++);                // 2, 7, 12
+    launch_of(*backward, begin_ns + 20, next++);  // 3, 8, 13
+    launch_of(*loader, begin_ns + 25, next++);    // 4, 9, 14: fetches ahead meanwhile
+    launch_of(*backward, begin_ns + 30, next++);  // 5, 10, 15
+  }
+  for (uint32_t correlation = 1; correlation < next; ++correlation) kernel(correlation);
+  EXPECT_EQ(kernels(), (Correlations{6, 7, 8, 9, 10, 11, 12, 13, 14, 15}));
+  ASSERT_EQ(writer.windows.size(), 1U);
+  EXPECT_EQ(writer.windows[0].begin_ns, 200);
+  EXPECT_EQ(writer.windows[0].end_ns, 400);
+  EXPECT_NE(writer.windows[0].process, trace::ProcessId{});
+  EXPECT_EQ(window->iterations(), 5);
+}
+
+TEST_F(WindowTest, where_the_main_thread_gives_no_work_the_thread_that_does_is_meant) {
+  limit_to(*parse_window("iterations:2:"));
+  const auto backward = other_thread(11, "pt_autograd_0");
+  const auto trainer = other_thread(12, "trainer");
+  launch_of(*trainer, 100, 1);
+  launch_of(*backward, 110, 2);
+  launch_of(*trainer, 120, 3);
+  for (const uint32_t correlation : {1U, 2U, 3U}) kernel(correlation);
+  EXPECT_EQ(kernels(), Correlations{3});
+}
+
+TEST_F(WindowTest, the_first_iteration_begins_with_the_first_work) {
+  limit_to(*parse_window("iterations::2"));
+  launch(100, 1);
+  launch(200, 2);
+  for (const uint32_t correlation : {1U, 2U}) kernel(correlation);
+  EXPECT_EQ(kernels(), (Correlations{1, 2})) << "without a backward pass it does not end";
+  ASSERT_EQ(writer.windows.size(), 1U);
+  EXPECT_EQ(writer.windows[0].begin_ns, 100);
+  EXPECT_EQ(writer.windows[0].end_ns, kNever);
+  EXPECT_EQ(window->iterations(), 1);
+}
+
+TEST_F(WindowTest, what_is_told_late_belongs_to_the_range_in_which_it_was) {
+  limit_to({Kind::kRange, 0, kNever, "step"});
+  for (const uint64_t begin_ns : {100, 200, 300}) {
+    range(begin_ns, wire::MarkerKind::kPushed, 1);
+    pop(begin_ns + 50);
+  }
+  for (const uint64_t time_ns : {99, 100, 149, 150, 249, 260, 349, 350}) {
+    auto moved = make<wire::Migration>(wire::RecordType::kMigration, time_ns);
+    moved.end_ns = time_ns;
+    pairing.activity(*producer, moved.header);
+  }
+  std::vector<int64_t> kept;
+  for (const trace::Migration& row : writer.migrations) kept.push_back(row.start_ns);
+  EXPECT_EQ(kept, (std::vector<int64_t>{100, 149, 249, 349}));
 }
 
 TEST_F(WindowTest, ranges_of_the_name_nest_and_others_do_not_count) {

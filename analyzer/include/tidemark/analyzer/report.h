@@ -289,6 +289,7 @@ struct WindowReport {
   uint64_t kernels_outside = 0;
   uint64_t copies_outside = 0;
   uint64_t sets_outside = 0;
+  std::optional<int64_t> iterations;  // most that a process began; none: not counted
 };
 
 struct Report {
