@@ -65,7 +65,8 @@ Result<void> add_driver_memory(const trace::Reader& reader, Report& report) {
   std::map<int16_t, std::vector<const trace::DriverPool*>> pools_of;
   for (const trace::DriverPool& sample : *pools) pools_of[sample.device].push_back(&sample);
   for (auto& [device, samples] : pools_of) {
-    report.driver_pools.push_back(line_of(std::move(samples)));
+    DriverPoolLine line = line_of(std::move(samples));
+    if (line.peak_held_bytes != 0) report.driver_pools.push_back(line);  // else they are unused
   }
 
   std::map<trace::MigrationKind, MigrationLine> migrations;

@@ -165,7 +165,9 @@ bool to_driver_pool(const CUpti_ActivityMemoryPool2& record, wire::DriverPool& o
   set_header(out, wire::RecordType::kDriverPool, record.timestamp, wire::Api::kUnknown);
   out.pool = record.address;
   out.device = ordinal(record.deviceId);
-  if (record.memoryPoolOperationType == CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_DESTROYED) {
+  // Of a pool that was just created CUPTI gives the step in which it will grow (32 MiB,
+  // CUPTI 13.0), and the driver says that it holds nothing.
+  if (record.memoryPoolOperationType != CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_TRIMMED) {
     return true;
   }
   out.held = record.size;

@@ -80,9 +80,12 @@ def use_a_pool(driver):
     driver.cuCtxSynchronize()
     figures = pool_figures(driver, pool)
     driver.cuMemFreeAsync(blocks[0], None)
+    driver.cuCtxSynchronize()
+    driver.cuMemPoolTrimTo(pool, ctypes.c_size_t(0))
+    trimmed = pool_figures(driver, pool)
+    figures["held_trimmed"], figures["used_trimmed"] = trimmed["held"], trimmed["used"]
     driver.cuMemFreeAsync(blocks[2], None)
     driver.cuCtxSynchronize()
-    figures["used_at_the_end"] = pool_figures(driver, pool)["used"]
     driver.cuMemPoolDestroy(pool)
     return figures
 
@@ -136,7 +139,10 @@ def check_driver_memory(checks, run, told, pools, moved, imports, theirs, report
                  [max((row[0] for row in pools), default=None), max((row[1] for row in pools), default=None)])
     checks.holds(run, "memory pool: held and used in between", [told["held"], told["used"]], pools,
                  [told["held"], told["used"]] in pools)
-    checks.equal(run, "memory pool: held and used when it was destroyed", [0, 0], pools[-1] if pools else None)
+    trimmed = [told["held_trimmed"], told["used_trimmed"]]
+    checks.holds(run, "memory pool: held and used when it was trimmed", trimmed, pools, trimmed in pools)
+    checks.equal(run, "memory pool: held and used when it was created and destroyed", [[0, 0], [0, 0]],
+                 [pools[0], pools[-1]] if pools else None)
     checks.equal(run, "managed pages: bytes to the device and back", [MANAGED, MANAGED],
                  [moved.get("HtoD"), moved.get("DtoH")])
     checks.equal(run, "imported memory: size, closed", [[SHARED, 1], [SHARED, 0]], imports)

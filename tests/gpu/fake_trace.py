@@ -92,14 +92,15 @@ def refused_trace(path):
     trace.close()
 
 
-DRIVER_MEMORY_TOLD = {"held": 128, "peak_held": 128, "used": 80, "peak_used": 112}
+DRIVER_MEMORY_TOLD = {"held": 128, "peak_held": 128, "used": 80, "peak_used": 112, "held_trimmed": 32,
+                      "used_trimmed": 16}
 
 
 def driver_memory_trace(path):
     """A pool of the driver, pages that go to the device and back, and the other process's imports."""
     trace = empty(path)
     trace.executemany("INSERT INTO driver_pool VALUES (1, 0, 9, ?, ?, ?)",
-                      [(1, 32, 0), (2, 128, 112), (3, 128, 80), (4, 0, 0)])
+                      [(1, 0, 0), (2, 128, 112), (3, 128, 80), (4, 32, 16), (5, 0, 0)])
     trace.executemany("INSERT INTO migration(process_id, kind, bytes) VALUES (1, ?, ?)",
                       [("HtoD", driver_memory.MANAGED - 5), ("HtoD", 5), ("DtoH", driver_memory.MANAGED)])
     trace.executemany("INSERT INTO imported_memory(process_id, size, open_ns, close_ns) VALUES (2, ?, ?, ?)",

@@ -97,8 +97,8 @@ class MemoryAlone(WithTrace):
 
 
 class DriverMemory(unittest.TestCase):
-    TOLD = {"held": 128, "peak_held": 128, "used": 80, "peak_used": 112}
-    POOLS = [[32, 0], [128, 112], [128, 80], [128, 0], [0, 0]]
+    TOLD = {"held": 128, "peak_held": 128, "used": 80, "peak_used": 112, "held_trimmed": 32, "used_trimmed": 16}
+    POOLS = [[0, 0], [128, 112], [128, 80], [32, 16], [32, 0], [0, 0]]
     MOVED = {"HtoD": driver_memory.MANAGED, "DtoH": driver_memory.MANAGED, "cpu_fault": 0}
     IMPORTS = [[driver_memory.SHARED, 1], [driver_memory.SHARED, 0]]
     REPORT = ("The driver's memory pool on device:0: held\nPages of managed memory\n"
@@ -115,9 +115,12 @@ class DriverMemory(unittest.TestCase):
         self.assertEqual(self.failed(), [])
 
     def test_a_pool_of_another_size_is_caught(self):
-        self.assertEqual(len(self.failed(pools=[])), 3)
-        self.assertEqual(self.failed(pools=[[129, 112], *self.POOLS]), ["memory pool: most held, most used"])
-        self.assertEqual(self.failed(pools=self.POOLS[:-1]), ["memory pool: held and used when it was destroyed"])
+        self.assertEqual(len(self.failed(pools=[])), 4)
+        self.assertEqual(self.failed(pools=[*self.POOLS, [129, 112], [0, 0]]), ["memory pool: most held, most used"])
+        for pools in (self.POOLS[:-1], [[32, 0], *self.POOLS[1:]]):
+            self.assertEqual(self.failed(pools=pools), ["memory pool: held and used when it was created and destroyed"])
+        self.assertEqual(self.failed(pools=[row for row in self.POOLS if row[1] != 16]),
+                         ["memory pool: held and used when it was trimmed"])
         self.assertEqual(self.failed(pools=[row for row in self.POOLS if row[1] != 80]),
                          ["memory pool: held and used in between"])
 

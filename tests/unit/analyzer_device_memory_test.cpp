@@ -129,7 +129,8 @@ TEST_F(DeviceMemoryReport, the_drivers_pools_are_summed_up_at_their_peak) {
                              {kFirst, 0, 2, 20, 16 * kMiB, 4 * kMiB},
                              {kSecond, 0, 1, 40, 8 * kMiB, 8 * kMiB},
                              {kFirst, 0, 1, 50, 0, 0},  // destroyed
-                             {kFirst, 1, 9, 10, 1 * kMiB, 0}};
+                             {kFirst, 1, 9, 10, 1 * kMiB, 0},
+                             {kFirst, 2, 7, 10, 0, 0}};  // nobody used it
   const auto pools = built().driver_pools;
   ASSERT_EQ(pools.size(), 2U);
   EXPECT_EQ(pools[0].device, 0);

@@ -311,7 +311,7 @@ TEST(CudaActivity, memory_of_no_pool_or_of_another_process_tells_nothing_of_one)
   EXPECT_FALSE(to_driver_pool(record, out));
 }
 
-TEST(CudaActivity, a_pool_that_is_trimmed_keeps_the_rest_and_a_destroyed_one_nothing) {
+TEST(CudaActivity, a_pool_that_is_trimmed_keeps_the_rest_and_others_hold_nothing) {
   CUpti_ActivityMemoryPool2 record{};
   record.kind = CUPTI_ACTIVITY_KIND_MEMORY_POOL;
   record.memoryPoolOperationType = CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_TRIMMED;
@@ -328,14 +328,18 @@ TEST(CudaActivity, a_pool_that_is_trimmed_keeps_the_rest_and_a_destroyed_one_not
   EXPECT_EQ(trimmed.held, 4096U);
   EXPECT_EQ(trimmed.used, 512U);
   EXPECT_EQ(trimmed.device, 1);
-  record.memoryPoolOperationType = CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_DESTROYED;
-  wire::DriverPool destroyed;
-  ASSERT_TRUE(to_driver_pool(record, destroyed));
-  EXPECT_EQ(destroyed.pool, 0x1234U);
-  EXPECT_EQ(destroyed.held, 0U);
-  EXPECT_EQ(destroyed.used, 0U);
+  // Of a created one CUPTI gives the step in which it will grow.
+  for (const auto operation : {CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_CREATED,
+                               CUPTI_ACTIVITY_MEMORY_POOL_OPERATION_TYPE_DESTROYED}) {
+    record.memoryPoolOperationType = operation;
+    wire::DriverPool empty;
+    ASSERT_TRUE(to_driver_pool(record, empty));
+    EXPECT_EQ(empty.pool, 0x1234U);
+    EXPECT_EQ(empty.held, 0U);
+    EXPECT_EQ(empty.used, 0U);
+  }
   record.memoryPoolType = CUPTI_ACTIVITY_MEMORY_POOL_TYPE_IMPORTED;
-  EXPECT_FALSE(to_driver_pool(record, destroyed));
+  EXPECT_FALSE(to_driver_pool(record, trimmed));
 }
 
 CUpti_ActivityUnifiedMemoryCounter2 a_counter(CUpti_ActivityUnifiedMemoryCounterKind kind) {
