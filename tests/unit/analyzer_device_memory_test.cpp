@@ -168,7 +168,8 @@ TEST_F(DeviceMemoryReport, managed_pages_are_summed_up_by_what_became_of_them) {
   EXPECT_EQ(lines[2].faults, 7U);
   EXPECT_EQ(lines[2].duration_ns, trace::kNever) << "of a damaged trace: stops at the largest";
   const std::string text = report_text(built());
-  EXPECT_NE(text.find("copied to a device                    2  3.00 MiB"), std::string::npos) << text;
+  EXPECT_NE(text.find("copied to a device                    2  3.00 MiB"), std::string::npos)
+      << text;
 }
 
 TEST_F(DeviceMemoryReport, memory_of_other_processes_is_counted_by_itself) {
