@@ -21,6 +21,7 @@ import time
 import checks as checking
 import figures
 import lines
+import coexistence
 import driver_memory
 import iteration_window
 import memory_alone
@@ -367,6 +368,7 @@ class Acceptance:
         pools.parts(self)
         refused.parts(self)
         driver_memory.parts(self)
+        coexistence.parts(self)
         power.parts(self)
         with self.part(STEP_SIZE):
             self.step_size()

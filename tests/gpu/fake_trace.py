@@ -109,6 +109,26 @@ def driver_memory_trace(path):
     trace.close()
 
 
+BESIDE_TRAINING_TOLD = {"pid": 4711, "losses": [2.5, 2.25], "blocks": 2, "spawned_status": 0, "forked_status": 7,
+                        "spawned": {"pid": 4712, "total": 1.0, "blocks": 1}}
+
+
+def beside_training_trace(path):
+    """Two processes with blocks, one of them with a thread that pins, its copies and a kernel of torch.compile's."""
+    trace = empty(path)
+    trace.execute("DELETE FROM process")
+    trace.execute("DELETE FROM thread")
+    trace.executemany("INSERT INTO process(id, pid) VALUES (?, ?)", [(1, 4711), (2, 4712)])
+    trace.executemany("INSERT INTO thread(id, process_id, tid) VALUES (?, ?, ?)", [(1, 1, 4711), (2, 1, 4799)])
+    trace.executemany("INSERT INTO device_allocation(process_id, thread_id, layer, space) VALUES (?, ?, ?, ?)",
+                      [(1, 1, "pool", "device"), (1, 1, "pool", "device"), (2, 3, "pool", "device"),
+                       (1, 2, "driver", "pinned")])
+    copy_rows(trace, "HtoD", "pinned", "device", [8, 8, 8, 8])
+    kernels(trace, ["triton_poi_fused_gelu_0"])
+    trace.commit()
+    trace.close()
+
+
 def pytorch_trace(path, steps=0):
     """Two segments, three blocks: 600 and 300 live together, then 300 and 500. The file grows with the steps."""
     trace = empty(path)

@@ -362,6 +362,12 @@ if "--json" in sys.argv:
     json.dump(run, open(sys.argv[sys.argv.index("--json") + 1], "w"))
 print("trained")
 """
+FAKE_BESIDE_TRAINING = """\
+import json, sys
+sys.path.insert(0, {here!r})
+import fake_trace
+print(json.dumps(fake_trace.BESIDE_TRAINING_TOLD))
+"""
 FAKE_CUDA_TRAINER = """\
 #!{python}
 import json, os, sys
@@ -407,6 +413,8 @@ if refused:
 elif books:
     print(json.dumps(fake_trace.DRIVER_MEMORY_TOLD))
     fake_trace.driver_memory_trace(output)
+elif "beside_training" in command[-1]:
+    fake_trace.beside_training_trace(output)
 elif "cuda_trainer" not in command[0]:
     fake_trace.pytorch_trace(output, int(command[command.index("--steps") + 1]) if "--steps" in command else 0)
     if any("--window=" in word for word in sys.argv):
@@ -452,6 +460,7 @@ class WholeRun(WithTrace):
         self.program(package / "share/cuda_trainer", FAKE_CUDA_TRAINER.format(**names))
         for name in ("gpt2", "resnet50"):
             self.program(self.folder / f"samples/pytorch/{name}.py", FAKE_PYTORCH.format(**names))
+        self.program(self.folder / "samples/pytorch/beside_training.py", FAKE_BESIDE_TRAINING.format(**names))
         self.program(self.folder / "path/nvidia-smi", FAKE_NVIDIA_SMI)
         with tarfile.open(self.folder / "package.tar.gz", "w:gz") as archive:
             archive.add(package, arcname="tidemark-0")
@@ -475,7 +484,7 @@ class WholeRun(WithTrace):
         self.assertEqual({check["run"] for check in results["checks"]},
                          {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50",
                           "gpt2-h100", "gpt2 profiling itself",
-                          "cuda_trainer without a visible GPU", "refused by the driver", "the driver's own books",
+                          "cuda_trainer without a visible GPU", "refused by the driver", "the driver's own books", "beside training",
                           "power of gpt2", "power", "gpt2, memory alone", "gpt2, two iterations", "size of a step of gpt2"})
         self.assertEqual(results["gpu"], "NVIDIA H100 80GB HBM3")
         self.assertTrue((self.folder / "out/gpt2-h100.db").is_file())
@@ -508,7 +517,7 @@ class WholeRun(WithTrace):
         failed = {check["run"] for check in results["checks"] if not check["ok"]}
         self.assertEqual(failed, {"cuda_trainer", "accesses of cuda_trainer", "gpt2", "resnet50", "trace for samples/traces",
                                   "gpt2 profiling itself", "cuda_trainer without a visible GPU",
-                                  "refused by the driver", "the driver's own books",
+                                  "refused by the driver", "the driver's own books", "beside training",
                                   "power of gpt2", "gpt2, memory alone", "gpt2, two iterations",
                                   "size of a step of gpt2"})
 

@@ -8,6 +8,7 @@ import checks as checking
 import fake_trace
 import figures
 import lines
+import coexistence
 import driver_memory
 import iteration_window
 import memory_alone
@@ -135,6 +136,34 @@ class DriverMemory(unittest.TestCase):
 
     def test_a_silent_report_is_caught(self):
         self.assertEqual(self.failed(report="all is well"), ["the report says"] * 3)
+
+
+class Coexistence(unittest.TestCase):
+    TOLD = fake_trace.BESIDE_TRAINING_TOLD
+    TRACED = {"blocks": {4711: 2, 4712: 1}, "pinned": 1, "copies": 4, "triton": 1}
+
+    def failed(self, told=None, losses=None, **traced):
+        checks = checking.Checks(out=lambda text: None)
+        coexistence.check_coexistence(checks, "run", self.TOLD, {**self.TOLD, **(told or {})},
+                                      {**self.TRACED, **traced}, losses or {})
+        return [result["what"] for result in checks.failed]
+
+    def test_a_true_trace_passes(self):
+        self.assertEqual(self.failed(), [])
+        self.assertEqual(self.failed(told={"pid": 5}, blocks={5: 2, 4712: 1}), [])
+
+    def test_a_program_that_is_harmed_is_caught(self):
+        for told in ({"losses": [2.5, 2.26]}, {"forked_status": -11}, {"spawned_status": 1},
+                     {"spawned": {**self.TOLD["spawned"], "total": 0.0}}):
+            self.assertEqual(self.failed(told=told), ["losses, sum and status of its processes"])
+
+    def test_what_is_missing_in_the_trace_is_caught(self):
+        self.assertEqual(self.failed(blocks={4711: 2}), ["pool allocations of the spawned process"])
+        self.assertEqual(self.failed(blocks={4711: 1, 4712: 1}), ["pool allocations of the program"])
+        self.assertEqual(self.failed(pinned=0), ["blocks pinned by another thread"])
+        self.assertEqual(self.failed(copies=3), ["copies from pinned memory"])
+        self.assertEqual(self.failed(triton=0), ["kernels that torch.compile made"])
+        self.assertEqual(self.failed(losses={"ring_full": 1}), ["serious losses of events"])
 
 
 class IterationWindow(unittest.TestCase):
