@@ -8,7 +8,7 @@
 //
 // Iterations are told by PyTorch's backward pass, which runs on threads of its own while the thread
 // that asked for it waits: the pass is over when that one gives the device work again. It is the
-// main thread where that gives the device any, since helpers (which fetch data ahead) do not wait.
+// main thread where that gives the device any, since loaders, which fetch data ahead, do not wait.
 //
 // What counts is when the call was made, not when the device came to it: the end of a window cuts
 // no kernel off. Windows of time and signal are also told to the targets (ArenaHeader), which then
