@@ -38,7 +38,7 @@ class Driver:
     """The driver's calls; any that fails ends the program."""
 
     def __init__(self):
-        self.library = ctypes.CDLL("libcuda.so.1")
+        self.driver = ctypes.CDLL("libcuda.so.1")
         device, context = ctypes.c_int(), ctypes.c_void_p()
         self.cuInit(0)
         self.cuDeviceGet(ctypes.byref(device), 0)
@@ -46,7 +46,7 @@ class Driver:
         self.cuCtxSetCurrent(context)
 
     def __getattr__(self, name):
-        function = getattr(self.library, name)
+        function = getattr(self.driver, name)
 
         def call(*arguments):
             result = function(*arguments)
