@@ -209,8 +209,9 @@ void Pairing::on_import_end(Producer& producer, const wire::ImportEnd& record, u
   auto& imports = producer.process->imports;
   const auto found = imports.find(record.address);
   if (found == imports.end()) return;  // opened before it was recorded
-  writer_.end_import(found->second.back(), trace_time(time_ns));
-  found->second.pop_back();
+  // The oldest: a close is told after it succeeded, when the address may be another's already.
+  writer_.end_import(found->second.front(), trace_time(time_ns));
+  found->second.pop_front();
   if (found->second.empty()) imports.erase(found);
 }
 

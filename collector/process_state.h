@@ -5,6 +5,7 @@
 #include <tsl/robin_set.h>
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <set>
 #include <string>
@@ -117,8 +118,8 @@ struct ProcessState {
     bool operator==(const PoolSizes&) const = default;
   };
   std::map<uint64_t, PoolSizes> driver_pools;
-  // Other processes' memory that is open, by address; once for each time it was opened.
-  std::map<uint64_t, std::vector<trace::ImportId>> imports;
+  // Other processes' memory that is open, by address; once for each opening, the oldest first.
+  std::map<uint64_t, std::deque<trace::ImportId>> imports;
   std::map<int32_t, trace::ThreadId> threads;
   std::map<PushedRanges, std::vector<trace::MarkerId>> pushed;  // innermost last; none is empty
   tsl::robin_map<uint64_t, trace::MarkerId, AddressHash> started;

@@ -11,6 +11,7 @@ void ImportedHandles::imported(uint64_t handle) {
   } else {
     references_.insert(handle, 1);
   }
+  handles_.store(references_.size(), std::memory_order_relaxed);
 }
 
 void ImportedHandles::retained(uint64_t handle) {
@@ -21,7 +22,9 @@ void ImportedHandles::retained(uint64_t handle) {
 void ImportedHandles::released(uint64_t handle) {
   const SpinGuard guard(lock_);
   uint32_t* references = references_.find(handle);
-  if (references != nullptr && --*references == 0) references_.erase(handle);
+  if (references == nullptr || --*references != 0) return;
+  references_.erase(handle);
+  handles_.store(references_.size(), std::memory_order_relaxed);
 }
 
 bool ImportedHandles::mapped(uint64_t address, uint64_t bytes, uint64_t handle) {

@@ -2,6 +2,7 @@
 // does) and mapped here: where it is mapped is what this process has of it. Any thread.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,6 +14,8 @@ namespace tidemark::cuda {
 
 class ImportedHandles {
  public:
+  // Whether a mapping can be one of these.
+  [[nodiscard]] bool any() const { return handles_.load(std::memory_order_relaxed) != 0; }
   void imported(uint64_t handle);
   void retained(uint64_t handle);  // nothing, where the handle is not an imported one
   void released(uint64_t handle);
@@ -24,6 +27,7 @@ class ImportedHandles {
 
  private:
   SpinLock lock_;
+  std::atomic<size_t> handles_{0};    // in references_
   FlatTable<uint32_t> references_;    // by handle
   FlatTable<uint64_t> mapped_bytes_;  // by first address
 };

@@ -49,8 +49,7 @@ bool stack_at_enter(CallKind kind) {
 }
 
 bool stack_at_exit(CallKind kind) {
-  return kind == CallKind::kAlloc || kind == CallKind::kCreate || kind == CallKind::kImport ||
-         kind == CallKind::kImportEnd || kind == CallKind::kMap;
+  return kind == CallKind::kAlloc || kind == CallKind::kCreate || kind == CallKind::kImport;
 }
 
 // The 64 bits that CUPTI keeps between entry and exit of a call: how many frees were published.
@@ -117,9 +116,10 @@ void CUPTIAPI Recorder::on_callback(void* self_pointer, CUpti_CallbackDomain dom
   }
 
   const bool success = !enter && succeeded(call_data);
-  const bool wants_stack = enter
-                               ? stack_at_enter(info.kind)
-                               : (success || refused_memory(call_data)) && stack_at_exit(info.kind);
+  const bool at_exit =
+      stack_at_exit(info.kind) || (info.kind == CallKind::kMap && self.imports_.any());
+  const bool wants_stack =
+      enter ? stack_at_enter(info.kind) : (success || refused_memory(call_data)) && at_exit;
   // Taken here and not further down, so that leaving out one frame leaves out all of ours.
   const wire::StackId stack = wants_stack ? self.client_.capture_stack(1) : 0;
   const Call call{id, runtime, info, call_data, stack};
@@ -366,7 +366,6 @@ void Recorder::publish_import(const Call& call, wire::Api api, uint64_t address,
 void Recorder::publish_import_end(const Call& call, uint64_t address) {
   auto record = record_of<wire::ImportEnd>(RecordType::kImportEnd, call.info.api, client_.now_ns());
   record.address = address;
-  record.stack = call.stack;
   client_.publish(&record);
 }
 

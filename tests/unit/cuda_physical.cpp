@@ -128,10 +128,13 @@ Keys closed_by(ImportedHandles& imports, uint64_t address, uint64_t bytes) {
 TEST(CudaImports, are_where_imported_handles_are_mapped) {
   ImportedHandles imports;
   EXPECT_FALSE(imports.mapped(0x1000, 0x1000, 7)) << "created here, or unknown";
+  EXPECT_FALSE(imports.any());
   imports.imported(7);
+  EXPECT_TRUE(imports.any());
   EXPECT_TRUE(imports.mapped(0x1000, 0x1000, 7));
   EXPECT_TRUE(imports.mapped(0x2000, 0x2000, 7)) << "as often as one likes";
   imports.released(7);
+  EXPECT_FALSE(imports.any());
   EXPECT_FALSE(imports.mapped(0x9000, 0x1000, 7)) << "its number may be another memory's now";
   EXPECT_EQ(closed_by(imports, 0x1000, 0x3000), (Keys{0x1000, 0x2000})) << "mappings stay";
   EXPECT_EQ(closed_by(imports, 0x1000, 0x3000), Keys{});

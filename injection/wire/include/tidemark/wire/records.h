@@ -302,9 +302,8 @@ static_assert(sizeof(Import) == 48);
 struct ImportEnd {
   Header header;
   uint64_t address;
-  StackId stack;
 };
-static_assert(sizeof(ImportEnd) == 32);
+static_assert(sizeof(ImportEnd) == 24);
 
 // header.time_ns of Transfer, Memset, Kernel is the start on the device, on the host's clock.
 enum class TransferKind : uint8_t { kHtoD = 0, kDtoH = 1, kDtoD = 2, kPtoP = 3, kHtoH = 4 };
