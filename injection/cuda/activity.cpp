@@ -1,6 +1,7 @@
 #include "activity.h"
 
 #include <cstring>
+#include <iterator>
 
 namespace tidemark::cuda {
 
@@ -177,60 +178,46 @@ bool to_driver_pool(const CUpti_ActivityMemoryPool2& record, wire::DriverPool& o
 
 bool to_migration(const CUpti_ActivityUnifiedMemoryCounter2& record, wire::Migration& out) {
   using wire::MigrationKind;
+  // What a counter tells beside its start and address. A fault of the host has no more than these:
+  // its value is where the program was.
+  struct Counter {
+    CUpti_ActivityUnifiedMemoryCounterKind cupti;
+    MigrationKind kind;
+    bool from_device = false;
+    bool to_device = false;
+    bool has_bytes = false;
+    bool has_end = false;
+  };
+  constexpr Counter kCounters[] = {
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_HTOD, MigrationKind::kHtoD, false,
+       true, true, true},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOH, MigrationKind::kDtoH, true,
+       false, true, true},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOD, MigrationKind::kDtoD, true,
+       true, true, true},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_CPU_PAGE_FAULT_COUNT, MigrationKind::kCpuFault},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_GPU_PAGE_FAULT, MigrationKind::kGpuFault, true,
+       false, false, true},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THRASHING, MigrationKind::kThrashing, false,
+       false, true, false},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THROTTLING, MigrationKind::kThrottling, true,
+       false, false, true},
+      {CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_REMOTE_MAP, MigrationKind::kRemoteMap, true, true,
+       true, false},
+  };
+  const Counter* counter = kCounters;
+  while (counter != std::end(kCounters) && counter->cupti != record.counterKind) ++counter;
+  if (counter == std::end(kCounters)) return false;
   set_header(out, wire::RecordType::kMigration, record.start, wire::Api::kUnknown);
-  out.end_ns = record.start;
+  out.kind = counter->kind;
   out.address = record.address;
-  out.src_device = out.dst_device = -1;
-  bool lasts = false;
-  switch (record.counterKind) {
-    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_HTOD:
-      out.kind = MigrationKind::kHtoD;
-      out.dst_device = ordinal(record.dstId);
-      out.bytes = record.value;
-      lasts = true;
-      break;
-    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOH:
-      out.kind = MigrationKind::kDtoH;
-      out.src_device = ordinal(record.srcId);
-      out.bytes = record.value;
-      lasts = true;
-      break;
-    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_BYTES_TRANSFER_DTOD:
-      out.kind = MigrationKind::kDtoD;
-      out.src_device = ordinal(record.srcId);
-      out.dst_device = ordinal(record.dstId);
-      out.bytes = record.value;
-      lasts = true;
-      break;
-    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_CPU_PAGE_FAULT_COUNT:
-      out.kind = MigrationKind::kCpuFault;  // the value is where the program was
-      out.faults = 1;
-      break;
-    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_GPU_PAGE_FAULT:
-      out.kind = MigrationKind::kGpuFault;
-      out.src_device = ordinal(record.srcId);
-      out.faults = static_cast<uint32_t>(record.value);
-      lasts = true;
-      break;
-    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THRASHING:
-      out.kind = MigrationKind::kThrashing;
-      out.bytes = record.value;
-      break;
-    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_THROTTLING:
-      out.kind = MigrationKind::kThrottling;
-      out.src_device = ordinal(record.srcId);
-      lasts = true;
-      break;
-    case CUPTI_ACTIVITY_UNIFIED_MEMORY_COUNTER_KIND_REMOTE_MAP:
-      out.kind = MigrationKind::kRemoteMap;
-      out.src_device = ordinal(record.srcId);
-      out.dst_device = ordinal(record.dstId);
-      out.bytes = record.value;
-      break;
-    default:
-      return false;
-  }
-  if (lasts && record.end > record.start) out.end_ns = record.end;
+  out.src_device = counter->from_device ? ordinal(record.srcId) : int16_t{-1};
+  out.dst_device = counter->to_device ? ordinal(record.dstId) : int16_t{-1};
+  if (counter->has_bytes) out.bytes = record.value;
+  if (out.kind == MigrationKind::kGpuFault) out.faults = static_cast<uint32_t>(record.value);
+  if (out.kind == MigrationKind::kCpuFault) out.faults = 1;
+  out.end_ns = record.start;
+  if (counter->has_end && record.end > record.start) out.end_ns = record.end;
   return true;
 }
 

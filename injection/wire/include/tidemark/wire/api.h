@@ -91,12 +91,6 @@ constexpr const char* space_name(Space space) {
   return static_cast<uint8_t>(space) < 4 ? kNames[static_cast<uint8_t>(space)] : "unknown";
 }
 
-constexpr const char* migration_kind_name(MigrationKind kind) {
-  constexpr const char* kNames[] = {"HtoD",      "DtoH",      "DtoD",       "cpu_fault",
-                                    "gpu_fault", "thrashing", "throttling", "remote_map"};
-  return static_cast<uint8_t>(kind) < 8 ? kNames[static_cast<uint8_t>(kind)] : "unknown";
-}
-
 constexpr const char* transfer_kind_name(TransferKind kind) {
   constexpr const char* kNames[] = {"HtoD", "DtoH", "DtoD", "PtoP", "HtoH"};
   return static_cast<uint8_t>(kind) < 5 ? kNames[static_cast<uint8_t>(kind)] : "unknown";
