@@ -358,7 +358,9 @@ class Recorder {
     const ExitStatus status = target.status().value_or(ExitStatus{});
     pairing_.finish(status.signal != 0);
     if (window_.counts_iterations()) {
-      writer_->meta("window_iterations", std::to_string(window_.iterations()));
+      int64_t most = 0;
+      for (const auto& process : pairing_.processes()) most = std::max(most, process->iterations);
+      writer_->meta("window_iterations", fmt::to_string(most));
     }
     count_hidden_pools();
     if (pairing_.processes().empty() && losses_.count("static_binary") == 0 &&

@@ -45,11 +45,11 @@ bool RecordingWindow::toggle(wire::ArenaHeader& header, uint64_t now_ns) {
 bool RecordingWindow::holds(const ProcessState& process, uint64_t time_ns) const {
   if (spec_.kind == Kind::kWhole) return true;
   const bool by_process = spec_.kind == Kind::kRange || spec_.kind == Kind::kIterations;
-  const std::vector<Open>& spans = by_process ? process.window_spans : open_;
+  const std::vector<WindowSpan>& spans = by_process ? process.window_spans : open_;
   // The last one that had begun.
   const auto after =
       std::upper_bound(spans.begin(), spans.end(), time_ns,
-                       [](uint64_t time, const Open& span) { return time < span.begin_ns; });
+                       [](uint64_t time, const WindowSpan& span) { return time < span.begin_ns; });
   return after != spans.begin() && time_ns < std::prev(after)->end_ns;
 }
 
@@ -90,7 +90,6 @@ void RecordingWindow::count_iterations(ProcessState& process, int32_t tid, uint6
     }
   }
   if (process.iterations == before) return;
-  iterations_ = std::max(iterations_, process.iterations);
   if (process.iterations == spec_.begin_iteration) open(process, time_ns);
   if (process.iterations == spec_.end_iteration) close(process, time_ns);
 }

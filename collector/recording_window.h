@@ -58,11 +58,8 @@ class RecordingWindow {
   [[nodiscard]] bool counts_iterations() const {
     return spec_.kind == WindowSpec::Kind::kIterations;
   }
-  // Most iterations that a process has begun.
-  [[nodiscard]] int64_t iterations() const { return iterations_; }
 
  private:
-  using Open = WindowSpan;
   void count_iterations(ProcessState& process, int32_t tid, uint64_t time_ns);
   void open(ProcessState& process, uint64_t time_ns);
   void close(ProcessState& process, uint64_t time_ns);
@@ -75,9 +72,8 @@ class RecordingWindow {
   uint64_t start_ns_;
   trace::Writer& writer_;
   trace::StringId range_;
-  std::vector<Open> open_;  // of time and signal, oldest first
-  trace::WindowId row_{};   // of the last one
-  int64_t iterations_ = 0;
+  std::vector<WindowSpan> open_;  // of time and signal, oldest first
+  trace::WindowId row_{};         // of the last one
 };
 
 }  // namespace tidemark::collector

@@ -11,9 +11,8 @@ namespace tidemark::collector {
 namespace {
 
 constexpr std::string_view kForms =
-    "give it a time (10s:30s, 10s:, :2min), iterations:10:20, nvtx:NAME of a range of the program, "
-    "or "
-    "signal";
+    "give it a time (10s:30s, 10s:, :2min), iterations:10:20, nvtx:NAME of a range of the "
+    "program, or signal";
 
 std::optional<int64_t> parse_time(std::string_view text) {
   double number = 0;

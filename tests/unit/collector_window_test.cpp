@@ -250,7 +250,7 @@ TEST_F(WindowTest, an_iteration_ends_with_its_backward_pass) {
   EXPECT_EQ(writer.windows[0].begin_ns, 200);
   EXPECT_EQ(writer.windows[0].end_ns, 400);
   EXPECT_NE(writer.windows[0].process, trace::ProcessId{});
-  EXPECT_EQ(window->iterations(), 5);
+  EXPECT_EQ(producer->process->iterations, 5);
 }
 
 TEST_F(WindowTest, where_the_main_thread_gives_no_work_the_thread_that_does_is_meant) {
@@ -273,7 +273,7 @@ TEST_F(WindowTest, the_first_iteration_begins_with_the_first_work) {
   ASSERT_EQ(writer.windows.size(), 1U);
   EXPECT_EQ(writer.windows[0].begin_ns, 100);
   EXPECT_EQ(writer.windows[0].end_ns, kNever);
-  EXPECT_EQ(window->iterations(), 1);
+  EXPECT_EQ(producer->process->iterations, 1);
 }
 
 TEST_F(WindowTest, what_is_told_late_belongs_to_the_range_in_which_it_was) {
